@@ -1,0 +1,1 @@
+"""Calibrate an instrument by gradient descent, every run on record."""

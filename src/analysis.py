@@ -1,0 +1,83 @@
+"""Exact yardsticks for a run: the least-squares optimum, the stability limit, standard errors.
+
+Everything here is float64 and closed form, whatever the run was trained in. It holds for models that
+are linear in their parameters, as all in `models.py` are; the input may be raw or normalized.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from src.models import Model, parameter_names
+from src.normalization import Affine, minmax
+
+# A run has converged when what it could still gain is under this part of the target's variance.
+CONVERGED_GAP = 1e-6
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The least-squares fit on raw input.
+
+    `params` (K,) in raw units; `loss` the mean squared error there; `standard_errors` (K,), NaN
+    where there are as many parameters as observations.
+    """
+
+    params: Tensor
+    loss: float
+    standard_errors: Tensor
+
+
+def design_matrix(model: Model, t_u: Tensor) -> Tensor:
+    """What each parameter multiplies: (N,) -> (N, K) float64, the model at each unit vector of params."""
+    units = torch.eye(len(parameter_names(model)), dtype=torch.float64)
+    t_u = t_u.to("cpu", torch.float64)
+    return torch.stack([model(t_u, *unit).expand(len(t_u)) for unit in units], dim=-1)
+
+
+def least_squares(model: Model, t_u: Tensor, t_c: Tensor) -> Optimum:
+    """The exact optimum of the mean squared error over raw (N,) inputs and (N,) targets.
+
+    Solved by QR on an input brought to [-1, 1] and folded back: on raw input a quadratic over readings in
+    the millions would lose most digits. Source of the standard errors: sqrt of the diagonal of
+    `s**2 (X'X)**-1`, with `s**2` the residual sum of squares over N - K.
+    """
+    unit_interval = minmax(t_u)
+    centred = Affine(unit_interval.shift + 0.5 / unit_interval.scale, 2 * unit_interval.scale)
+    design = design_matrix(model, centred.apply(t_u, torch.float64))  # (N, K)
+    n, k = design.shape
+    q, r = torch.linalg.qr(design)
+    params = torch.linalg.solve_triangular(r, (q.T @ t_c)[:, None], upper=True)[:, 0]
+    squares = ((design @ params - t_c) ** 2).sum()
+    fold = centred.fold_matrix(k)
+    # X'X = R'R, so the covariance of the folded parameters is s**2 G G' with G = fold @ R**-1
+    root = torch.linalg.solve_triangular(r, fold, upper=True, left=False)
+    variance = squares / (n - k) if n > k else torch.tensor(float("nan"), dtype=torch.float64)
+    return Optimum(
+        params=fold @ params,
+        loss=float(squares / n),
+        standard_errors=(variance * (root**2).sum(dim=-1)).sqrt(),
+    )
+
+
+def stability_limit(model: Model, t_un: Tensor) -> float:
+    """The learning rate beyond which full-batch descent on normalized input (N,) must diverge.
+
+    `2 / lambda_max` of the loss's Hessian `2/N X'X`: a step multiplies the error along an eigenvector
+    by `1 - lr * lambda`, which must stay within (-1, 1).
+    """
+    design = design_matrix(model, t_un)
+    return float(len(design) / torch.linalg.matrix_norm(design, ord=2) ** 2)
+
+
+def loss_gap(model: Model, raw: Tensor, optimum: Optimum, t_u: Tensor) -> Tensor:
+    """Loss minus the optimum's loss: raw parameters (R, K) over raw (N,) inputs -> (R,) float64.
+
+    The residuals of the optimum are orthogonal to all predictions, so the difference is the mean square
+    of the predictions' distance: never negative, and exact far below the rounding of the loss.
+    """
+    distance = (raw.to(torch.float64) - optimum.params) @ design_matrix(model, t_u).T  # (R, N)
+    return (distance**2).mean(dim=-1)

@@ -1,0 +1,215 @@
+"""Typed, validated settings, and what makes two runs the same: the fingerprint.
+
+Everything a command line can get wrong is found here, before torch or MLflow is imported, so that a
+mistake answers within a second. All mistakes are reported at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from src.models import MODELS, parameter_names
+
+
+class ConfigError(Exception):
+    """A mistake of the user's: says what was given, what is allowed, what to do. Exit code 2."""
+
+
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):  # bool is an int to Python, and 1 to pydantic
+        raise ValueError("a number, not a truth value")
+    return value
+
+
+Finite = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)]
+Positive = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=10**12)]
+Name = Annotated[str, Field(min_length=1, max_length=250, pattern=r"\S")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataSettings(_Frozen):
+    """Which columns of which CSV are the pairs."""
+
+    path: Name = Field(description="the path of a CSV file")
+    input: Name = Field(description="the name of a column: what the instrument showed")
+    target: Name = Field(description="the name of a column: what was true")
+
+    @model_validator(mode="after")
+    def _two_columns(self) -> DataSettings:
+        if self.input == self.target:
+            raise ValueError(f"data.input and data.target are both {self.input!r}: name two columns")
+        return self
+
+
+class ModelSettings(_Frozen):
+    """A model of `models.py` and the parameters it starts from."""
+
+    name: Literal["linear", "quadratic"] = Field(description="linear or quadratic")
+    start: dict[str, Finite] = Field(description="one finite number for each parameter of the model")
+
+    @model_validator(mode="after")
+    def _starts_every_parameter(self) -> ModelSettings:
+        names = parameter_names(MODELS[self.name])
+        if set(self.start) != set(names):
+            raise ValueError(
+                f"model.start has {', '.join(self.start) or 'nothing'}: "
+                f"model={self.name} starts from {', '.join(names)}"
+            )
+        return self
+
+
+class NormalizationSettings(_Frozen):
+    """An input normalization of `normalization.py`; only `scale` has a factor."""
+
+    name: Literal["none", "scale", "zscore", "minmax"] = Field(description="none, scale, zscore or minmax")
+    factor: Positive | None = Field(None, description="a finite number greater than 0, like 0.1")
+
+    @model_validator(mode="after")
+    def _factor_belongs_to_scale(self) -> NormalizationSettings:
+        if (self.factor is not None) != (self.name == "scale"):
+            raise ValueError(
+                f"normalization.factor={self.factor}: scale needs one, {self.name} takes none"
+                if self.name != "scale"
+                else "normalization=scale needs normalization.factor, a number like 0.1"
+            )
+        return self
+
+
+class TrackingSettings(_Frozen):
+    """Where in the tracking store the runs go."""
+
+    experiment: Name = Field(description="the name of an MLflow experiment")
+
+
+class JobSettings(_Frozen):
+    """What Hydra knows of the job: for the record, not for the numbers."""
+
+    overrides: tuple[str, ...] = ()
+    mode: Annotated[str, BeforeValidator(lambda mode: getattr(mode, "name", mode))] = "RUN"
+    sweep_dir: str | None = None
+
+
+class Settings(_Frozen):
+    """One run. What a field allows is its description: errors quote it."""
+
+    lr: Positive = Field(description="a finite number greater than 0, like 1e-2")
+    epochs: Count = Field(description="a whole number from 1 to 10**12, like 5000")
+    dtype: Literal["float32", "float64"] = Field(description="float32 or float64")
+    device: str = Field(pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or one card as in cuda:0")
+    data: DataSettings
+    model: ModelSettings
+    normalization: NormalizationSettings
+    tracking: TrackingSettings
+    job: JobSettings = JobSettings()
+
+    @property
+    def sweep_dir(self) -> str | None:
+        """The folder that the jobs of one sweep share, None for a single run."""
+        return self.job.sweep_dir if self.job.mode == "MULTIRUN" else None
+
+
+def check(cfg: DictConfig) -> Settings:
+    """The settings of a composed config; raises ConfigError with every mistake in it."""
+    try:
+        container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(one_line(error)) from error
+    try:
+        return Settings.model_validate(container)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(error))) from error
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text without its line breaks."""
+    return " ".join(str(error).split())
+
+
+def _explain(error: ValidationError) -> list[str]:
+    """One clause for each mistake: what was given and what is allowed."""
+    clauses = []
+    for detail in error.errors():
+        path = [str(part) for part in detail["loc"]]
+        key = ".".join(path)
+        if detail["type"] == "extra_forbidden":
+            clauses.append(_no_such_setting(path))
+        elif detail["type"] == "missing":
+            clauses.append(f"{key} is missing: give {_description(path)}")
+        elif "error" in detail.get("ctx", {}) and not _description(path):
+            clauses.append(str(detail["ctx"]["error"]))  # a sentence of our own, from a validator
+        else:
+            clauses.append(f"{key}={_shown(detail['input'])} is not allowed: {_allowed(path)}")
+    return list(dict.fromkeys(clauses))
+
+
+def _shown(value: object) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _fields(path: list[str]) -> Any:
+    """The pydantic fields under a path of settings; {} under one that has none."""
+    fields: Any = Settings.model_fields
+    for part in path:
+        annotation = getattr(fields.get(part), "annotation", None)
+        fields = getattr(annotation, "model_fields", {})
+    return fields
+
+
+def _description(path: list[str]) -> str:
+    for depth in range(len(path), 0, -1):  # model.start.w is described at model.start
+        field = _fields(path[: depth - 1]).get(path[depth - 1])
+        if field is not None:
+            return field.description or ""
+    return ""
+
+
+def _allowed(path: list[str]) -> str:
+    return f"give {_description(path) or ', '.join(_fields(path)) or 'another'}"
+
+
+def _no_such_setting(path: list[str]) -> str:
+    names = [name for name in _fields(path[:-1]) if name != "job"]
+    return no_such_setting(".".join(path), names)
+
+
+def no_such_setting(key: str, names: Sequence[str]) -> str:
+    """Says that a setting does not exist, which `names` stand in its place, and which may be meant."""
+    *parents, wrong = key.split(".")
+    near = difflib.get_close_matches(wrong, names, n=1)
+    meant = f"did you mean {'.'.join([*parents, near[0]])}? " if near else ""
+    where = f"{'.'.join(parents)} has" if parents else "the settings are"
+    return f"there is no setting {key}: {meant}{where} {', '.join(names) or 'none'}"
+
+
+def fingerprint(settings: Settings, data_digest: str) -> str:
+    """A hash (32 hex digits) of all that decides a run's numbers: settings, data, versions.
+
+    Not the experiment it is filed under, nor where the data lies: the same file elsewhere is the same.
+    """
+    decisive = {
+        "settings": settings.model_dump(exclude={"tracking": True, "job": True, "data": {"path"}}),
+        "data": data_digest,
+        "versions": _versions(),
+    }
+    text = json.dumps(decisive, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "calibrate-thermometer")}

@@ -1,0 +1,138 @@
+"""CSV -> validated pairs of readings.
+
+Any CSV with a header line and two columns of numbers will do; other columns are ignored. Every problem
+of the file is reported at once, and nothing is guessed or dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from src.config import ConfigError, DataSettings, one_line
+
+MOST_NAMED = 10  # of a file's bad cells; the rest are counted
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """N readings `t_u` (N,) and their true values `t_c` (N,), with a digest of the file they are from."""
+
+    settings: DataSettings
+    digest: str
+    t_u: Floats
+    t_c: Floats
+
+
+def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> Pairs:
+    """Read and validate; `largest` is the greatest number that the training's dtype can hold.
+
+    Raises ConfigError that names every problem: the file missing, empty, no CSV or not UTF-8; columns
+    missing; cells that are no finite number; fewer observations or distinct inputs than parameters.
+    """
+    content = _read(settings.path)
+    table = _parse(content, settings.path)
+    header = list(table.iloc[0]) if len(table) else []
+    problems: list[str] = []
+    columns: list[Floats] = []
+    for key, name in (("data.input", settings.input), ("data.target", settings.target)):
+        if header.count(name) == 1:
+            cells = table.iloc[1:, header.index(name)]
+            columns.append(pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, copy=True))
+            problems += _bad_cells(name, cells, columns[-1], largest)
+        else:
+            problems.append(_wrong_column(key, name, header))
+    problems = [*problems[:MOST_NAMED], *_count(problems[MOST_NAMED:])]
+    problems += _shortages(len(table) - 1, None if problems else columns[0], n_parameters, settings)
+    if problems:
+        raise ConfigError(f"{settings.path}: " + "; ".join(problems))
+    return Pairs(settings, hashlib.sha256(content).hexdigest()[:16], *columns)
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"data.path={path}: no such file under {Path.cwd()}; give the path of a CSV"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"data.path={path} cannot be read: {one_line(error)}") from error
+
+
+def _parse(content: bytes, path: str) -> pd.DataFrame:
+    """All cells as text, the header as row 0, so that a row's index is its line in the file less one."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 text (byte {error.start}): save it as CSV with UTF-8 encoding"
+        ) from error
+    if "\0" in text:
+        raise ConfigError(f"{path} is not a CSV: it holds binary data; export it as CSV text")
+    try:
+        table = pd.read_csv(
+            io.StringIO(text),
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            skip_blank_lines=False,
+            skipinitialspace=True,
+        )
+    except pd.errors.EmptyDataError:
+        raise ConfigError(f"{path} is empty: a header line and rows of numbers are needed") from None
+    except pd.errors.ParserError as error:
+        reason = one_line(error).removeprefix("Error tokenizing data. C error: ")
+        raise ConfigError(f"{path} is not a CSV: {reason}") from error
+    table = table.fillna("").map(str.strip)
+    filled: pd.DataFrame = table[(table != "").any(axis="columns")]  # blank lines carry nothing
+    return filled
+
+
+def _wrong_column(key: str, name: str, header: list[str]) -> str:
+    if name in header:
+        return f"{key}={name}: {header.count(name)} columns have that name"
+    return f"{key}={name}: no such column; the file has {', '.join(header) or 'none'}"
+
+
+def _bad_cells(name: str, cells: pd.Series[str], values: Floats, largest: float) -> Iterator[str]:
+    bad = cells[~(np.abs(values) <= min(largest, np.finfo(float).max))]
+    for row, cell in bad.items():
+        yield f"line {int(str(row)) + 1}, column {name}: {_fault(cell)}"
+
+
+def _fault(cell: str) -> str:
+    if not cell:
+        return "empty, where a number is needed"
+    number = pd.to_numeric(pd.Series([cell]), errors="coerce").iloc[0]
+    if np.isfinite(number):
+        return f"{cell} is too large for this dtype: use dtype=float64"
+    if np.isinf(number) or cell.lower().lstrip("+-") in ("nan", "na", "n/a", "null"):
+        return f"{cell} is not a finite number"
+    return f"{cell[:40]!r} is not a number"
+
+
+def _count(unnamed: list[str]) -> list[str]:
+    return [f"and {len(unnamed)} more"] if unnamed else []
+
+
+def _shortages(n: int, t_u: Floats | None, n_parameters: int, settings: DataSettings) -> Iterator[str]:
+    """What N rows, or readings `t_u` where all are numbers, are too few for."""
+    if n < n_parameters:
+        yield f"{max(n, 0)} observations cannot settle {n_parameters} parameters: add rows"
+    elif t_u is not None and (distinct := len(np.unique(t_u))) == 1:
+        yield f"column {settings.input} is constant ({t_u[0]:g}): nothing can be calibrated from it"
+    elif t_u is not None and distinct < n_parameters:
+        yield (
+            f"column {settings.input} has {distinct} distinct values, which cannot settle "
+            f"{n_parameters} parameters"
+        )

@@ -1,0 +1,183 @@
+"""THE training loop: gradient descent by autograd, for one run and for ten thousand at once.
+
+    params = training_loop(5000, 1e-2, torch.tensor([1.0, 0.0]), 0.1 * t_u, t_c)   # the chapter's
+
+Shapes: R runs, N observations, K parameters, P recorded points of a loss curve. Every run has its
+own loss, and the gradient of the sum of the losses holds each run's own gradient and nothing of its
+neighbours'; each run steps with its own learning rate. A run that is done, or whose loss is no
+longer finite, leaves the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from src.models import Loss, Model, linear, loss_fn
+
+CHAPTER_EVERY = 500  # the chapter prints the loss each 500 epochs
+
+
+class LossCurves:
+    """The losses of R runs at chosen epochs, filled in by the loop.
+
+    `epochs` (R, P) int64 and `losses` (R, P) are padded with 0 and NaN behind each run's last point;
+    `points` (R,) counts the recorded ones; `diverged_at` (R,) is the first recorded epoch at which
+    the run was not finite, 0 where there was none; `measured` (R, K) holds the parameters at which
+    each run's last finite loss was measured, that is before that epoch's update.
+    """
+
+    def __init__(
+        self,
+        schedules: Iterable[Iterable[int]],
+        on_record: Callable[[int, LossCurves], None] = lambda epoch, curves: None,
+    ) -> None:
+        """`schedules`: for each run the epochs to record, ascending; `on_record` is told of each."""
+        rows = [list(schedule) for schedule in schedules]
+        width = max(map(len, rows), default=0)
+        self.epochs = torch.tensor([row + [0] * (width - len(row)) for row in rows]).long()
+        self.points = torch.zeros(len(rows), dtype=torch.int64)
+        self.diverged_at = torch.zeros(len(rows), dtype=torch.int64)
+        self.losses = torch.empty(0)
+        self.measured = torch.empty(0)
+        self.on_record = on_record
+        pairs = sorted((epoch, run) for run, row in enumerate(rows) for epoch in row)
+        self.due = {
+            epoch: torch.tensor([run for _, run in group])
+            for epoch, group in groupby(pairs, key=lambda pair: pair[0])
+        }
+
+    def start(self, params: Tensor) -> None:
+        """Allocate for `params` (R, K), on their device and in their dtype."""
+        device = params.device
+        self.epochs, self.points = self.epochs.to(device), self.points.to(device)
+        self.diverged_at = self.diverged_at.to(device)
+        self.due = {epoch: runs.to(device) for epoch, runs in self.due.items()}
+        self.losses = params.new_full(self.epochs.shape, float("nan"))
+        self.measured = params.clone()
+
+    def record(self, epoch: int, runs: Tensor, losses: Tensor, before: Tensor, after: Tensor) -> None:
+        """Take the losses (A,) of the runs at work (A,), and their parameters (A, K) around the update.
+
+        `diverged_at` is set where the loss is not finite, or the last update was not.
+        """
+        at = torch.searchsorted(runs, self.due[epoch]).clamp(max=len(runs) - 1)
+        at = at[runs[at] == self.due[epoch]]  # due, and still at work
+        due, losses, before, after = runs[at], losses[at], before[at], after[at]
+        slot = self.points[due]
+        last = slot + 1 == (self.epochs[due] > 0).sum(dim=-1)
+
+        finite = torch.isfinite(losses)
+        overflown = last & ~torch.isfinite(after).all(dim=-1)
+        self.diverged_at[due[~finite | overflown]] = epoch
+        self.losses[due[finite], slot[finite]] = losses[finite]
+        self.measured[due[finite]] = before[finite]
+        self.points[due[finite]] += 1
+        self.on_record(epoch, self)
+
+
+def print_loss(epoch: int, curves: LossCurves) -> None:
+    """The chapter's line for one run: `Epoch 500, Loss 7.860116`."""
+    at = int(curves.points[0]) - 1
+    if at >= 0 and curves.epochs[0, at] == epoch:
+        print(f"Epoch {epoch}, Loss {float(curves.losses[0, at]):f}")
+
+
+def training_loop(
+    n_epochs: int | Tensor,
+    learning_rate: float | Tensor,
+    params: Tensor,
+    t_u: Tensor,
+    t_c: Tensor,
+    *,
+    model: Model = linear,
+    loss_fn: Loss = loss_fn,
+    curves: LossCurves | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Tensor:
+    """Train and return the final parameters, in the shape in which they were given.
+
+    `params` (K,) or (R, K); `t_u` and `t_c` (N,) or (R, N); `n_epochs` and `learning_rate` one for
+    all runs, or (R,). Without `curves` it prints the loss every 500 epochs, as the chapter does.
+    `curves` must record each run's last epoch: that is where the loop lets go of it. The loop ends
+    early, between two epochs, when `stop()` says so. Memory does not depend on the epochs.
+    Source of the update: `params -= learning_rate * params.grad`, "Deep Learning with PyTorch", the
+    section on autograd.
+    """
+    shape = params.shape
+    # A leaf of the loop's own: the caller's tensor keeps its values, its grad and its graph.
+    params = params.detach().reshape(-1, shape[-1]).clone().requires_grad_()  # (R, K)
+    last = _per_run(n_epochs, params).long()  # (R,)
+    lr = _per_run(learning_rate, params).to(params.dtype)[:, None]  # (R, 1)
+    t_u = _rows(t_u, params)  # (1 or R, N)
+    t_c = _rows(t_c, params)
+    if curves is None:
+        curves = LossCurves([_every(CHAPTER_EVERY, int(n)) for n in last], on_record=print_loss)
+    curves.start(params.detach())
+
+    final = params.detach().clone()
+    runs = torch.arange(len(final), device=final.device)[last > 0]  # the runs at work, ascending
+    params, lr, last, t_u, t_c = _keep(last > 0, params, lr, last, t_u, t_c)
+
+    for epoch in range(1, int(last.max()) + 1 if len(last) else 1):
+        if stop():
+            break
+        # `params` is a new leaf in each epoch, so its grad starts empty: nothing to zero.
+        losses = loss_fn(model(t_u, *params.unsqueeze(-1).unbind(-2)), t_c)  # (R,)
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        assert params.grad is not None
+        before = params.detach()
+        # detach: without it every epoch's graph stays alive and memory grows with the epochs
+        params = (before - lr * params.grad).requires_grad_()
+        if epoch in curves.due:
+            curves.record(epoch, runs, losses.detach(), before, params.detach())
+            staying = (last > epoch) & (curves.diverged_at[runs] == 0)
+            if not staying.all():
+                final[runs[~staying]] = params.detach()[~staying]
+                runs = runs[staying]
+                params, lr, last, t_u, t_c = _keep(staying, params, lr, last, t_u, t_c)
+                if not len(runs):
+                    break
+    final[runs] = params.detach()
+    return final.reshape(shape)
+
+
+def _every(step: int, n_epochs: int) -> list[int]:
+    epochs = list(range(step, n_epochs + 1, step))
+    return epochs if n_epochs < 1 or n_epochs % step == 0 else [*epochs, n_epochs]
+
+
+def _per_run(value: float | Tensor, params: Tensor) -> Tensor:
+    """One value for all runs, or (R,) -> (R,)."""
+    values = torch.as_tensor(value, device=params.device).reshape(-1)
+    return values.expand(len(params)) if len(values) in (1, len(params)) else _refuse(values, params)
+
+
+def _rows(values: Tensor, params: Tensor) -> Tensor:
+    """(N,) -> (1, N), shared by all runs; (R, N) as it is."""
+    rows = values.to(params.device, params.dtype)
+    rows = rows[None] if rows.dim() == 1 else rows
+    return rows if rows.dim() == 2 and len(rows) in (1, len(params)) else _refuse(values, params)
+
+
+def _refuse(values: Tensor, params: Tensor) -> Tensor:
+    raise ValueError(
+        f"{tuple(values.shape)} does not fit the {len(params)} run(s) of params {tuple(params.shape)}: "
+        "give one value or row for all, or one for each run"
+    )
+
+
+def _keep(
+    staying: Tensor, params: Tensor, lr: Tensor, last: Tensor, t_u: Tensor, t_c: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Drop all but the staying runs; rows shared by all runs stay shared."""
+    return (
+        params.detach()[staying].requires_grad_(),
+        lr[staying],
+        last[staying],
+        t_u if len(t_u) == 1 != len(staying) else t_u[staying],
+        t_c if len(t_c) == 1 != len(staying) else t_c[staying],
+    )

@@ -1,0 +1,41 @@
+"""Hydra's and OmegaConf's errors in one line: what was given, what is allowed, what to do next."""
+
+from __future__ import annotations
+
+import re
+
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from src.config import no_such_setting, one_line
+
+LONGEST = 400
+
+
+def explain(error: BaseException) -> str:
+    """One line on a mistake in the command line or in a config file.
+
+    Hydra's errors are known by what they carry: only the commands import Hydra itself.
+    """
+    cause = error.__cause__
+    if options := getattr(error, "options", None):  # MissingConfigException
+        group, _, choice = getattr(error, "missing_cfg_file", "").rpartition("/")
+        return f"{group}={choice} is not allowed: give {' or '.join(sorted(options))}"
+    if override := getattr(error, "override", None):  # OverrideParseException
+        return f"{override!r} cannot be read: {_grammar(str(error))}"
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
+        parent = cause.parent_node
+        names = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
+        return no_such_setting(str(cause.full_key), [n for n in names if n not in ("job", "hydra")])
+    text = one_line(error).partition(" Config search path:")[0]
+    if isinstance(cause, OmegaConfBaseException):
+        text = f"{text}: {str(cause).splitlines()[0]}"
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _grammar(message: str) -> str:
+    """The parser's complaint without its list of tokens and its link."""
+    message = re.sub(r"Error parsing override '.*'\n", "", message)
+    message = re.sub(r"\s*See https?://\S+ for details", "", message)
+    message = re.sub(r" expecting \{.*\}", "", message, flags=re.DOTALL)
+    return f"{' '.join(message.split())}; write KEY=VALUE, and quote what has special characters"

@@ -1,0 +1,12 @@
+"""The only room that knows MLflow: opens the store, writes complete runs, reads them back."""
+
+import logging
+import os
+
+# Before MLflow is imported anywhere: it reads these once.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 would hang for minutes
+
+# The migrations of a fresh store report some fifty lines; only their failures matter.
+for _name in ("alembic", "mlflow.store.db.utils"):
+    logging.getLogger(_name).setLevel(logging.WARNING)

@@ -1,0 +1,109 @@
+"""Open the tracking store safely: MLflow's default, or what MLFLOW_TRACKING_URI names.
+
+Processes that open the same fresh sqlite file at once destroy it (each runs the schema migrations), so
+the opening holds a lock between processes. Afterwards sqlite's own locks suffice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from src.config import ConfigError, one_line
+
+OPENINGS = 4  # tries on a fresh PostgreSQL, where concurrent migrations fail but recover
+UI_ADDRESS = "http://127.0.0.1:5000"  # where `mlflow ui` without options serves
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store and the experiment that runs are filed under."""
+
+    uri: str
+    client: MlflowClient
+    experiment_id: str
+
+    @property
+    def is_server(self) -> bool:
+        """Whether a server stands between this process and the database."""
+        return self.uri.startswith(("http://", "https://"))
+
+    def page(self, run_id: str | None = None, view: str = "") -> str:
+        """The address of a run's page, or of the experiment's table of runs."""
+        root = self.uri.rstrip("/") if self.is_server else UI_ADDRESS
+        experiment = f"{root}/#/experiments/{self.experiment_id}/runs"
+        # Without the workflow type the address lands on an empty page.
+        return f"{experiment}/{run_id}" if run_id else f"{experiment}?workflowType=machine_learning{view}"
+
+    @property
+    def how_to_serve(self) -> str:
+        """The command that makes `page` answer, empty for a server."""
+        if self.is_server:
+            return ""
+        is_default = self.uri.endswith(f"/{Path.cwd() / 'mlflow.db'}")
+        return "mlflow ui" if is_default else f"mlflow ui --backend-store-uri {self.uri}"
+
+
+def open_store(experiment: str) -> Store:
+    """Open the store, creating it and the experiment where they do not exist.
+
+    Raises ConfigError for a store that cannot be opened and for an experiment that was deleted.
+    """
+    uri = mlflow.get_tracking_uri()
+    for attempt in range(1, OPENINGS + 1):
+        try:
+            with _opening(uri):
+                client = MlflowClient(uri)
+                return Store(uri, client, _experiment_id(client, experiment))
+        except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError) as error:
+            if attempt == OPENINGS or not uri.startswith("postgresql"):
+                raise ConfigError(
+                    f"the tracking store {uri} cannot be opened: {_brief(error)}; "
+                    "check MLFLOW_TRACKING_URI, or unset it to use ./mlflow.db"
+                ) from error
+            time.sleep(attempt)
+    raise AssertionError("unreachable")
+
+
+def _brief(error: BaseException) -> str:
+    text = one_line(error)
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+@contextmanager
+def _opening(uri: str) -> Iterator[None]:
+    """Hold the lock of a sqlite store; in the temporary folder, so that nothing is left beside it."""
+    if not uri.startswith("sqlite"):
+        yield
+        return
+    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    with FileLock(Path(tempfile.gettempdir()) / f"calibration-store-{name}.lock", mode=0o666):
+        yield
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            return str(client.create_experiment(name))
+        except MlflowException:  # another process was first
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage == "deleted":
+        raise ConfigError(
+            f"tracking.experiment={name} was deleted: restore it with "
+            f"`mlflow experiments restore -x {experiment.experiment_id}`, or give another name"
+        )
+    return str(experiment.experiment_id)

@@ -1,0 +1,92 @@
+"""A sweep's parent run: one for all its jobs, under any launcher.
+
+The jobs of one sweep share a folder (`CALIBRATION_SWEEP_DIR`, made and removed by the command). The first
+job to record something makes the parent under a lock there and leaves its id; the launching process
+ends it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
+
+from src.tracking.reader import TrackedRun, children
+from src.tracking.record import DatasetRecord, Status, common_tags
+from src.tracking.store import Store, open_store
+from src.tracking.writer import LONGEST_NAME, LONGEST_TAG, cut, dataset_input
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A parent run that was begun, in the folder that its jobs share."""
+
+    store: Store
+    parent_id: str
+    folder: Path
+
+    def runs(self) -> list[TrackedRun]:
+        """The sweep's runs, in no order."""
+        return children(self.store, self.parent_id)
+
+    def end(self, status: Status, artifacts: dict[str, str]) -> None:
+        """Log the artifacts (name -> text) and the config that repeats the sweep; no longer RUNNING."""
+        client = self.store.client
+        try:
+            for name, text in {**artifacts, "sweep.yaml": _repeating(self.folder)}.items():
+                client.log_text(self.parent_id, text, name)
+        finally:
+            client.set_terminated(self.parent_id, status, int(time.time() * 1000))
+
+
+def begun(folder: Path) -> list[Sweep]:
+    """The parents that the jobs sharing this folder have made: one per experiment."""
+    found = [json.loads(marker.read_text()) for marker in sorted(folder.glob("parent-*.json"))]
+    return [Sweep(open_store(one["experiment"]), one["parent_id"], folder) for one in found]
+
+
+def parent_run(store: Store, folder: Path, dataset: DatasetRecord, experiment: str) -> str:
+    """The id of the sweep's parent in this experiment, made by whoever comes first."""
+    marker = folder / f"parent-{store.experiment_id}.json"
+    with FileLock(folder / "parent.lock"):
+        if marker.exists():
+            return str(json.loads(marker.read_text())["parent_id"])
+        swept = " ".join(_overrides(folder))
+        tags = {**common_tags(), "sweep": folder.name, "overrides": cut(swept, LONGEST_TAG)}
+        parent_id: str = store.client.create_run(
+            store.experiment_id, tags=tags, run_name=cut(f"sweep {swept}", LONGEST_NAME)
+        ).info.run_id
+        marker.write_text(json.dumps({"parent_id": parent_id, "experiment": experiment}))
+        # A dataset's first logging collides between processes: here only one is at it.
+        store.client.log_inputs(parent_id, [dataset_input(dataset)])
+        return parent_id
+
+
+def _composed(folder: Path) -> DictConfig:
+    """The config that Hydra swept over, as its sweeper left it in the sweep's folder."""
+    path = folder / "multirun.yaml"
+    composed = OmegaConf.load(path) if path.exists() else OmegaConf.create()
+    assert isinstance(composed, DictConfig)
+    return composed
+
+
+def _overrides(folder: Path) -> list[str]:
+    return list(OmegaConf.select(_composed(folder), "hydra.overrides.task") or [])
+
+
+def _repeating(folder: Path) -> str:
+    """An experiment file that repeats the sweep even when the defaults have changed since."""
+    composed = _composed(folder)
+    params = dict(override.split("=", 1) for override in _overrides(folder) if "=" in override)
+    swept = {key.lstrip("+~").split(".")[0].split("@")[0] for key in params}
+    pinned = {key: composed[key] for key in composed if key not in {"hydra", "job", *swept}}
+    config = OmegaConf.create({**pinned, "hydra": {"sweeper": {"params": params}}})
+    return (
+        f"# @package _global_\n# Repeats the sweep {folder.name}. Save it as "
+        "conf/experiment/NAME.yaml, then: python -m src.train -m +experiment=NAME\n"
+        + OmegaConf.to_yaml(config)
+    )

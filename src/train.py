@@ -1,0 +1,211 @@
+"""Calibrate an instrument by gradient descent, every run on record in MLflow.
+
+    python -m src.train                                   # one run: the book's
+    python -m src.train -m lr=1e-2,1e-3                   # a sweep
+    python -m src.train -m lr=1e-2,1e-3 normalization=none,scale,zscore epochs=500,5000
+    python -m src.train --help                            # every setting
+
+Exit codes: 0, diverged runs included; 1 where some jobs of a sweep failed; 2 for a mistake, with nothing
+recorded; 130 and 143 when interrupted, with what was reached on record.
+
+This is the composition root: it alone knows all the rooms. torch, pandas and MLflow are imported only
+once the settings are known to be right, so that a mistake answers within a second.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from src import interrupts, mistakes
+from src.config import ConfigError, check
+
+if TYPE_CHECKING:
+    from src.calibration import Calibration, Run
+    from src.loop import LossCurves
+    from src.tracking.record import Status
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+SWEEP_DIR = "CALIBRATION_SWEEP_DIR"  # the folder that a sweep's jobs share; conf/config.yaml reads it
+
+
+def train(cfgs: Sequence[DictConfig]) -> list[float | Exception]:
+    """Train and record one run per config; for each its final loss, infinity where it diverged.
+
+    A config that is wrong gives a ConfigError in its place, and the others go on; an error in the
+    training gives that error, with the runs on record as FAILED.
+    """
+    settings, refused = _sorted_out(check, dict(enumerate(cfgs)))
+    if not settings:
+        return [refused[index] for index in range(len(cfgs))]
+    from src.calibration import Bench
+    from src.data import load
+
+    runs, unprepared = _sorted_out(Bench(load).prepare, settings)
+    results: dict[int, float | Exception] = {**refused, **unprepared}
+    for experiment in dict.fromkeys(run.settings.tracking.experiment for run in runs.values()):
+        mine = {i: run for i, run in runs.items() if run.settings.tracking.experiment == experiment}
+        results |= zip(mine, _train_and_record(list(mine.values()), experiment), strict=True)
+    return [results[index] for index in range(len(cfgs))]
+
+
+def _sorted_out(step: Callable[[A], B], given: dict[int, A]) -> tuple[dict[int, B], dict[int, ConfigError]]:
+    """What the step makes of each, and what it refuses."""
+    made: dict[int, B] = {}
+    refused: dict[int, ConfigError] = {}
+    for index, one in given.items():
+        try:
+            made[index] = step(one)
+        except ConfigError as error:
+            refused[index] = error
+    return made, refused
+
+
+def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exception]:
+    from src import report
+    from src.calibration import calibrate
+    from src.tracking import record
+    from src.tracking.store import open_store
+    from src.tracking.sweep import parent_run
+    from src.tracking.writer import ClientWriter
+
+    store = open_store(experiment)
+    sweep_dir = runs[0].settings.sweep_dir
+    with interrupts.deferred() as stop:
+        parent_id = None
+        if sweep_dir:
+            dataset = record.dataset_record(runs[0].problem.pairs)
+            parent_id = parent_run(store, Path(sweep_dir), dataset, experiment)
+        start_ms = _now_ms()
+        try:
+            done: list[Calibration] | Exception = calibrate(runs, _on_record(runs), stop)
+        except Exception as error:
+            done = error
+        session = record.Session(start_ms, _now_ms(), parent_id, sweep_dir and Path(sweep_dir).name)
+        if isinstance(done, Exception):
+            ClientWriter(store).write([record.of_crash(run, session, done) for run in runs])
+            return [done] * len(runs)
+        ids = ClientWriter(store).write([record.of_calibration(one, session) for one in done])
+        if not sweep_dir:
+            for calibration, run_id in zip(done, ids, strict=True):
+                report.print_calibration(calibration, store.page(run_id), store.how_to_serve)
+        return [calibration.objective for calibration in done]
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _on_record(runs: list[Run]) -> Callable[[int, LossCurves], None]:
+    """A single run prints the chapter's lines, ten of them however many epochs; a sweep none."""
+    from src.calibration import tenths
+    from src.loop import print_loss
+
+    shown = tenths(runs[0].settings.epochs)
+    is_single = len(runs) == 1 and not runs[0].settings.sweep_dir
+    return lambda epoch, curves: print_loss(epoch, curves) if is_single and epoch in shown else None
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+def main(cfg: DictConfig) -> float:
+    """One job of Hydra's: any launcher calls it once per point of a sweep."""
+    [result] = train([cfg])
+    if isinstance(result, ConfigError) and HydraConfig.get().mode == RunMode.RUN:
+        raise Refused(result)  # past Hydra, which would print a line of its own
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+class Refused(BaseException):
+    """A ConfigError of a single run."""
+
+
+def command() -> int:
+    """What `python -m src.train` does; returns the exit code."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
+    status: Status = "FINISHED"
+    code = 0
+    with _sweep_dir() as folder, interrupts.raising():
+        try:
+            _refuse_wrong_flags()
+            main()
+        except interrupts.Interrupted as interrupt:
+            print(f"\nstopped by {interrupt}", file=sys.stderr)
+            code, status = interrupt.exit_code, "KILLED"
+        except (Exception, Refused) as error:
+            if not isinstance(error, ConfigError | Refused) and _reached(train, error):
+                _finish(folder, "FAILED")
+                raise
+            print(f"error: {mistakes.explain(error)}", file=sys.stderr)
+            code = 2
+        recorded = _finish(folder, status)
+    return 1 if code == 2 and recorded else code
+
+
+def _reached(function: Callable[..., object], error: BaseException) -> bool:
+    """Whether the error was raised inside the function: if not, Hydra refused the command line."""
+    return any(frame.f_code is function.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+@contextmanager
+def _sweep_dir() -> Iterator[Path]:
+    """A folder named like the sweep, for the jobs to share; gone afterwards."""
+    prefix = time.strftime("sweep-%Y-%m-%d-%H%M%S-")
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+        os.environ[SWEEP_DIR] = folder
+        yield Path(folder)
+
+
+def _finish(folder: Path, status: Status) -> bool:
+    """End the sweep's parent runs and print their tables; False where no job recorded anything."""
+    if not any(folder.glob("parent-*")):
+        return False
+    from src import report
+    from src.tracking.sweep import begun
+
+    with interrupts.deferred():
+        for sweep in begun(folder):
+            runs = report.ranked(sweep.runs())
+            sweep.end(status, {"runs.csv": report.as_csv(runs)})
+            report.print_sweep(runs, sweep.store.page(), sweep.store.how_to_serve)
+    return True
+
+
+def _refuse_wrong_flags() -> None:
+    """Hydra's parser would print a screenful, or a traceback."""
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see python -m src.train --help")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    flags = parser.parse_args()
+    modes = {
+        "--run": flags.run,
+        "--multirun": flags.multirun,
+        "--cfg": flags.cfg,
+        "--info": flags.info,
+    }
+    given = [flag for flag, value in modes.items() if value]
+    if len(given) > 1:
+        refuse(f"{' and '.join(given)} exclude each other")
+
+
+if __name__ == "__main__":
+    sys.exit(command())
