@@ -99,7 +99,7 @@ class JobSettings(_Frozen):
     """What Hydra knows of the job: for the record, not for the numbers."""
 
     overrides: tuple[str, ...] = ()
-    mode: Annotated[str, BeforeValidator(lambda mode: getattr(mode, "name", mode))] = "RUN"
+    mode: Annotated[str, BeforeValidator(lambda mode: getattr(mode, "name", "RUN"))] = "RUN"
     sweep_dir: str | None = None
 
 

@@ -7,7 +7,7 @@ import re
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from src.config import no_such_setting, one_line
+from src.config import ConfigError, no_such_setting, one_line
 
 LONGEST = 400
 
@@ -17,6 +17,8 @@ def explain(error: BaseException) -> str:
 
     Hydra's errors are known by what they carry: only the commands import Hydra itself.
     """
+    if isinstance(error, ConfigError):
+        return one_line(error)
     cause = error.__cause__
     if options := getattr(error, "options", None):  # MissingConfigException
         group, _, choice = getattr(error, "missing_cfg_file", "").rpartition("/")

@@ -16,6 +16,7 @@ from src.tracking.reader import TrackedRun
 
 MOST_ROWS = 30  # on the screen; the CSV holds all
 MOST_REASONS = 8
+WIDEST = 140
 ALWAYS = ("lr", "normalization", "epochs")  # params shown even where all runs share them
 DERIVED = ("normalization_shift", "normalization_scale")  # params that follow from the others
 
@@ -61,6 +62,7 @@ def print_table(runs: Sequence[TrackedRun], console: Console) -> None:
 def print_sweep(runs: Sequence[TrackedRun], page: str, how_to_serve: str) -> None:
     """What a sweep ends with: its runs best first, and where to compare them."""
     console = Console()
+    console.width = max(console.width, WIDEST)  # a narrow terminal wraps lines, and loses no digit
     print_table(runs, console)
     _print_page("compare", page, how_to_serve, console)
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 B = TypeVar("B")
 
+CONF = Path(__file__).resolve().parents[1] / "conf"
 SWEEP_DIR = "CALIBRATION_SWEEP_DIR"  # the folder that a sweep's jobs share; conf/config.yaml reads it
 
 
@@ -121,12 +122,12 @@ def _on_record(runs: list[Run]) -> Callable[[int, LossCurves], None]:
     return lambda epoch, curves: print_loss(epoch, curves) if is_single and epoch in shown else None
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(cfg: DictConfig) -> float:
     """One job of Hydra's: any launcher calls it once per point of a sweep."""
     [result] = train([cfg])
     if isinstance(result, ConfigError) and HydraConfig.get().mode == RunMode.RUN:
-        raise Refused(result)  # past Hydra, which would print a line of its own
+        raise Refused from result  # past Hydra, which would print a line of its own
     if isinstance(result, Exception):
         raise result
     return result
@@ -149,18 +150,20 @@ def command() -> int:
             print(f"\nstopped by {interrupt}", file=sys.stderr)
             code, status = interrupt.exit_code, "KILLED"
         except (Exception, Refused) as error:
-            if not isinstance(error, ConfigError | Refused) and _reached(train, error):
+            if not isinstance(error, ConfigError | Refused) and _reached(error):
                 _finish(folder, "FAILED")
                 raise
-            print(f"error: {mistakes.explain(error)}", file=sys.stderr)
+            told = error.__cause__ if isinstance(error, Refused) else error
+            print(f"error: {mistakes.explain(told)}", file=sys.stderr)
             code = 2
         recorded = _finish(folder, status)
     return 1 if code == 2 and recorded else code
 
 
-def _reached(function: Callable[..., object], error: BaseException) -> bool:
-    """Whether the error was raised inside the function: if not, Hydra refused the command line."""
-    return any(frame.f_code is function.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
+def _reached(error: BaseException) -> bool:
+    """Whether the error was raised in the training: if not, Hydra refused the command line."""
+    ours = (train.__code__, _train_and_record.__code__)
+    return any(frame.f_code in ours for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 @contextmanager

@@ -1,0 +1,103 @@
+"""The exact yardsticks against certified values and against what training does."""
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from src.analysis import least_squares, loss_gap, stability_limit
+from src.loop import LossCurves, training_loop
+from src.models import MODELS, linear, quadratic
+from src.normalization import NORMALIZATIONS
+from tests.conftest import ROOT
+
+F64 = torch.float64
+
+
+@pytest.fixture
+def readings(t_u: Tensor) -> Tensor:
+    """The chapter's readings as written, in float64."""
+    return torch.tensor([float(f"{value:.1f}") for value in t_u], dtype=F64)
+
+
+def correct_digits(estimate: float, certified: float) -> float:
+    """NIST's log relative error."""
+    return float(-torch.log10(torch.tensor(abs(estimate - certified) / abs(certified), dtype=F64)))
+
+
+def test_norris_to_twelve_digits() -> None:
+    """Certified values of NIST's Statistical Reference Datasets, linear regression, Norris."""
+    table = pd.read_csv(ROOT / "data" / "norris.csv")
+    x, y = (torch.tensor(table[column].to_numpy()) for column in ("x", "y"))
+    optimum = least_squares(linear, x, y)
+    assert correct_digits(float(optimum.params[0]), 1.00211681802045) > 12
+    assert correct_digits(float(optimum.params[1]), -0.262323073774029) > 11.5
+    assert correct_digits(float(optimum.standard_errors[0]), 0.429796848199937e-03) > 12
+    assert correct_digits(float(optimum.standard_errors[1]), 0.232818234301152) > 12
+    residual_deviation = (optimum.loss * 36 / 34) ** 0.5
+    assert correct_digits(residual_deviation, 0.884796396144373) > 12
+
+
+def test_the_chapters_optimum(readings: Tensor, t_c: Tensor) -> None:
+    """Least squares in closed form; expected values computed in exact rational arithmetic."""
+    optimum = least_squares(linear, readings, t_c.double())
+    assert optimum.params.tolist() == pytest.approx([0.5367719209, -17.3047855030], abs=1e-10)
+    assert optimum.loss == pytest.approx(2.9276455709, abs=1e-10)
+
+
+def test_a_parabola_over_millions_is_found_to_eight_digits() -> None:
+    """Exact by construction; on the raw input, squared to 1e13, a plain solver loses nearly all digits."""
+    x = torch.linspace(1e6, 3e6, 40, dtype=F64)
+    optimum = least_squares(quadratic, x, quadratic(x, *torch.tensor([-3e-13, 7e-7, 0.5], dtype=F64)))
+    assert optimum.params.tolist() == pytest.approx([-3e-13, 7e-7, 0.5], rel=1e-8)
+
+
+def test_as_many_parameters_as_observations_leave_no_standard_error() -> None:
+    x = torch.tensor([1.0, 2.0], dtype=F64)
+    optimum = least_squares(linear, x, x)
+    assert optimum.standard_errors.isnan().all()
+    assert optimum.loss == pytest.approx(0, abs=1e-30)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "limit"),
+    [("none", (), 0.000339938), ("scale", (0.1,), 0.0329782), ("zscore", (), 1.0)],
+)
+def test_the_chapters_stability_limits(
+    name: str, options: tuple[float, ...], limit: float, readings: Tensor
+) -> None:
+    """2 / lambda_max of the Hessian; values from the project's seed facts."""
+    t_un = NORMALIZATIONS[name](readings, *options).apply(readings, F64)
+    assert stability_limit(linear, t_un) == pytest.approx(limit, rel=2e-6)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", ["none", "zscore", "minmax"])
+def test_training_is_stable_just_below_the_limit_and_not_just_above(
+    model: str, name: str, readings: Tensor, t_c: Tensor
+) -> None:
+    """What the limit promises, seen in the loop itself: a start off the optimum grows, or does not."""
+    function = MODELS[model]
+    t_un = NORMALIZATIONS[name](readings).apply(readings, F64)
+    limit = stability_limit(function, t_un)
+    curves = LossCurves([range(1, 2001, 100)] * 2)
+    start = torch.ones(2, 3 if model == "quadratic" else 2, dtype=F64)
+    rates = torch.tensor([0.99, 1.01], dtype=F64) * limit
+    training_loop(1901, rates, start, t_un, t_c, model=function, curves=curves)
+    below, above = curves.losses
+    assert below[-1] <= below[0]
+    assert above[-1] > 1e6 * above[0]
+
+
+def test_loss_gap_is_the_loss_minus_the_optimums(readings: Tensor, t_c: Tensor) -> None:
+    optimum = least_squares(linear, readings, t_c.double())
+    params = torch.tensor([[1.0, 0.0], [0.5, -16.0]], dtype=F64)
+    losses = ((params[:, :1] * readings + params[:, 1:] - t_c) ** 2).mean(dim=-1)
+    torch.testing.assert_close(loss_gap(linear, params, optimum, readings), losses - optimum.loss)
+
+
+def test_loss_gap_sees_below_the_rounding_of_the_loss(readings: Tensor, t_c: Tensor) -> None:
+    """A shift of b by 1e-10 costs exactly 1e-20, which subtracting two losses near 2.9 would never show."""
+    optimum = least_squares(linear, readings, t_c.double())
+    nearby = optimum.params + torch.tensor([0, 1e-10], dtype=F64)
+    assert float(loss_gap(linear, nearby[None], optimum, readings)) == pytest.approx(1e-20, rel=1e-3)

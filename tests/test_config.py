@@ -1,0 +1,102 @@
+"""Settings: every file under conf/ composes to valid ones; what makes two runs the same."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+
+from src.config import ConfigError, Settings, check, fingerprint
+from src.models import MODELS
+from src.normalization import NORMALIZATIONS
+from tests.conftest import ROOT
+
+CONF = ROOT / "conf"
+GROUPS = ("data", "model", "normalization", "tracking")
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+    HydraConfig.instance().cfg = None
+
+
+def settings(*overrides: str) -> Settings:
+    cfg = compose("config", list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return check(cfg)
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_choice_of_every_group_composes_to_valid_settings(group: str) -> None:
+    for choice in choices(group):
+        assert getattr(settings(f"{group}={choice}"), group) is not None
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_composes_to_valid_settings(experiment: str) -> None:
+    settings(f"+experiment={experiment}")
+
+
+def test_every_file_under_conf_says_how_to_call_it() -> None:
+    for path in CONF.rglob("*.yaml"):
+        head = path.read_text().splitlines()[:4]
+        assert any(line.startswith("#") and not line.startswith("# @package") for line in head), path
+        if path.parent.name in (*GROUPS, "experiment"):
+            assert any("Call: " in line for line in head), path
+
+
+def test_conf_offers_every_model_and_normalization_there_is() -> None:
+    assert choices("model") == sorted(MODELS)
+    assert choices("normalization") == sorted(NORMALIZATIONS)
+
+
+def test_the_book_experiment_is_the_chapters_run_whatever_is_set_before() -> None:
+    book = settings("+experiment=book")
+    assert (book.lr, book.epochs, book.dtype) == (1e-2, 5000, "float32")
+    assert (book.normalization.name, book.normalization.factor) == ("scale", 0.1)
+    assert (book.model.name, book.model.start) == ("linear", {"w": 1.0, "b": 0.0})
+    assert book.data.path == "data/thermometer.csv"
+
+
+def test_epochs_may_be_written_as_5e3() -> None:
+    assert settings("epochs=5e3").epochs == 5000
+
+
+def test_all_mistakes_are_reported_at_once() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        settings("lr=-1", "epochs=0", "dtype=float16", "model.start.w=x")
+    for name in ("lr=-1", "epochs=0", "dtype=float16", "model.start.w=x"):
+        assert name in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["lr=2e-2", "epochs=5001", "normalization=none", "normalization.factor=0.2", "model=quadratic",
+     "model.start.w=2", "dtype=float64", "data.input=t_c data.target=t_u"],
+)  # fmt: skip
+def test_whatever_decides_the_numbers_changes_the_fingerprint(override: str) -> None:
+    assert fingerprint(settings(*override.split()), "digest") != fingerprint(settings(), "digest")
+
+
+def test_other_data_change_the_fingerprint() -> None:
+    assert fingerprint(settings(), "one") != fingerprint(settings(), "other")
+
+
+def test_where_a_run_is_filed_or_its_data_lie_does_not_change_the_fingerprint() -> None:
+    elsewhere = settings("tracking.experiment=other", "data.path=copy/of/it.csv")
+    assert fingerprint(elsewhere, "digest") == fingerprint(settings(), "digest")
+
+
+def test_paths_in_conf_exist() -> None:
+    for choice in choices("data"):
+        assert (ROOT / Path(settings(f"data={choice}").data.path)).is_file()

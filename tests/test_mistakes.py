@@ -1,0 +1,159 @@
+"""Twenty wrong command lines and twenty wrong files: exit code 2, one line, and not even a store."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+
+class Captured(NamedTuple):
+    """What capfd.readouterr() gives."""
+
+    out: str
+    err: str
+
+
+COMMAND_LINES = {
+    # the command line -> what the answer must name
+    "lr=abc": ["lr=abc", "greater than 0"],
+    "lr=-1": ["lr=-1", "greater than 0"],
+    "lr=0": ["lr=0", "greater than 0"],
+    "lr=nan": ["lr=nan", "finite"],
+    "lr=inf": ["lr=inf", "finite"],
+    "lr=true": ["lr=True", "number"],
+    "lr=": ["lr=", "number"],
+    "lr=null": ["lr=null", "number"],
+    "lr": ["'lr'", "KEY=VALUE"],
+    "lr=[1": ["lr=[1", "KEY=VALUE"],
+    "lr=1,2": ["lr=1,2", "--multirun"],
+    "-m lr=-1": ["lr=-1", "greater than 0"],
+    "-m lr=abc,-1 epochs=0,1.5": ["lr=abc", "epochs=0"],
+    "epochs=0": ["epochs=0", "whole number from 1"],
+    "epochs=1.5": ["epochs=1.5", "whole number"],
+    "dtype=float16": ["dtype=float16", "float32 or float64"],
+    "device=tpu": ["device=tpu", "cpu"],
+    "device=cuda:99": ["device=cuda:99", "cpu"],
+    "normalisation=x": ["normalisation", "did you mean normalization"],
+    "normalization=x": ["normalization=x", "minmax or none or scale or zscore"],
+    "normalization=none +normalization.factor=2": ["normalization.factor=2", "none takes none"],
+    "normalization.factor=0": ["normalization.factor=0", "greater than 0"],
+    "normalization.factor=1e300": ["scale 1e+300", "range of float32"],
+    "model=cubic": ["model=cubic", "linear or quadratic"],
+    "model.start.w=x": ["model.start.w=x", "number"],
+    "model.start.q=1": ["model.start.q", "has w, b"],
+    "+model.start.q=1": ["w, b, q", "starts from w, b"],
+    "+colour=red": ["colour", "lr, epochs"],
+    "~lr": ["lr is missing"],
+    "data.input=nope": ["data.input=nope", "t_u, t_c"],
+    "data.target=t_u": ["both 't_u'"],
+    "data.path=nope.csv": ["data.path=nope.csv", "no such file"],
+    "data.path=data": ["data.path=data", "cannot be read"],
+    "tracking.experiment=": ["tracking.experiment", "name"],
+    "+experiment=nope": ["experiment=nope", "book"],
+    "hydra/launcher=nope": ["hydra/launcher=nope", "basic"],
+    "-cn nope": ["nope"],
+    "--colour": ["--colour", "--help"],
+    "--run -m": ["--run and --multirun"],
+}  # fmt: skip
+
+FILES = {
+    # the file's bytes -> what the answer must name
+    b"": ["empty"],
+    b"\n\n": ["empty"],
+    b"t_u,t_c\n": ["0 observations", "2 parameters"],
+    b"t_u,t_c\n1,2\n": ["1 observation", "2 parameters"],
+    b"t_u,t_c\n1,2\n1,3\n1,4\n": ["t_u is constant (1)"],
+    b"a,b\n1,2\n3,4\n": ["data.input=t_u", "data.target=t_c", "a, b"],
+    b"t_u,b\n1,2\n3,4\n": ["data.target=t_c", "t_u, b"],
+    b"t_u,t_u,t_c\n1,2,3\n2,3,4\n": ["t_u", "2 columns"],
+    b"t_u;t_c\n1;2\n3;4\n": ["data.input=t_u", "t_u;t_c"],
+    b"1,2\n3,4\n5,6\n": ["data.input=t_u", "1, 2"],
+    b"t_u,t_c\n1,2\n3,abc\n": ["line 3, column t_c", "'abc'"],
+    b"t_u,t_c\n1,2\n\n3,abc\n": ["line 4, column t_c", "'abc'"],
+    b"t_u,t_c\n1,2\n,4\n": ["line 3, column t_u", "empty"],
+    b"t_u,t_c\n1,2\n3\n": ["line 3, column t_c", "empty"],
+    b"t_u,t_c\n1,nan\n2,3\n": ["line 2, column t_c", "nan is not a finite number"],
+    b"t_u,t_c\n1,2\ninf,3\n": ["line 3, column t_u", "inf is not a finite number"],
+    b"t_u,t_c\n1,2\n1e400,3\n": ["line 3, column t_u", "1e400"],
+    b"t_u,t_c\n1,2\n1e39,3\n": ["line 3, column t_u", "1e39", "dtype=float64"],
+    b't_u,t_c\n1,"1,5"\n2,3\n': ["line 2, column t_c", "'1,5'"],
+    b"t_u,t_c\nx,2\n3,y\n5,z\n": ["line 2, column t_u", "line 3, column t_c", "line 4, column t_c"],
+    b"t_u,t_c\n" + b"x,y\n" * 50: ["line 2", "and 90 more"],
+    b"t_u,t_c\n1,2,3\n4,5\n": ["not a CSV", "line 2"],
+    b't_u,t_c\n1,"2\n': ["not a CSV"],
+    b"\xff\xfet\x00_\x00u\x00": ["not UTF-8"],
+    "t_u,t_c,Gerät\n1,2,x\n".encode("latin-1"): ["not UTF-8"],
+    b"t_u,t_c\n1,2\0\n": ["not a CSV", "binary"],
+}  # fmt: skip
+
+
+def assert_refused(code: int, folder: Path, output: Captured, named: list[str], most_lines: int = 2) -> None:
+    assert code == 2
+    assert output.out == ""
+    assert 1 <= len(output.err.splitlines()) <= most_lines
+    assert "Traceback" not in output.err
+    for words in named:
+        assert words in output.err
+    assert {path.name for path in folder.iterdir()} <= {"data", "mine.csv"}, "something was recorded"
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_a_wrong_command_line(
+    line: str,
+    command: Callable[..., int],
+    empty_folder: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    code = command(*line.split(" "))
+    assert_refused(code, empty_folder, Captured(*capfd.readouterr()), COMMAND_LINES[line])
+
+
+@pytest.mark.parametrize("content", FILES, ids=repr)
+def test_a_wrong_file(
+    content: bytes,
+    command: Callable[..., int],
+    empty_folder: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (empty_folder / "mine.csv").write_bytes(content)
+    code = command("data.path=mine.csv")
+    assert_refused(code, empty_folder, Captured(*capfd.readouterr()), ["mine.csv", *FILES[content]])
+
+
+def test_a_parabola_needs_three_distinct_inputs(
+    command: Callable[..., int], empty_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (empty_folder / "mine.csv").write_text("t_u,t_c\n1,2\n1,3\n2,4\n2,5\n")
+    code = command("data.path=mine.csv", "model=quadratic")
+    assert_refused(code, empty_folder, Captured(*capfd.readouterr()), ["2 distinct values", "3 parameters"])
+
+
+def test_a_store_that_cannot_be_opened(
+    command: Callable[..., int],
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nosuchscheme://x")
+    code = command("epochs=1")
+    assert_refused(
+        code, empty_folder, Captured(*capfd.readouterr()), ["nosuchscheme://x", "MLFLOW_TRACKING_URI"]
+    )
+
+
+LIGHT = """
+import sys
+sys.argv = ["src/train.py", "lr=abc"]
+from src import train
+assert train.command() == 2
+heavy = {"torch", "mlflow", "pandas", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_a_wrong_setting_answers_before_anything_heavy_is_imported(empty_folder: Path) -> None:
+    """torch and MLflow take two seconds each: that none is imported is what makes the answer quick."""
+    subprocess.run([sys.executable, "-c", LIGHT], check=True, capture_output=True, cwd=empty_folder)

@@ -1,0 +1,80 @@
+"""Whole processes: many at once on no store, interrupted ones, and other launchers."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.test_record import recorded
+
+pytestmark = pytest.mark.slow
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def wait_for_runs(client: MlflowClient, count: int, limit_s: float = 60) -> None:
+    deadline = time.monotonic() + limit_s
+    while len(recorded(client)) < count:
+        assert time.monotonic() < deadline, "nothing was recorded"
+        time.sleep(0.1)
+
+
+def test_eight_processes_at_once_on_no_store_at_all(start: Start, empty_folder: Path) -> None:
+    processes = [start("epochs=50", f"lr=1e-{exponent}") for exponent in range(2, 10)]
+    for process in processes:
+        output, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
+        assert "on record" in output
+    runs = recorded(MlflowClient(f"sqlite:///{empty_folder / 'mlflow.db'}"))
+    assert len({run.data.params["lr"] for run in runs}) == 8
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert all(len(run.inputs.dataset_inputs) == 1 for run in runs)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_is_killed_with_what_it_reached(
+    signum: int, code: int, start: Start, client: MlflowClient
+) -> None:
+    process = start("epochs=100_000_000")
+    time.sleep(10)  # start-up takes about five
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    [run] = recorded(client)
+    assert run.info.status == "KILLED"
+    assert run.data.tags["outcome"] == "killed"
+    assert run.data.metrics["loss"] > 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_leaves_nothing_running(signum: int, start: Start, client: MlflowClient) -> None:
+    process = start("-m", "lr=1e-2,1e-3", "epochs=20,100_000_000", "hydra/launcher=basic")
+    wait_for_runs(client, 2)  # the parent and the first, short run
+    time.sleep(2)
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+    runs = recorded(client)
+    [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert parent.info.status == "KILLED"
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED", "KILLED"]
+
+
+def test_a_sweep_under_joblib_has_one_parent(start: Start, client: MlflowClient) -> None:
+    """Jobs in processes of their own, at the same time: whoever comes first makes the parent."""
+    process = start(
+        "-m", "lr=1e-2,1e-3,1e-4,1e-5", "epochs=20", "hydra/launcher=joblib", "hydra.launcher.n_jobs=4"
+    )
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    runs = recorded(client)
+    [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert parent.info.status == "FINISHED"
+    assert len(runs) == 5
+    assert {run.data.tags.get("mlflow.parentRunId") for run in runs} == {None, parent.info.run_id}

@@ -1,0 +1,292 @@
+"""What is on record after a run and after a sweep, read back through MLflow's own client."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from src.calibration import curve_schedule
+from tests.test_chapter import TABLE, TOLERANCE
+
+GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,scale,zscore", "epochs=500,5000", "hydra/launcher=basic")
+EPSILON32 = 2.0**-23
+
+
+def recorded(client: MlflowClient, filter_string: str = "") -> list[Run]:
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(experiments, filter_string))
+
+
+def curve(client: MlflowClient, run: Run) -> dict[int, float]:
+    return {point.step: point.value for point in client.get_metric_history(run.info.run_id, "loss")}
+
+
+@pytest.fixture
+def book(command: Callable[..., int], client: MlflowClient) -> Run:
+    assert command("+experiment=book") == 0
+    [run] = recorded(client)
+    return run
+
+
+def test_the_record_holds_the_chapters_numbers(book: Run, client: MlflowClient) -> None:
+    losses = curve(client, book)
+    assert {epoch: losses[epoch] for epoch in TABLE} == pytest.approx(TABLE, abs=TOLERANCE)
+    metrics = book.data.metrics
+    assert metrics["trained_w"] == pytest.approx(5.3671, abs=5e-5)
+    assert metrics["trained_b"] == pytest.approx(-17.3012, abs=5e-5)
+    assert metrics["w"] == pytest.approx(0.53671, abs=5e-6)  # raw units: a tenth of trained_w
+    assert metrics["b"] == pytest.approx(-17.3012, abs=5e-5)
+    assert metrics["loss"] == losses[5000]
+
+
+def test_the_screen_shows_the_chapters_numbers(
+    command: Callable[..., int], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command() == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = {int(line.split()[1].strip(",")): float(line.split()[3]) for line in lines[:10]}
+    assert shown == pytest.approx(TABLE, abs=TOLERANCE)
+    assert lines[10].startswith("calibration  t_c = 0.536")
+    assert lines[11].startswith("exact        t_c = 0.536772 * t_u - 17.3048")
+    assert "/#/experiments/" in lines[-1]
+    assert "mlflow ui" in lines[-1]
+    assert {path.name for path in folder.iterdir()} == {"data", "mlflow.db"}, "something was left behind"
+
+
+def test_float64_gives_its_own_losses(command: Callable[..., int], client: MlflowClient) -> None:
+    assert command("dtype=float64") == 0
+    losses = curve(client, recorded(client)[0])
+    assert losses[500] == pytest.approx(7.8601243, abs=5e-8)
+    assert losses[5000] == pytest.approx(2.9276467, abs=5e-8)
+
+
+def test_the_curve_has_about_100_points_with_the_first_epochs_and_the_last(
+    book: Run, client: MlflowClient
+) -> None:
+    assert tuple(sorted(curve(client, book))) == curve_schedule(5000)
+    for epochs in (1, 2, 19, 20, 21, 99, 100, 5000, 123457):
+        schedule = curve_schedule(epochs)
+        assert schedule[: min(epochs, 20)] == tuple(range(1, min(epochs, 20) + 1))
+        assert schedule[-1] == epochs
+        assert len(schedule) <= 100
+        assert sorted(set(schedule)) == list(schedule)
+
+
+def test_whatever_tells_two_runs_apart_is_a_param(book: Run) -> None:
+    assert book.data.params == {
+        "lr": "0.01",
+        "epochs": "5000",
+        "normalization": "scale",
+        "normalization_shift": "0.0",
+        "normalization_scale": "0.1",
+        "model": "linear",
+        "start_w": "1.0",
+        "start_b": "0.0",
+        "data": "data/thermometer.csv",
+        "data_input": "t_u",
+        "data_target": "t_c",
+        "dtype": "float32",
+        "device": "cpu",
+    }
+
+
+def test_tags_dataset_status_and_insight(book: Run) -> None:
+    tags, metrics = book.data.tags, book.data.metrics
+    assert tags["outcome"] == "converged"
+    assert tags["overrides"] == "+experiment=book"
+    assert len(tags["fingerprint"]) == 32
+    assert "mlflow.user" in tags
+    assert "sweep" not in tags
+    assert book.info.status == "FINISHED"
+    assert book.info.end_time >= book.info.start_time
+    [dataset] = book.inputs.dataset_inputs
+    assert dataset.dataset.name == "thermometer"
+    assert dataset.dataset.digest
+    assert [tag.value for tag in dataset.tags] == ["training"]
+    assert metrics["lr_over_limit"] == pytest.approx(1e-2 / 0.0329782, rel=1e-5)
+    assert metrics["loss_gap"] == pytest.approx(metrics["loss"] - 2.92764557, abs=5e-7)
+
+
+def test_a_run_repeats_bit_for_bit(book: Run, command: Callable[..., int], client: MlflowClient) -> None:
+    assert command("+experiment=book") == 0
+    again = next(run for run in recorded(client) if run.info.run_id != book.info.run_id)
+    assert again.data.metrics == book.data.metrics
+    assert again.data.tags["fingerprint"] == book.data.tags["fingerprint"]
+    assert curve(client, again) == curve(client, book)
+
+
+def test_a_run_stopped_short_says_so(command: Callable[..., int], client: MlflowClient) -> None:
+    assert command("epochs=10") == 0
+    [run] = recorded(client)
+    assert run.data.tags["outcome"] == "stopped"
+    assert run.info.status == "FINISHED"
+    # the gap is of the parameters whose loss is the curve's last
+    assert run.data.metrics["loss_gap"] == pytest.approx(run.data.metrics["loss"] - 2.92764557, rel=1e-5)
+
+
+def test_a_diverged_run_is_a_result_with_its_reason(
+    command: Callable[..., int], client: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("normalization=none") == 0
+    [run] = recorded(client)
+    reason = "lr 0.01 is 29 times the limit 0.00034 of this input: use a smaller lr or normalization=zscore"
+    assert run.info.status == "FAILED"
+    assert run.data.tags["outcome"] == "diverged"
+    assert run.data.tags["reason"] == reason
+    assert run.data.tags["mlflow.note.content"] == f"Diverged at epoch 11: {reason}."
+    assert run.data.metrics["diverged_at"] == 11
+    assert set(run.data.metrics) == {"loss", "lr_over_limit", "diverged_at"}
+    assert sorted(curve(client, run)) == list(range(1, 11))
+    assert reason in capsys.readouterr().out
+
+
+def test_zscore_is_not_advised_where_it_would_diverge_too(
+    command: Callable[..., int], client: MlflowClient
+) -> None:
+    assert command("normalization=none", "lr=1.5") == 0  # zscore's limit is 1.0
+    assert recorded(client)[0].data.tags["reason"].endswith("use a smaller lr")
+
+
+def test_a_parabola_is_on_record_in_raw_units(command: Callable[..., int], client: MlflowClient) -> None:
+    """Expected: numpy.polyfit(t_u, t_c, 2) on the chapter's data."""
+    assert command("model=quadratic", "normalization=zscore", "lr=0.1", "epochs=1000") == 0
+    [run] = recorded(client)
+    assert run.data.tags["outcome"] == "converged"
+    found = [run.data.metrics[name] for name in ("w2", "w1", "b")]
+    assert found == pytest.approx([0.0028304320, 0.2476041443, -10.6496240198], rel=1e-2)
+
+
+def test_norris_is_calibrated_to_its_certified_line(
+    command: Callable[..., int], client: MlflowClient
+) -> None:
+    """NIST's certified values; float64 and z-scored, descent reaches nine digits in 500 epochs."""
+    assert command("data=norris", "normalization=zscore", "lr=0.1", "epochs=500", "dtype=float64") == 0
+    [run] = recorded(client)
+    assert run.data.metrics["w"] == pytest.approx(1.00211681802045, rel=1e-9)
+    assert run.data.metrics["b"] == pytest.approx(-0.262323073774029, rel=1e-9)
+
+
+def test_a_sweep_is_one_parent_and_a_child_per_point(
+    command: Callable[..., int], client: MlflowClient, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(*GRID) == 0
+    runs = recorded(client)
+    [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if run is not parent]
+    assert len(children) == 12
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.data.tags["sweep"] for run in children} == {parent.data.tags["sweep"]}
+    assert parent.info.status == "FINISHED"
+    points = {tuple(run.data.params[key] for key in ("lr", "normalization", "epochs")) for run in children}
+    assert len(points) == 12
+
+    diverged = [run for run in children if run.data.tags["outcome"] == "diverged"]
+    assert len(diverged) == 4
+    assert {run.data.params["normalization"] for run in diverged} == {"none"}
+    assert all(run.data.metrics["diverged_at"] > 0 for run in diverged)
+    for run in runs:
+        for key in run.data.metrics:
+            history = client.get_metric_history(run.info.run_id, key)
+            # what MLflow makes of infinity is the largest float64
+            assert all(math.isfinite(p.value) and abs(p.value) < 1e300 for p in history), (run, key)
+
+    artifacts = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert artifacts == {"runs.csv", "sweep.yaml"}
+    assert_ranked(capsys.readouterr().out)
+    assert {path.name for path in folder.iterdir()} == {"data", "mlflow.db", "mlruns"}
+
+
+def assert_ranked(screen: str) -> None:
+    """Best first, diverged last, then their reasons and the address."""
+    lines = screen.splitlines()
+    outcomes = [line.split()[-1] if "diverged" not in line else "diverged" for line in lines[1:13]]
+    assert outcomes == ["converged"] * 4 + ["stopped"] * 4 + ["diverged"] * 4
+    gaps = [float(line.split()[5]) for line in lines[1:9]]
+    assert gaps == sorted(gaps)
+    assert any("29 times the limit 0.00034" in line for line in lines[13:])
+    assert "/#/experiments/" in lines[-1]
+
+
+def test_converged_runs_agree_on_raw_parameters_as_their_loss_gap_implies(
+    command: Callable[..., int], client: MlflowClient
+) -> None:
+    """gap = d' (X'X/N) d for a distance d from the optimum, so |d_w| and |d_b| are at most the square root
+    of gap times the diagonal of its inverse. The gap is of the last measured loss, one step earlier, and
+    is never smaller than the final one's; float32's rounding of the parameters comes on top."""
+    assert command(*GRID) == 0
+    converged = recorded(client, "tags.outcome = 'converged'")
+    assert len(converged) == 4
+    t_u = [35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4]
+    mean, square = sum(t_u) / 11, sum(x * x for x in t_u) / 11
+    inverse_w, inverse_b = 1 / (square - mean**2), square / (square - mean**2)
+    for run in converged:
+        gap, w, b = (run.data.metrics[key] for key in ("loss_gap", "w", "b"))
+        assert abs(w - 0.5367719209) <= math.sqrt(gap * inverse_w) + 4 * EPSILON32 * abs(w)
+        assert abs(b + 17.3047855030) <= math.sqrt(gap * inverse_b) + 4 * EPSILON32 * abs(b)
+
+
+def test_the_sweeps_config_repeats_it(
+    command: Callable[..., int], client: MlflowClient, tmp_path: Path
+) -> None:
+    """Saved as an experiment it gives the same runs, whatever the defaults have become."""
+    sweep = (
+        "-m",
+        "lr=1e-2,0.02",
+        "normalization=zscore,none",
+        "dtype=float64",
+        "epochs=30",
+        "hydra/launcher=basic",
+    )
+    assert command(*sweep) == 0
+    [first] = recorded(
+        client, "tags.overrides = 'lr=1e-2,0.02 normalization=zscore,none dtype=float64 epochs=30'"
+    )
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    client.download_artifacts(first.info.run_id, "sweep.yaml", str(tmp_path))
+    (tmp_path / "sweep.yaml").rename(tmp_path / "conf" / "experiment" / "again.yaml")
+    assert command("-m", "--config-dir", "conf", "+experiment=again", "hydra/launcher=basic") == 0
+    prints: dict[str, list[str]] = {}
+    for run in recorded(client):
+        if "fingerprint" in run.data.tags:
+            prints.setdefault(run.data.tags["sweep"], []).append(run.data.tags["fingerprint"])
+    once, again = prints.values()
+    assert len(once) == 4
+    assert sorted(once) == sorted(again)
+
+
+def test_a_wrong_point_fails_alone(
+    command: Callable[..., int], client: MlflowClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert command("-m", "lr=1e-2,-1,1e-3", "epochs=5", "hydra/launcher=basic") == 1
+    rates = {run.data.params["lr"] for run in recorded(client) if run.data.params}
+    assert rates == {"0.01", "0.001"}
+    assert "lr=-1 is not allowed" in capfd.readouterr().err
+    assert {run.info.status for run in recorded(client)} == {"FINISHED"}
+
+
+def test_a_crash_is_told_from_divergence(
+    command: Callable[..., int], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from src import calibration
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(calibration, "training_loop", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        command("epochs=5")
+    [run] = recorded(client)
+    assert run.info.status == "FAILED"
+    assert "outcome" not in run.data.tags
+    assert "out of memory" in run.data.tags["mlflow.note.content"]
+
+
+def test_a_deleted_experiment_is_told_with_the_way_back(
+    command: Callable[..., int], client: MlflowClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client.delete_experiment(client.create_experiment("thermometer"))
+    assert command("epochs=5") == 2
+    assert "mlflow experiments restore" in capfd.readouterr().err
