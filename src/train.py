@@ -83,9 +83,10 @@ def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exceptio
     from src.tracking import record
     from src.tracking.store import open_store
     from src.tracking.sweep import parent_run
-    from src.tracking.writer import ClientWriter
+    from src.tracking.writer import open_writer
 
     store = open_store(experiment)
+    writer = open_writer(store)
     sweep_dir = runs[0].settings.sweep_dir
     with interrupts.deferred() as stop:
         parent_id = None
@@ -99,12 +100,12 @@ def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exceptio
             done = error
         session = record.Session(start_ms, _now_ms(), parent_id, sweep_dir and Path(sweep_dir).name)
         if isinstance(done, Exception):
-            ClientWriter(store).write([record.of_crash(run, session, done) for run in runs])
+            writer.write([record.of_crash(run, session, done) for run in runs])
             return [done] * len(runs)
-        ids = ClientWriter(store).write([record.of_calibration(one, session) for one in done])
+        ids = writer.write([record.of_calibration(one, session) for one in done])
         if not sweep_dir:
             for calibration, run_id in zip(done, ids, strict=True):
-                report.print_calibration(calibration, store.page(run_id), store.how_to_serve)
+                report.print_calibration(calibration, store.run_page(run_id), store.how_to_serve)
         return [calibration.objective for calibration in done]
 
 
@@ -127,7 +128,7 @@ def main(cfg: DictConfig) -> float:
     """One job of Hydra's: any launcher calls it once per point of a sweep."""
     [result] = train([cfg])
     if isinstance(result, ConfigError) and HydraConfig.get().mode == RunMode.RUN:
-        raise Refused from result  # past Hydra, which would print a line of its own
+        raise Refused(result)  # past Hydra, which would print a line of its own
     if isinstance(result, Exception):
         raise result
     return result
@@ -150,11 +151,11 @@ def command() -> int:
             print(f"\nstopped by {interrupt}", file=sys.stderr)
             code, status = interrupt.exit_code, "KILLED"
         except (Exception, Refused) as error:
-            if not isinstance(error, ConfigError | Refused) and _reached(error):
+            mistake = error.args[0] if isinstance(error, Refused) else error
+            if not isinstance(mistake, ConfigError) and _reached(mistake):
                 _finish(folder, "FAILED")
                 raise
-            told = error.__cause__ if isinstance(error, Refused) else error
-            print(f"error: {mistakes.explain(told)}", file=sys.stderr)
+            print(f"error: {mistakes.explain(mistake)}", file=sys.stderr)
             code = 2
         recorded = _finish(folder, status)
     return 1 if code == 2 and recorded else code
@@ -186,7 +187,7 @@ def _finish(folder: Path, status: Status) -> bool:
         for sweep in begun(folder):
             runs = report.ranked(sweep.runs())
             sweep.end(status, {"runs.csv": report.as_csv(runs)})
-            report.print_sweep(runs, sweep.store.page(), sweep.store.how_to_serve)
+            report.print_sweep(runs, sweep.store.sweep_page(folder.name), sweep.store.how_to_serve)
     return True
 
 

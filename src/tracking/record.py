@@ -25,6 +25,13 @@ STATUS: dict[str, Status] = {
 }
 
 
+# MLflow's limits, which sqlite does not enforce: a longer text is cut, with a mark that it was
+LONGEST_NAME = 250
+LONGEST_PARAM = 6000
+LONGEST_TAG = 8000
+LONGEST_DATASET_NAME = 500
+
+
 @dataclass(frozen=True)
 class DatasetRecord:
     """A file of pairs as MLflow's dataset input."""
@@ -38,7 +45,10 @@ class DatasetRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One complete run. Times are Unix milliseconds; `curve` is (epoch, loss); `metrics` stand at step 0."""
+    """One complete run, within MLflow's limits.
+
+    Times are Unix milliseconds; `curve` is (epoch, loss); `metrics` stand at step 0. All numbers are finite.
+    """
 
     name: str
     status: Status
@@ -49,7 +59,6 @@ class RunRecord:
     curve: list[tuple[int, float]]
     tags: dict[str, str]
     dataset: DatasetRecord | None = None
-    parent_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,24 +96,32 @@ def of_crash(run: Run, session: Session, error: Exception) -> RunRecord:
 def _bare(run: Run, session: Session, status: Status, tags: dict[str, str]) -> RunRecord:
     """A record that lacks only its numbers."""
     settings, pairs = run.settings, run.problem.pairs
+    tags |= common_tags() | {
+        "fingerprint": fingerprint(settings, pairs.digest),
+        "overrides": " ".join(settings.job.overrides),
+    }
+    if session.sweep and session.parent_id:
+        tags |= {"sweep": session.sweep, "mlflow.parentRunId": session.parent_id}
     return RunRecord(
-        name=run_name(settings),
+        name=cut(run_name(settings), LONGEST_NAME),
         status=status,
         start_ms=session.start_ms,
         end_ms=session.end_ms,
-        params=_params(run),
+        params={key: cut(value, LONGEST_PARAM) for key, value in _params(run).items()},
         metrics={},
         curve=[],
-        tags={
-            **common_tags(),
-            "fingerprint": fingerprint(settings, pairs.digest),
-            "overrides": " ".join(settings.job.overrides),
-            **({"sweep": session.sweep} if session.sweep else {}),
-            **tags,
-        },
+        tags={key: cut(value, LONGEST_TAG) for key, value in tags.items()},
         dataset=dataset_record(pairs),
-        parent_id=session.parent_id,
     )
+
+
+def cut(text: str, longest: int) -> str:
+    """At most `longest` characters; an ellipsis marks what was cut.
+
+    >>> cut("calibration", 6)
+    'calib…'
+    """
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def run_name(settings: Settings) -> str:
@@ -143,7 +160,7 @@ def dataset_record(pairs: Pairs) -> DatasetRecord:
     """The dataset of a run."""
     settings = pairs.settings
     return DatasetRecord(
-        name=Path(settings.path).stem,
+        name=cut(Path(settings.path).stem, LONGEST_DATASET_NAME),
         digest=pairs.digest,
         source=json.dumps({"uri": settings.path}),
         schema=json.dumps(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import mlflow
 from filelock import FileLock
@@ -35,16 +36,33 @@ class Store:
     experiment_id: str
 
     @property
+    def backend(self) -> object:
+        """MLflow's own store behind the client; what it is decides how runs are written."""
+        return self.client._tracking_client.store
+
+    @property
     def is_server(self) -> bool:
         """Whether a server stands between this process and the database."""
         return self.uri.startswith(("http://", "https://"))
 
-    def page(self, run_id: str | None = None, view: str = "") -> str:
-        """The address of a run's page, or of the experiment's table of runs."""
+    def run_page(self, run_id: str) -> str:
+        """The address of a run's page."""
+        return f"{self._experiment_page}/{run_id}"
+
+    def sweep_page(self, sweep: str) -> str:
+        """The address of the table of a sweep's runs, best first."""
+        view = {
+            "workflowType": "machine_learning",  # without it the address lands on an empty page
+            "searchFilter": f"tags.sweep = '{sweep}'",
+            "orderByKey": "metrics.`loss_gap`",  # sorted by a metric the children stand flat
+            "orderByAsc": "true",
+        }
+        return f"{self._experiment_page}?{urlencode(view, quote_via=quote)}"
+
+    @property
+    def _experiment_page(self) -> str:
         root = self.uri.rstrip("/") if self.is_server else UI_ADDRESS
-        experiment = f"{root}/#/experiments/{self.experiment_id}/runs"
-        # Without the workflow type the address lands on an empty page.
-        return f"{experiment}/{run_id}" if run_id else f"{experiment}?workflowType=machine_learning{view}"
+        return f"{root}/#/experiments/{self.experiment_id}/runs"
 
     @property
     def how_to_serve(self) -> str:

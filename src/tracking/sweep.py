@@ -16,9 +16,9 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from src.tracking.reader import TrackedRun, children
-from src.tracking.record import DatasetRecord, Status, common_tags
+from src.tracking.record import LONGEST_NAME, LONGEST_TAG, DatasetRecord, Status, common_tags, cut
 from src.tracking.store import Store, open_store
-from src.tracking.writer import LONGEST_NAME, LONGEST_TAG, cut, dataset_input
+from src.tracking.writer import dataset_input
 
 
 @dataclass(frozen=True)

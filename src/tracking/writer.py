@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 
+from src.tracking.bulk import BulkWriter
+from src.tracking.bulk import knows as bulk_knows
 from src.tracking.record import DatasetRecord, RunRecord
 from src.tracking.store import Store
 
-# MLflow's limits: a longer value is cut, with a mark that it was
-LONGEST_NAME = 250
-LONGEST_PARAM = 6000
-LONGEST_TAG = 8000
-MOST_METRICS_A_CALL = 1000
+
+class Writer(Protocol):
+    """Puts complete runs on record."""
+
+    def write(self, records: Sequence[RunRecord]) -> list[str]:
+        """The new runs' ids, in the order given."""
+        ...
+
+
+def open_writer(store: Store) -> Writer:
+    """The fastest writer that serves this store."""
+    return BulkWriter(store) if bulk_knows(store) else ClientWriter(store)
 
 
 class ClientWriter:
@@ -29,22 +39,15 @@ class ClientWriter:
 
     def _write(self, record: RunRecord) -> str:
         client = self.store.client
-        tags = {key: cut(value, LONGEST_TAG) for key, value in record.tags.items()}
-        if record.parent_id:
-            tags["mlflow.parentRunId"] = record.parent_id
         run_id = client.create_run(
-            self.store.experiment_id,
-            start_time=record.start_ms,
-            tags=tags,
-            run_name=cut(record.name, LONGEST_NAME),
+            self.store.experiment_id, record.start_ms, record.tags, record.name
         ).info.run_id
         status = "KILLED"  # of a run whose writing is cut short
         try:
             if record.dataset:
                 self._log_dataset(run_id, record.dataset)
-            metrics = metric_rows(record)
-            params = [Param(k, cut(v, LONGEST_PARAM)) for k, v in record.params.items()]
-            client.log_batch(run_id, metrics[: MOST_METRICS_A_CALL - 100], params)
+            params = [Param(key, value) for key, value in record.params.items()]
+            client.log_batch(run_id, _metrics(record), params)
             status = record.status
         finally:
             client.set_terminated(run_id, status, record.end_ms)
@@ -58,7 +61,7 @@ class ClientWriter:
             self.store.client.log_inputs(run_id, inputs)
 
 
-def metric_rows(record: RunRecord) -> list[Metric]:
+def _metrics(record: RunRecord) -> list[Metric]:
     """The loss curve, step = epoch, and the final metrics at step 0."""
     at = record.end_ms
     curve = [Metric("loss", loss, at, epoch) for epoch, loss in record.curve]
@@ -78,17 +81,3 @@ def dataset_input(dataset: DatasetRecord) -> DatasetInput:
         ),
         [InputTag("mlflow.data.context", "training")],
     )
-
-
-def run_tags(record: RunRecord) -> list[RunTag]:
-    """The tags of a record as MLflow's entities."""
-    return [RunTag(key, cut(value, LONGEST_TAG)) for key, value in record.tags.items()]
-
-
-def cut(text: str, longest: int) -> str:
-    """At most `longest` characters; an ellipsis marks what was cut.
-
-    >>> cut("calibration", 6)
-    'calib…'
-    """
-    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,0 +1,53 @@
+# Short names for every task. `make` alone explains them.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run sweep ui test test-slow lint format types contract check lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup: .venv/ready  ## make the environment in .venv
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: setup  ## one run: the book's
+	$(BIN)/python -m src.train
+
+sweep: setup  ## a sweep over two learning rates
+	$(BIN)/python -m src.train -m lr=1e-2,1e-3
+
+ui: setup  ## MLflow's page on the runs
+	$(BIN)/mlflow ui
+
+test: setup  ## the tests, in about two minutes
+	$(BIN)/pytest
+
+test-slow: setup  ## the tests that start whole processes
+	$(BIN)/pytest -m slow
+
+lint: setup  ## ruff
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: setup  ## let ruff mend what it can
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+types: setup  ## mypy
+	$(BIN)/mypy
+
+contract: setup  ## who may import whom
+	$(BIN)/lint-imports
+
+check:  ## everything, as CI does
+	.ci/run
+
+lock: setup  ## refresh constraints.txt: the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --upgrade --no-annotate --custom-compile-command 'make lock' -q -o constraints.txt
+
+clean:  ## remove the environment and caches; the record (mlflow.db, mlruns/) stays
+	rm -rf .venv .*_cache .hypothesis

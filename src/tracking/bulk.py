@@ -1,0 +1,186 @@
+"""The fast record: complete runs straight into MLflow's own tables, many in one transaction.
+
+For a database that this process opens itself, with the schema this file was written for. What is read
+back through MLflow's API is the same as from the client; a test holds the two to it field by field.
+Measured in `benchmarks/`: about sixty times the client's speed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from mlflow.store.tracking.dbmodels import models
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import insert, select, text
+from sqlalchemy.orm import Session
+
+from src.tracking.record import DatasetRecord, RunRecord
+from src.tracking.store import Store
+
+KNOWN_SCHEMAS = {"dc11669786a5"}  # alembic heads of MLflow whose tables this file knows
+
+RUNS_A_TRANSACTION = 250  # about a third of a second: no reader waits longer
+MANY = 500  # runs after which the database is told how its indexes lie
+
+Row = dict[str, Any]
+
+
+def knows(store: Store) -> bool:
+    """Whether the store is a database opened here, with a schema this file knows."""
+    sql = store.backend
+    if type(sql) is not SqlAlchemyStore:
+        return False
+    with sql.ManagedSessionMaker() as session:
+        return session.execute(text("SELECT version_num FROM alembic_version")).scalar() in KNOWN_SCHEMAS
+
+
+class BulkWriter:
+    """Writes the rows that MLflow's client would have written."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.sql: Any = store.backend
+        location = store.client.get_experiment(store.experiment_id).artifact_location
+        self.artifacts = location.rstrip("/")
+        self.datasets: dict[DatasetRecord, str] = {}
+
+    def write(self, records: Sequence[RunRecord]) -> list[str]:
+        """The new runs' ids, in the order given."""
+        ids = _ascending_ids(len(records))
+        pending = iter(zip(ids, records, strict=True))
+        while part := list(islice(pending, RUNS_A_TRANSACTION)):
+            with self.sql.ManagedSessionMaker(read_only=False) as session:
+                self._insert(session, part)
+        if len(records) >= MANY:
+            self._analyze()
+        return ids
+
+    def _insert(self, session: Session, part: list[tuple[str, RunRecord]]) -> None:
+        tables: dict[type, list[Row]] = {
+            models.SqlRun: [self._run(run_id, record) for run_id, record in part],
+            models.SqlTag: [row for one in part for row in _tags(*one)],
+            models.SqlParam: [row for one in part for row in _params(*one)],
+            models.SqlMetric: [row for one in part for row in _metrics(*one)],
+            models.SqlLatestMetric: [row for one in part for row in _latest_metrics(*one)],
+        }
+        inputs = [self._input(session, run_id, record) for run_id, record in part if record.dataset]
+        tables[models.SqlInput] = inputs
+        tables[models.SqlInputTag] = [_input_tag(row["input_uuid"]) for row in inputs]
+        for model, rows in tables.items():
+            if rows:
+                session.execute(insert(model), rows)
+
+    def _run(self, run_id: str, record: RunRecord) -> Row:
+        return {
+            "run_uuid": run_id,
+            "name": record.name,
+            "source_type": "UNKNOWN",
+            "source_name": "",
+            "entry_point_name": "",
+            "user_id": record.tags.get("mlflow.user", "unknown"),
+            "status": record.status,
+            "start_time": record.start_ms,
+            "end_time": record.end_ms,
+            "deleted_time": None,
+            "source_version": "",
+            "lifecycle_stage": "active",
+            "artifact_uri": f"{self.artifacts}/{run_id}/artifacts",
+            "experiment_id": int(self.store.experiment_id),
+        }
+
+    def _input(self, session: Session, run_id: str, record: RunRecord) -> Row:
+        assert record.dataset is not None
+        if record.dataset not in self.datasets:
+            self.datasets[record.dataset] = self._dataset_id(session, record.dataset)
+        return {
+            "input_uuid": secrets.token_hex(16),
+            "source_type": "DATASET",
+            "source_id": self.datasets[record.dataset],
+            "destination_type": "RUN",
+            "destination_id": run_id,
+            "step": 0,
+        }
+
+    def _dataset_id(self, session: Session, dataset: DatasetRecord) -> str:
+        """The id of the experiment's dataset of that name and digest, made where there is none."""
+        table = models.SqlDataset
+        known = session.execute(
+            select(table.dataset_uuid).where(
+                table.experiment_id == int(self.store.experiment_id),
+                table.name == dataset.name,
+                table.digest == dataset.digest,
+            )
+        ).scalar()
+        if known:
+            return str(known)
+        dataset_id = secrets.token_hex(16)
+        row = {
+            "dataset_uuid": dataset_id,
+            "experiment_id": int(self.store.experiment_id),
+            "name": dataset.name,
+            "digest": dataset.digest,
+            "dataset_source_type": "local",
+            "dataset_source": dataset.source,
+            "dataset_schema": dataset.schema,
+            "dataset_profile": dataset.profile,
+        }
+        session.execute(insert(table), [row])
+        return dataset_id
+
+    def _analyze(self) -> None:
+        """Let the database see its new rows: a search ordered by a metric is then a hundred times faster."""
+        with self.sql.ManagedSessionMaker(read_only=False) as session:
+            if self.sql.db_type == "sqlite":
+                session.execute(text("PRAGMA analysis_limit=400"))
+            session.execute(text("ANALYZE"))
+
+
+def _ascending_ids(count: int) -> list[str]:
+    """Run ids (32 hex digits): the time, a random number, and the place in the batch.
+
+    Ascending, so that each insertion goes to the end of the indexes.
+    """
+    stem = f"{int(time.time() * 1000):012x}{secrets.token_hex(6)}"
+    return [f"{stem}{place:08x}" for place in range(count)]
+
+
+def _tags(run_id: str, record: RunRecord) -> list[Row]:
+    tags = record.tags | {"mlflow.runName": record.name}
+    return [{"key": key, "value": value, "run_uuid": run_id} for key, value in tags.items()]
+
+
+def _params(run_id: str, record: RunRecord) -> list[Row]:
+    return [{"key": key, "value": value, "run_uuid": run_id} for key, value in record.params.items()]
+
+
+def _metrics(run_id: str, record: RunRecord) -> list[Row]:
+    curve = [_metric(run_id, "loss", loss, record.end_ms, epoch) for epoch, loss in record.curve]
+    return curve + [_metric(run_id, key, value, record.end_ms, 0) for key, value in record.metrics.items()]
+
+
+def _latest_metrics(run_id: str, record: RunRecord) -> list[Row]:
+    """Per key the value at the largest step: the curve's last point, and all that have but one."""
+    rows = [_metric(run_id, key, value, record.end_ms, 0) for key, value in record.metrics.items()]
+    if record.curve:
+        epoch, loss = record.curve[-1]
+        rows.append(_metric(run_id, "loss", loss, record.end_ms, epoch))
+    return rows
+
+
+def _metric(run_id: str, key: str, value: float, timestamp: int, step: int) -> Row:
+    return {
+        "key": key,
+        "value": value,
+        "timestamp": timestamp,
+        "step": step,
+        "is_nan": False,  # a record holds finite numbers only
+        "run_uuid": run_id,
+    }
+
+
+def _input_tag(input_id: str) -> Row:
+    return {"input_uuid": input_id, "name": "mlflow.data.context", "value": "training"}

@@ -1,0 +1,198 @@
+"""The fast writer and MLflow's client put the same on record, field by field."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from sqlalchemy import text
+
+from src.tracking import bulk
+from src.tracking.record import DatasetRecord, RunRecord
+from src.tracking.store import Store, open_store
+from src.tracking.writer import ClientWriter, Writer, open_writer
+
+DATASET = DatasetRecord("pairs", "0123456789abcdef", '{"uri": "pairs.csv"}', '{"mlflow_colspec": []}', "{}")
+PLAIN = RunRecord(
+    name="lr=0.01 zscore 5000",
+    status="FINISHED",
+    start_ms=1_700_000_000_000,
+    end_ms=1_700_000_001_234,
+    params={"lr": "0.01", "normalization": "zscore"},
+    metrics={"w": 0.5367719209, "b": -17.3, "loss_gap": 1e-300, "lr_over_limit": 1e-2},
+    curve=[(1, 80.36434173583984), (2, 3.0), (5000, 2.927645206451416)],
+    tags={"outcome": "converged", "mlflow.user": "somebody", "sweep": "s", "mlflow.note.content": "é…😀"},
+    dataset=DATASET,
+)
+RECORDS = [
+    PLAIN,
+    replace(PLAIN, name="no curve", curve=[], metrics={}, status="KILLED"),
+    replace(PLAIN, name="one point", curve=[(1, 1763.8846435546875)], metrics={"w": 1.0}),
+    replace(PLAIN, name="a hundred", curve=[(epoch, 1 / epoch) for epoch in range(1, 101)]),
+    replace(PLAIN, name="as large as float32", curve=[(1, 3.4e38), (2, 1e-45)], status="FAILED"),
+    replace(PLAIN, name="ties", curve=[(1, 1.0), (2, 1.0)], dataset=None),
+    replace(PLAIN, name="other data", dataset=replace(DATASET, digest="fedcba9876543210")),
+    replace(
+        PLAIN, name="x" * 250, params={"data": "y" * 6000}, tags={"overrides": "z" * 8000, "mlflow.user": "u"}
+    ),
+    replace(PLAIN, name="child", tags={**PLAIN.tags, "mlflow.parentRunId": "0" * 32}),
+]
+
+
+@pytest.fixture
+def stores(
+    migrated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], Store]]:
+    def fresh(name: str) -> Store:
+        (tmp_path / name).mkdir()
+        shutil.copy(migrated_store, tmp_path / name / "mlflow.db")
+        monkeypatch.chdir(tmp_path / name)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / name / 'mlflow.db'}")
+        return open_store("thermometer")
+
+    return fresh
+
+
+def everything(store: Store, run_id: str) -> dict[str, object]:
+    """All that MLflow's API tells of a run, without the ids that are random."""
+    run = store.client.get_run(run_id)
+    info = dict(run.info) | {"artifact_uri": Path(run.info.artifact_uri).name}
+    assert run.info.artifact_uri.endswith(f"/{store.experiment_id}/{run_id}/artifacts")
+    keys = run.data.metrics
+    return {
+        "info": {key: value for key, value in info.items() if key not in ("run_id", "run_uuid")},
+        "params": run.data.params,
+        "tags": run.data.tags,
+        "metrics": keys,
+        "curves": {
+            key: [dict(p) | {"run_id": ""} for p in store.client.get_metric_history(run_id, key)]
+            for key in keys
+        },
+        "inputs": [
+            (dict(one.dataset), [(tag.key, tag.value) for tag in one.tags])
+            for one in run.inputs.dataset_inputs
+        ],
+        "outputs": run.outputs and run.outputs.to_dictionary(),
+    }
+
+
+def found_in_order(store: Store, order_by: str) -> list[str]:
+    return [run.info.run_name for run in store.client.search_runs([store.experiment_id], order_by=[order_by])]
+
+
+def test_both_writers_leave_the_same_behind(stores: Callable[[str], Store]) -> None:
+    told: dict[str, list[dict[str, object]]] = {}
+    orders: dict[str, list[list[str]]] = {}
+    writers: dict[str, Callable[[Store], Writer]] = {"client": ClientWriter, "bulk": bulk.BulkWriter}
+    for name, writer in writers.items():
+        store = stores(name)
+        ids = writer(store).write(RECORDS)
+        told[name] = [everything(store, run_id) for run_id in ids]
+        orders[name] = [
+            found_in_order(store, order_by)
+            for order_by in ("metrics.loss ASC", "metrics.w DESC", "params.lr ASC", "attributes.run_name ASC")
+        ]
+    for client, fast in zip(told["client"], told["bulk"], strict=True):
+        assert client == fast
+    assert orders["client"][-1] == orders["bulk"][-1]
+    for by_client, by_bulk in zip(orders["client"], orders["bulk"], strict=True):
+        assert sorted(by_client) == sorted(by_bulk)
+
+
+def test_rows_are_the_same_table_by_table(stores: Callable[[str], Store]) -> None:
+    """What the API does not tell either: every table that the client writes, with ids masked."""
+    tables: dict[str, dict[str, list[tuple[object, ...]]]] = {}
+    masked = {"run_uuid", "input_uuid", "dataset_uuid", "source_id", "destination_id", "artifact_uri"}
+    writers: dict[str, Callable[[Store], Writer]] = {"client": ClientWriter, "bulk": bulk.BulkWriter}
+    for name, writer in writers.items():
+        store = stores(name)
+        writer(store).write(RECORDS)
+        with store.backend.ManagedSessionMaker() as session:  # type: ignore[attr-defined]
+            names = [
+                row[0] for row in session.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))
+            ]
+            tables[name] = {}
+            for table in names:
+                if table in ("experiments", "sqlite_stat1", "sqlite_stat4"):
+                    continue
+                result = session.execute(text(f"SELECT * FROM {table}"))
+                keep = [i for i, column in enumerate(result.keys()) if column not in masked]
+                tables[name][table] = sorted((tuple(row[i] for i in keep) for row in result), key=repr)
+    for table, rows in tables["client"].items():
+        assert tables["bulk"][table] == rows, table
+
+
+def test_a_new_process_finds_the_dataset_that_is_there(stores: Callable[[str], Store]) -> None:
+    store = stores("one")
+    ids = [run_id for _ in range(2) for run_id in bulk.BulkWriter(store).write([PLAIN])]
+    ClientWriter(store).write([PLAIN])
+    with store.backend.ManagedSessionMaker() as session:  # type: ignore[attr-defined]
+        assert session.execute(text("SELECT count(*) FROM datasets")).scalar() == 1
+    assert [len(store.client.get_run(run_id).inputs.dataset_inputs) for run_id in ids] == [1, 1]
+
+
+def test_ids_ascend_so_that_insertions_append(stores: Callable[[str], Store]) -> None:
+    ids = bulk.BulkWriter(stores("one")).write([PLAIN] * 600)
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 600
+    assert {len(run_id) for run_id in ids} == {32}
+
+
+def test_a_database_opened_here_gets_the_fast_writer(stores: Callable[[str], Store]) -> None:
+    assert isinstance(open_writer(stores("one")), bulk.BulkWriter)
+
+
+def test_a_schema_it_does_not_know_gets_the_client(
+    stores: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "KNOWN_SCHEMAS", {"000000000000"})
+    assert isinstance(open_writer(stores("one")), ClientWriter)
+
+
+def test_a_transaction_that_fails_leaves_no_half_of_a_run(stores: Callable[[str], Store]) -> None:
+    store = stores("one")
+    broken = replace(PLAIN, params={"lr": None})  # type: ignore[dict-item]
+    with pytest.raises(Exception, match="NOT NULL"):
+        bulk.BulkWriter(store).write([PLAIN, broken])
+    assert store.client.search_runs([store.experiment_id]) == []
+
+
+def test_a_client_that_fails_in_mid_run_leaves_it_killed_not_running(stores: Callable[[str], Store]) -> None:
+    store = stores("one")
+    broken = replace(PLAIN, curve=[(1, "x")])  # type: ignore[list-item]
+    with pytest.raises(Exception, match="value"):
+        ClientWriter(store).write([broken])
+    assert [run.info.status for run in store.client.search_runs([store.experiment_id])] == ["KILLED"]
+
+
+def test_a_reader_gets_answers_while_thousands_of_runs_are_written(stores: Callable[[str], Store]) -> None:
+    """Between any two transactions of 250 runs a reader gets its turn."""
+    store = stores("one")
+    bulk.BulkWriter(store).write([PLAIN])
+    seen: set[int] = set()
+    done = threading.Event()
+
+    def read() -> None:
+        client = MlflowClient(store.uri)
+        while not done.is_set():
+            seen.add(len(client.search_runs([store.experiment_id], max_results=5000)))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    bulk.BulkWriter(store).write([replace(PLAIN, curve=[(e, 1.0) for e in range(1, 101)])] * 2000)
+    done.set()
+    reader.join()
+    # whole transactions only, and more than the state before and the one after
+    assert all(count % bulk.RUNS_A_TRANSACTION == 1 for count in seen)
+    assert len(seen) >= 3
+
+
+def test_a_search_over_many_runs_uses_what_analyze_found(stores: Callable[[str], Store]) -> None:
+    store = stores("one")
+    bulk.BulkWriter(store).write([PLAIN] * bulk.MANY)
+    with store.backend.ManagedSessionMaker() as session:  # type: ignore[attr-defined]
+        analyzed = {row[0] for row in session.execute(text("SELECT tbl FROM sqlite_stat1"))}
+    assert {"metrics", "latest_metrics", "runs", "params", "tags"} <= analyzed
