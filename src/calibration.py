@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -24,10 +25,13 @@ from src.models import MODELS, Model, parameter_names
 
 T = TypeVar("T")
 Outcome = Literal["converged", "stopped", "diverged", "killed"]
-OnRecord = Callable[[int, LossCurves], None]  # told of each epoch at which losses were recorded
+OnRecord = Callable[[int, LossCurves], object]  # told of each epoch at which losses were recorded
 
 # R * N of one call of the loop: 2**24 float64 values are 128 MiB, and the loop holds a few such tensors
 MOST_ELEMENTS = 2**24
+# R * N up to which one thread is as fast as several. Beside other busy processes several are far slower:
+# each of an epoch's dozen small operations then waits for the slowest thread.
+MOST_ELEMENTS_OF_ONE_THREAD = 2**20
 
 
 @dataclass(frozen=True)
@@ -215,17 +219,28 @@ def _train_together(
     starts = [[run.model.start[name] for name in problem.names] for run in settings]
     is_shared = all(run.input is first for run in runs)
     curves = LossCurves([curve_schedule(run.epochs) for run in settings], on_record)
-    trained = training_loop(
-        n_epochs=torch.tensor([run.epochs for run in settings]),
-        learning_rate=torch.tensor([run.lr for run in settings], dtype=torch.float64),
-        params=torch.tensor(starts, dtype=first.t_un.dtype, device=settings[0].device),
-        t_u=first.t_un if is_shared else torch.stack([run.input.t_un for run in runs]),
-        t_c=problem.t_c,
-        model=problem.model,
-        curves=curves,
-        stop=stop,
-    )
+    with _threads_for(len(runs) * len(problem.t_u)):
+        trained = training_loop(
+            n_epochs=torch.tensor([run.epochs for run in settings]),
+            learning_rate=torch.tensor([run.lr for run in settings], dtype=torch.float64),
+            params=torch.tensor(starts, dtype=first.t_un.dtype, device=settings[0].device),
+            t_u=first.t_un if is_shared else torch.stack([run.input.t_un for run in runs]),
+            t_c=problem.t_c,
+            model=problem.model,
+            curves=curves,
+            stop=stop,
+        )
     return list(_measure(runs, trained, curves))
+
+
+@contextmanager
+def _threads_for(elements: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if elements <= MOST_ELEMENTS_OF_ONE_THREAD else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Calibration]:

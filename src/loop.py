@@ -33,7 +33,7 @@ class LossCurves:
     def __init__(
         self,
         schedules: Iterable[Iterable[int]],
-        on_record: Callable[[int, LossCurves], None] = lambda epoch, curves: None,
+        on_record: Callable[[int, LossCurves], object] = lambda epoch, curves: None,
     ) -> None:
         """`schedules`: for each run the epochs to record, ascending; `on_record` is told of each."""
         rows = [list(schedule) for schedule in schedules]

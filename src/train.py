@@ -78,8 +78,7 @@ def _sorted_out(step: Callable[[A], B], given: dict[int, A]) -> tuple[dict[int, 
 
 
 def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exception]:
-    from src import report
-    from src.calibration import calibrate
+    from src import progress, report
     from src.tracking import record
     from src.tracking.store import open_store
     from src.tracking.sweep import parent_run
@@ -95,14 +94,15 @@ def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exceptio
             parent_id = parent_run(store, Path(sweep_dir), dataset, experiment)
         start_ms = _now_ms()
         try:
-            done: list[Calibration] | Exception = calibrate(runs, _on_record(runs), stop)
+            done: list[Calibration] | Exception = _calibrate(runs, stop)
         except Exception as error:
             done = error
         session = record.Session(start_ms, _now_ms(), parent_id, sweep_dir and Path(sweep_dir).name)
         if isinstance(done, Exception):
             writer.write([record.of_crash(run, session, done) for run in runs])
             return [done] * len(runs)
-        ids = writer.write([record.of_calibration(one, session) for one in done])
+        with progress.bar("recording", "runs", len(runs)) as reached:
+            ids = writer.write([record.of_calibration(one, session) for one in done], reached)
         if not sweep_dir:
             for calibration, run_id in zip(done, ids, strict=True):
                 report.print_calibration(calibration, store.run_page(run_id), store.how_to_serve)
@@ -113,14 +113,23 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def _on_record(runs: list[Run]) -> Callable[[int, LossCurves], None]:
-    """A single run prints the chapter's lines, ten of them however many epochs; a sweep none."""
-    from src.calibration import tenths
+def _calibrate(runs: list[Run], stop: Callable[[], bool]) -> list[Calibration]:
+    """A single run prints the chapter's lines, ten of them however many epochs; many show a bar."""
+    from src import progress
+    from src.calibration import calibrate, tenths
     from src.loop import print_loss
 
-    shown = tenths(runs[0].settings.epochs)
-    is_single = len(runs) == 1 and not runs[0].settings.sweep_dir
-    return lambda epoch, curves: print_loss(epoch, curves) if is_single and epoch in shown else None
+    settings = runs[0].settings
+    if len(runs) > 1:
+        with progress.bar("training", "epochs", max(run.settings.epochs for run in runs)) as reached:
+            return calibrate(runs, lambda epoch, curves: reached(epoch), stop)
+    shown = tenths(settings.epochs) if not settings.sweep_dir else set()
+
+    def show(epoch: int, curves: LossCurves) -> None:
+        if epoch in shown:
+            print_loss(epoch, curves)
+
+    return calibrate(runs, show, stop)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")

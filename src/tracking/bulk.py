@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -27,6 +27,11 @@ RUNS_A_TRANSACTION = 250  # about a third of a second: no reader waits longer
 MANY = 500  # runs after which the database is told how its indexes lie
 
 Row = dict[str, Any]
+OnWritten = Callable[[int], None]
+
+
+def ignore(written: int) -> None:
+    """An `OnWritten` that nobody listens to."""
 
 
 def knows(store: Store) -> bool:
@@ -48,13 +53,16 @@ class BulkWriter:
         self.artifacts = location.rstrip("/")
         self.datasets: dict[DatasetRecord, str] = {}
 
-    def write(self, records: Sequence[RunRecord]) -> list[str]:
-        """The new runs' ids, in the order given."""
+    def write(self, records: Sequence[RunRecord], on_written: OnWritten = ignore) -> list[str]:
+        """The new runs' ids, in the order given; `on_written` is told how many are there already."""
         ids = _ascending_ids(len(records))
+        written = 0
         pending = iter(zip(ids, records, strict=True))
         while part := list(islice(pending, RUNS_A_TRANSACTION)):
             with self.sql.ManagedSessionMaker(read_only=False) as session:
                 self._insert(session, part)
+            written += len(part)
+            on_written(written)
         if len(records) >= MANY:
             self._analyze()
         return ids

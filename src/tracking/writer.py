@@ -8,7 +8,7 @@ from typing import Protocol
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 
-from src.tracking.bulk import BulkWriter
+from src.tracking.bulk import BulkWriter, OnWritten, ignore
 from src.tracking.bulk import knows as bulk_knows
 from src.tracking.record import DatasetRecord, RunRecord
 from src.tracking.store import Store
@@ -17,8 +17,8 @@ from src.tracking.store import Store
 class Writer(Protocol):
     """Puts complete runs on record."""
 
-    def write(self, records: Sequence[RunRecord]) -> list[str]:
-        """The new runs' ids, in the order given."""
+    def write(self, records: Sequence[RunRecord], on_written: OnWritten = ignore) -> list[str]:
+        """The new runs' ids, in the order given; `on_written` is told how many are there already."""
         ...
 
 
@@ -33,9 +33,13 @@ class ClientWriter:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def write(self, records: Sequence[RunRecord]) -> list[str]:
-        """The new runs' ids, in the order given."""
-        return [self._write(record) for record in records]
+    def write(self, records: Sequence[RunRecord], on_written: OnWritten = ignore) -> list[str]:
+        """The new runs' ids, in the order given; `on_written` is told how many are there already."""
+        ids = []
+        for record in records:
+            ids.append(self._write(record))
+            on_written(len(ids))
+        return ids
 
     def _write(self, record: RunRecord) -> str:
         client = self.store.client
