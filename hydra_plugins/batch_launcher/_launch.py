@@ -1,0 +1,169 @@
+"""Launching a sweep in batches, and telling what failed."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import (
+    JobReturn,
+    JobRuntime,
+    JobStatus,
+    configure_log,
+    env_override,
+    setup_globals,
+)
+from hydra.types import HydraContext
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from ._compose import Deferred, SweepLoader
+from ._progress import progress
+
+log = logging.getLogger(__name__)
+
+BatchFunction = Callable[[list[DictConfig]], Iterable[Any]]
+
+
+def launch_batches(
+    name: str,
+    batch_size: int,
+    hydra_context: HydraContext,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    initial_job_idx: int,
+) -> list[JobReturn]:
+    """Return one JobReturn per job; a batch that fails does not keep the next from running.
+
+    `name` is the dotted path of the function that all batches are handed to.
+    """
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    log.info(f"Launching {len(job_overrides)} jobs on {name}, at most {batch_size} at once")
+    function = get_method(name)
+    returns: list[JobReturn] = []
+    with _surroundings(config):
+        for start in range(0, len(job_overrides), batch_size):
+            batch = [list(overrides) for overrides in job_overrides[start : start + batch_size]]
+            returns += _launch_batch(function, hydra_context, batch, initial_job_idx + start)
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    return returns
+
+
+def report_failures(returns: Sequence[JobReturn], initial_job_idx: int) -> None:
+    """Name every failed job on stderr: a sweeper goes on to raise the first failure only."""
+    failed = [
+        (number, job)
+        for number, job in enumerate(returns, start=initial_job_idx)
+        if job.status is JobStatus.FAILED
+    ]
+    if failed:
+        print(f"{len(failed)} of {len(returns)} jobs failed:", file=sys.stderr)
+    for number, job in failed:
+        error = job._return_value
+        message = f"job {number} ({' '.join(job.overrides or ())}): {type(error).__name__}: {error}"
+        print("  " + message.replace("\n", "\n    "), file=sys.stderr)
+
+
+@contextmanager
+def _surroundings(config: DictConfig) -> Iterator[None]:
+    """What a task finds around it, the same for all jobs: HydraConfig, logging, environment."""
+    shared = deepcopy(config)
+    sweep_dir = Path(str(shared.hydra.sweep.dir))
+    sweep_dir.mkdir(parents=True, exist_ok=True)
+    with read_write(shared.hydra), open_dict(shared.hydra):
+        shared.hydra.runtime.output_dir = str(sweep_dir.absolute())
+    current = HydraConfig.instance()
+    before = current.cfg
+    current.set_config(shared)
+    configure_log(shared.hydra.job_logging, shared.hydra.verbose)
+    try:
+        with env_override(dict(shared.hydra.job.env_set)):
+            yield
+    finally:
+        current.cfg = before
+
+
+def _launch_batch(
+    function: BatchFunction, hydra_context: HydraContext, batch: list[list[str]], first: int
+) -> list[JobReturn]:
+    loader = cast(SweepLoader, hydra_context.config_loader)
+    callbacks = hydra_context.callbacks
+    jobs = [_new_job(loader, overrides, number) for number, overrides in enumerate(batch, first)]
+    composed, configs = [], []
+    with _no_collecting():
+        for number, job in enumerate(progress(jobs, "composing"), first):
+            overrides = batch[number - first]
+            try:
+                configs.append(loader.job_config(overrides, number))
+            except Exception as error:
+                _finish(job, error)
+                continue
+            whole = Deferred(partial(loader.hydra_config, overrides, number))
+            composed.append((job, whole))
+            callbacks.on_job_start(whole, task_function=function)
+    for (job, whole), result in zip(composed, run_job(function, configs), strict=True):
+        _finish(job, result)
+        callbacks.on_job_end(whole, job_return=job)
+    return jobs
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Spare the garbage collector the configs in the making: many objects, none of them garbage.
+
+    Looking through them again and again took longer than composing them.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _new_job(loader: SweepLoader, overrides: list[str], number: int) -> JobReturn:
+    def hydra_only() -> DictConfig:
+        return OmegaConf.masked_copy(loader.hydra_config(overrides, number), "hydra")
+
+    return JobReturn(
+        overrides=overrides,
+        cfg=Deferred(partial(loader.job_config, overrides, number)),
+        hydra_cfg=Deferred(hydra_only),
+        working_dir=str(Path.cwd()),
+        task_name=JobRuntime.instance().get("name"),
+    )
+
+
+def _finish(job: JobReturn, result: Any) -> None:
+    job.status = JobStatus.FAILED if isinstance(result, Exception) else JobStatus.COMPLETED
+    job.return_value = result
+
+
+def run_job(function: BatchFunction, configs: list[DictConfig]) -> list[Any]:
+    """Call the function; return as many results as there are configs, exceptions among them.
+
+    Named like Hydra's own `run_job`: of a traceback, Hydra shows what lies below that name.
+    """
+    if not configs:
+        return []
+    try:
+        returned = function(configs)
+        results = list(returned) if isinstance(returned, Iterable) else []
+        if len(results) != len(configs):
+            raise ValueError(
+                f"{function.__name__} must return one result per config, in the same order: "
+                f"it was given {len(configs)} configs and returned {len(results)} results"
+            )
+    except Exception as error:
+        return [error] * len(configs)
+    return results
