@@ -95,14 +95,6 @@ class TrackingSettings(_Frozen):
     experiment: Name = Field(description="the name of an MLflow experiment")
 
 
-class JobSettings(_Frozen):
-    """What Hydra knows of the job: for the record, not for the numbers."""
-
-    overrides: tuple[str, ...] = ()
-    mode: Annotated[str, BeforeValidator(lambda mode: getattr(mode, "name", "RUN"))] = "RUN"
-    sweep_dir: str | None = None
-
-
 class Settings(_Frozen):
     """One run. What a field allows is its description: errors quote it."""
 
@@ -114,12 +106,7 @@ class Settings(_Frozen):
     model: ModelSettings
     normalization: NormalizationSettings
     tracking: TrackingSettings
-    job: JobSettings = JobSettings()
-
-    @property
-    def sweep_dir(self) -> str | None:
-        """The folder that the jobs of one sweep share, None for a single run."""
-        return self.job.sweep_dir if self.job.mode == "MULTIRUN" else None
+    overrides: tuple[str, ...] = Field((), description="nothing: Hydra fills it in, for the record")
 
 
 def check(cfg: DictConfig) -> Settings:
@@ -183,7 +170,7 @@ def _allowed(path: list[str]) -> str:
 
 
 def _no_such_setting(path: list[str]) -> str:
-    names = [name for name in _fields(path[:-1]) if name != "job"]
+    names = [name for name in _fields(path[:-1]) if name != "overrides"]
     return no_such_setting(".".join(path), names)
 
 
@@ -202,7 +189,7 @@ def fingerprint(settings: Settings, data_digest: str) -> str:
     Not the experiment it is filed under, nor where the data lies: the same file elsewhere is the same.
     """
     decisive = {
-        "settings": settings.model_dump(exclude={"tracking": True, "job": True, "data": {"path"}}),
+        "settings": settings.model_dump(exclude={"tracking": True, "overrides": True, "data": {"path"}}),
         "data": data_digest,
         "versions": _versions(),
     }

@@ -28,7 +28,7 @@ def explain(error: BaseException) -> str:
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         parent = cause.parent_node
         names = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
-        return no_such_setting(str(cause.full_key), [n for n in names if n not in ("job", "hydra")])
+        return no_such_setting(str(cause.full_key), [n for n in names if n not in ("overrides", "hydra")])
     text = one_line(error).partition(" Config search path:")[0]
     if isinstance(cause, OmegaConfBaseException):
         text = f"{text}: {str(cause).splitlines()[0]}"

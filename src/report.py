@@ -12,7 +12,7 @@ from rich.table import Table
 
 from src.calibration import Calibration
 from src.models import formula
-from src.tracking.reader import TrackedRun
+from src.tracking.record import TrackedRun
 
 MOST_ROWS = 30  # on the screen; the CSV holds all
 MOST_REASONS = 8

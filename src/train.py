@@ -19,15 +19,12 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src import interrupts, mistakes
@@ -38,11 +35,13 @@ if TYPE_CHECKING:
     from src.loop import LossCurves
     from src.tracking.record import Status
 
+TOLD = "told by the launcher"  # the note on an error that hydra_plugins/batch_launcher has printed
+
 A = TypeVar("A")
 B = TypeVar("B")
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
-SWEEP_DIR = "CALIBRATION_SWEEP_DIR"  # the folder that a sweep's jobs share; conf/config.yaml reads it
+SWEEP_DIR = "CALIBRATION_SWEEP_DIR"  # the folder that a sweep's jobs share; unset for a single run
 
 
 def train(cfgs: Sequence[DictConfig]) -> list[float | Exception]:
@@ -86,7 +85,7 @@ def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exceptio
 
     store = open_store(experiment)
     writer = open_writer(store)
-    sweep_dir = runs[0].settings.sweep_dir
+    sweep_dir = os.environ.get(SWEEP_DIR)
     with interrupts.deferred() as stop:
         parent_id = None
         if sweep_dir:
@@ -123,7 +122,7 @@ def _calibrate(runs: list[Run], stop: Callable[[], bool]) -> list[Calibration]:
     if len(runs) > 1:
         with progress.bar("training", "epochs", max(run.settings.epochs for run in runs)) as reached:
             return calibrate(runs, lambda epoch, curves: reached(epoch), stop)
-    shown = tenths(settings.epochs) if not settings.sweep_dir else set()
+    shown = tenths(settings.epochs) if SWEEP_DIR not in os.environ else set()
 
     def show(epoch: int, curves: LossCurves) -> None:
         if epoch in shown:
@@ -136,7 +135,7 @@ def _calibrate(runs: list[Run], stop: Callable[[], bool]) -> list[Calibration]:
 def main(cfg: DictConfig) -> float:
     """One job of Hydra's: any launcher calls it once per point of a sweep."""
     [result] = train([cfg])
-    if isinstance(result, ConfigError) and HydraConfig.get().mode == RunMode.RUN:
+    if isinstance(result, ConfigError) and SWEEP_DIR not in os.environ:
         raise Refused(result)  # past Hydra, which would print a line of its own
     if isinstance(result, Exception):
         raise result
@@ -150,39 +149,41 @@ class Refused(BaseException):
 def command() -> int:
     """What `python -m src.train` does; returns the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
-    status: Status = "FINISHED"
-    code = 0
-    with _sweep_dir() as folder, interrupts.raising():
+    os.environ.pop(SWEEP_DIR, None)
+    prefix = time.strftime("sweep-%Y-%m-%d-%H%M%S-")
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder, interrupts.raising():
         try:
-            _refuse_wrong_flags()
-            main()
+            code, status = _run(Path(folder))
+            recorded = _finish(Path(folder), status)
         except interrupts.Interrupted as interrupt:
-            print(f"\nstopped by {interrupt}", file=sys.stderr)
-            code, status = interrupt.exit_code, "KILLED"
-        except (Exception, Refused) as error:
-            mistake = error.args[0] if isinstance(error, Refused) else error
-            if not isinstance(mistake, ConfigError) and _reached(mistake):
-                _finish(folder, "FAILED")
-                raise
-            print(f"error: {mistakes.explain(mistake)}", file=sys.stderr)
-            code = 2
-        recorded = _finish(folder, status)
+            return interrupt.exit_code
     return 1 if code == 2 and recorded else code
+
+
+def _run(folder: Path) -> tuple[int, Status]:
+    """Hand over to Hydra; the exit code, and the status of a sweep that was begun."""
+    try:
+        if _wants_sweep():
+            os.environ[SWEEP_DIR] = str(folder)
+        main()
+    except interrupts.Interrupted as interrupt:
+        print(f"\nstopped by {interrupt}", file=sys.stderr)
+        return interrupt.exit_code, "KILLED"
+    except (Exception, Refused) as error:
+        mistake = error.args[0] if isinstance(error, Refused) else error
+        if not isinstance(mistake, ConfigError) and _reached(mistake):
+            traceback.print_exception(mistake)
+            return 1, "FAILED"
+        if TOLD not in getattr(mistake, "__notes__", ()):
+            print(f"error: {mistakes.explain(mistake)}", file=sys.stderr)
+        return 2, "FINISHED"
+    return 0, "FINISHED"
 
 
 def _reached(error: BaseException) -> bool:
     """Whether the error was raised in the training: if not, Hydra refused the command line."""
     ours = (train.__code__, _train_and_record.__code__)
     return any(frame.f_code in ours for frame, _ in traceback.walk_tb(error.__traceback__))
-
-
-@contextmanager
-def _sweep_dir() -> Iterator[Path]:
-    """A folder named like the sweep, for the jobs to share; gone afterwards."""
-    prefix = time.strftime("sweep-%Y-%m-%d-%H%M%S-")
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
-        os.environ[SWEEP_DIR] = folder
-        yield Path(folder)
 
 
 def _finish(folder: Path, status: Status) -> bool:
@@ -200,8 +201,8 @@ def _finish(folder: Path, status: Status) -> bool:
     return True
 
 
-def _refuse_wrong_flags() -> None:
-    """Hydra's parser would print a screenful, or a traceback."""
+def _wants_sweep() -> bool:
+    """Read the flags ahead of Hydra, whose parser would tell a wrong one with a screenful."""
 
     def refuse(message: str) -> NoReturn:
         raise ConfigError(f"{message}; see python -m src.train --help")
@@ -209,15 +210,11 @@ def _refuse_wrong_flags() -> None:
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
     flags = parser.parse_args()
-    modes = {
-        "--run": flags.run,
-        "--multirun": flags.multirun,
-        "--cfg": flags.cfg,
-        "--info": flags.info,
-    }
+    modes = {"--run": flags.run, "--multirun": flags.multirun, "--cfg": flags.cfg, "--info": flags.info}
     given = [flag for flag, value in modes.items() if value]
     if len(given) > 1:
         refuse(f"{' and '.join(given)} exclude each other")
+    return flags.multirun or "hydra.mode=MULTIRUN" in flags.overrides
 
 
 if __name__ == "__main__":

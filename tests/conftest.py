@@ -50,6 +50,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # the command sets both; they must not outlive the test
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setenv(train.SWEEP_DIR, "")
+    monkeypatch.delenv(train.SWEEP_DIR)
     return tmp_path
 
 

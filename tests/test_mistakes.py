@@ -30,7 +30,7 @@ COMMAND_LINES = {
     "lr=[1": ["lr=[1", "KEY=VALUE"],
     "lr=1,2": ["lr=1,2", "--multirun"],
     "-m lr=-1": ["lr=-1", "greater than 0"],
-    "-m lr=abc,-1 epochs=0,1.5": ["lr=abc", "epochs=0"],
+    "-m lr=abc epochs=0": ["lr=abc", "epochs=0"],
     "epochs=0": ["epochs=0", "whole number from 1"],
     "epochs=1.5": ["epochs=1.5", "whole number"],
     "dtype=float16": ["dtype=float16", "float32 or float64"],
@@ -157,3 +157,11 @@ assert not heavy, heavy
 def test_a_wrong_setting_answers_before_anything_heavy_is_imported(empty_folder: Path) -> None:
     """torch and MLflow take two seconds each: that none is imported is what makes the answer quick."""
     subprocess.run([sys.executable, "-c", LIGHT], check=True, capture_output=True, cwd=empty_folder)
+
+
+def test_every_wrong_point_of_a_sweep_is_named_on_a_line_of_its_own(
+    command: Callable[..., int], empty_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = command("-m", "lr=abc,-1", "epochs=0,1.5")
+    points = [f"(lr={lr} epochs={epochs})" for lr in ("abc", "-1") for epochs in ("0", "1.5")]
+    assert_refused(code, empty_folder, Captured(*capfd.readouterr()), points, most_lines=5)

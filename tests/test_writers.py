@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from sqlalchemy import text
 
-from src.tracking import bulk
+from src.tracking import bulk, reader
 from src.tracking.record import DatasetRecord, RunRecord
 from src.tracking.store import Store, open_store
 from src.tracking.writer import ClientWriter, Writer, open_writer
@@ -123,6 +123,18 @@ def test_rows_are_the_same_table_by_table(stores: Callable[[str], Store]) -> Non
                 tables[name][table] = sorted((tuple(row[i] for i in keep) for row in result), key=repr)
     for table, rows in tables["client"].items():
         assert tables["bulk"][table] == rows, table
+
+
+def test_both_readers_tell_the_same(stores: Callable[[str], Store]) -> None:
+    store = stores("one")
+    parent = {**PLAIN.tags, "mlflow.parentRunId": "1" * 32}
+    deleted, *_ = bulk.BulkWriter(store).write([replace(record, tags=parent) for record in RECORDS])
+    bulk.BulkWriter(store).write(RECORDS)  # of another parent, or of none
+    store.client.delete_run(deleted)
+    by_client = reader.children_by_client(store, "1" * 32)
+    by_bulk = reader.children(store, "1" * 32)
+    assert len(by_bulk) == len(RECORDS) - 1
+    assert sorted(by_bulk, key=repr) == sorted(by_client, key=repr)
 
 
 def test_a_new_process_finds_the_dataset_that_is_there(stores: Callable[[str], Store]) -> None:

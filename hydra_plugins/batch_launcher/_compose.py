@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, cast
 
@@ -27,6 +27,9 @@ from omegaconf._utils import split_key
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
+_NUMBER = re.compile(
+    r"(?P<key>[A-Za-z_][\w.]*)=(?P<text>-?(0|[1-9]\d*)(?P<float>\.\d+([eE][+-]?\d+)?|[eE][+-]?\d+)?)"
+)
 _QUESTION = re.compile(r"\$\{\s*hydra\s*:")
 _PLAIN_QUESTION = re.compile(r"\$\{hydra:([A-Za-z_][\w.]*)\}")
 # Answered without knowing where the job's output would lie, which takes longer to find out.
@@ -80,6 +83,8 @@ class SweepLoader(ConfigLoaderImpl):
             config = self.load_sweep_config(self._master, overrides)
             hydra = _detach_hydra(config)
         questions = list(_questions(config))
+        if job is not None and _answer_at_once(questions, overrides, number):
+            return config
         with _attached(hydra, config):
             if job is not None:
                 _describe(config, job.overrides)
@@ -114,7 +119,14 @@ class SweepLoader(ConfigLoaderImpl):
 
     def _parse(self, line: str) -> Override:
         if line not in self._parsed:
-            override = self._parser.parse_override(line)
+            number = _NUMBER.fullmatch(line)
+            if number and line != f"{number['key']}=0":
+                # A sweep's many numbers: read like the key's 0, which Hydra's parser reads once.
+                value = float(number["text"]) if number["float"] else int(number["text"])
+                zero = self._parse(f"{number['key']}=0")
+                override = replace(zero, _value=value, input_line=line)
+            else:
+                override = self._parser.parse_override(line)
             self.validate_sweep_overrides_legal([override], RunMode.RUN, from_shell=True)
             if re.match(r"hydra\b", override.key_or_group):
                 raise NotImplementedError("a job of its own mind about hydra: Hydra's to compose")
@@ -318,6 +330,21 @@ def _answer(questions: Iterable[Question]) -> None:
                 # Interpolations within mean something only where the answer came from.
                 answer = OmegaConf.to_container(answer, resolve=True)
             container[key] = answer
+
+
+def _answer_at_once(questions: list[Question], overrides: list[str], number: int) -> bool:
+    """Answer what needs no `hydra` node; return False, with nothing done, if any question does."""
+    known = {
+        "${hydra:overrides.task}": overrides,
+        "${hydra:job.num}": number,
+        "${hydra:job.id}": number,
+    }
+    if not all(question in known for _, _, question in questions):
+        return False
+    for container, key, question in questions:
+        with read_write(container):
+            container[key] = known[question]
+    return True
 
 
 def _hydra_node() -> DictConfig:

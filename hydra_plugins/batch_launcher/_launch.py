@@ -30,7 +30,26 @@ from ._progress import progress
 
 log = logging.getLogger(__name__)
 
+# The note on an exception that `report_failures` has printed: an application need not print it again.
+TOLD = "told by the launcher"
+
 BatchFunction = Callable[[list[DictConfig]], Iterable[Any]]
+
+
+class ToldJob(JobReturn):
+    """A JobReturn that raises its failure without a line of its own: `report_failures` has told it."""
+
+    @property
+    def return_value(self) -> Any:
+        """What the job returned; raises what it raised."""
+        assert self.status is not JobStatus.UNKNOWN, "return_value not yet available"
+        if self.status is JobStatus.FAILED:
+            raise self._return_value
+        return self._return_value
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        self._return_value = value
 
 
 def launch_batches(
@@ -59,18 +78,25 @@ def launch_batches(
 
 
 def report_failures(returns: Sequence[JobReturn], initial_job_idx: int) -> None:
-    """Name every failed job on stderr: a sweeper goes on to raise the first failure only."""
-    failed = [
-        (number, job)
-        for number, job in enumerate(returns, start=initial_job_idx)
-        if job.status is JobStatus.FAILED
-    ]
-    if failed:
-        print(f"{len(failed)} of {len(returns)} jobs failed:", file=sys.stderr)
-    for number, job in failed:
-        error = job._return_value
-        message = f"job {number} ({' '.join(job.overrides or ())}): {type(error).__name__}: {error}"
+    """Name every failed job on stderr: a sweeper goes on to raise the first failure only.
+
+    Jobs that one error ended together, as when the function itself raised, are told together.
+    """
+    failures: dict[int, list[str]] = {}
+    errors: dict[int, Exception] = {}
+    for number, job in enumerate(returns, start=initial_job_idx):
+        if job.status is JobStatus.FAILED:
+            error = job._return_value
+            errors[id(error)] = error
+            failures.setdefault(id(error), []).append(f"job {number} ({' '.join(job.overrides or ())})")
+    if failures:
+        print(f"{sum(map(len, failures.values()))} of {len(returns)} jobs failed:", file=sys.stderr)
+    for which, (first, *more) in failures.items():
+        error = errors[which]
+        alike = f" and {len(more)} more" if more else ""
+        message = f"{first}{alike}: {type(error).__name__}: {error}"
         print("  " + message.replace("\n", "\n    "), file=sys.stderr)
+        error.add_note(TOLD)
 
 
 @contextmanager
@@ -135,7 +161,7 @@ def _new_job(loader: SweepLoader, overrides: list[str], number: int) -> JobRetur
     def hydra_only() -> DictConfig:
         return OmegaConf.masked_copy(loader.hydra_config(overrides, number), "hydra")
 
-    return JobReturn(
+    return ToldJob(
         overrides=overrides,
         cfg=Deferred(partial(loader.job_config, overrides, number)),
         hydra_cfg=Deferred(hydra_only),

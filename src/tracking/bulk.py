@@ -1,4 +1,4 @@
-"""The fast record: complete runs straight into MLflow's own tables, many in one transaction.
+"""The fast record: complete runs straight into MLflow's own tables and back, many in one transaction.
 
 For a database that this process opens itself, with the schema this file was written for. What is read
 back through MLflow's API is the same as from the client; a test holds the two to it field by field.
@@ -18,7 +18,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from src.tracking.record import DatasetRecord, RunRecord
+from src.tracking.record import DatasetRecord, RunRecord, TrackedRun
 from src.tracking.store import Store
 
 KNOWN_SCHEMAS = {"dc11669786a5"}  # alembic heads of MLflow whose tables this file knows
@@ -68,7 +68,7 @@ class BulkWriter:
         return ids
 
     def _insert(self, session: Session, part: list[tuple[str, RunRecord]]) -> None:
-        tables: dict[type, list[Row]] = {
+        tables: dict[Any, list[Row]] = {
             models.SqlRun: [self._run(run_id, record) for run_id, record in part],
             models.SqlTag: [row for one in part for row in _tags(*one)],
             models.SqlParam: [row for one in part for row in _params(*one)],
@@ -80,7 +80,7 @@ class BulkWriter:
         tables[models.SqlInputTag] = [_input_tag(row["input_uuid"]) for row in inputs]
         for model, rows in tables.items():
             if rows:
-                session.execute(insert(model), rows)
+                session.execute(insert(model.__table__), rows)
 
     def _run(self, run_id: str, record: RunRecord) -> Row:
         return {
@@ -136,7 +136,7 @@ class BulkWriter:
             "dataset_schema": dataset.schema,
             "dataset_profile": dataset.profile,
         }
-        session.execute(insert(table), [row])
+        session.execute(insert(table.__table__), [row])
         return dataset_id
 
     def _analyze(self) -> None:
@@ -145,6 +145,27 @@ class BulkWriter:
             if self.sql.db_type == "sqlite":
                 session.execute(text("PRAGMA analysis_limit=400"))
             session.execute(text("ANALYZE"))
+
+
+def read_children(store: Store, parent_id: str) -> list[TrackedRun]:
+    """What `reader.children` gives, by a query per table instead of objects per row."""
+    run, latest = models.SqlRun.__table__, models.SqlLatestMetric.__table__
+    tag, param = models.SqlTag.__table__, models.SqlParam.__table__
+    ids = select(tag.c.run_uuid).where(tag.c.key == "mlflow.parentRunId", tag.c.value == parent_id)
+    sql: Any = store.backend
+    with sql.ManagedSessionMaker() as session:
+        rows = session.execute(
+            select(run.c.run_uuid, run.c.name, run.c.status).where(
+                run.c.run_uuid.in_(ids), run.c.lifecycle_stage == "active"
+            )
+        )
+        runs = {row.run_uuid: TrackedRun(row.run_uuid, row.name, row.status, {}, {}, {}) for row in rows}
+        for table, part in ((param, "params"), (latest, "metrics"), (tag, "tags")):
+            found = select(table.c.run_uuid, table.c.key, table.c.value).where(table.c.run_uuid.in_(ids))
+            for run_id, key, value in session.execute(found):
+                if run_id in runs:
+                    getattr(runs[run_id], part)[key] = value
+    return list(runs.values())
 
 
 def _ascending_ids(count: int) -> list[str]:

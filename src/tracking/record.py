@@ -1,4 +1,4 @@
-"""What is put on record for one run: plain data, the same whichever writer stores it."""
+"""What is on record for one run, written and read back: plain data, the same for every store."""
 
 from __future__ import annotations
 
@@ -62,6 +62,23 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class TrackedRun:
+    """A run as the store holds it; `metrics` are the latest values."""
+
+    run_id: str
+    name: str
+    status: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+    @property
+    def outcome(self) -> str:
+        """`converged`, `stopped`, `diverged`, `killed`; `crashed` for a run that has none."""
+        return self.tags.get("outcome", "crashed")
+
+
+@dataclass(frozen=True)
 class Session:
     """What all runs of one call have in common: when, and under which parent."""
 
@@ -98,7 +115,7 @@ def _bare(run: Run, session: Session, status: Status, tags: dict[str, str]) -> R
     settings, pairs = run.settings, run.problem.pairs
     tags |= common_tags() | {
         "fingerprint": fingerprint(settings, pairs.digest),
-        "overrides": " ".join(settings.job.overrides),
+        "overrides": " ".join(settings.overrides),
     }
     if session.sweep and session.parent_id:
         tags |= {"sweep": session.sweep, "mlflow.parentRunId": session.parent_id}

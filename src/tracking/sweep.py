@@ -15,8 +15,8 @@ from pathlib import Path
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
-from src.tracking.reader import TrackedRun, children
-from src.tracking.record import LONGEST_NAME, LONGEST_TAG, DatasetRecord, Status, common_tags, cut
+from src.tracking.reader import children
+from src.tracking.record import LONGEST_NAME, LONGEST_TAG, DatasetRecord, Status, TrackedRun, common_tags, cut
 from src.tracking.store import Store, open_store
 from src.tracking.writer import dataset_input
 
@@ -83,7 +83,7 @@ def _repeating(folder: Path) -> str:
     composed = _composed(folder)
     params = dict(override.split("=", 1) for override in _overrides(folder) if "=" in override)
     swept = {key.lstrip("+~").split(".")[0].split("@")[0] for key in params}
-    pinned = {key: composed[key] for key in composed if key not in {"hydra", "job", *swept}}
+    pinned = {key: composed[key] for key in composed if key not in {"hydra", "overrides", *swept}}
     config = OmegaConf.create({**pinned, "hydra": {"sweeper": {"params": params}}})
     return (
         f"# @package _global_\n# Repeats the sweep {folder.name}. Save it as "
