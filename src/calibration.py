@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, TypeVar
 
 import torch
@@ -39,15 +40,16 @@ class Calibration:
     """What came of one run.
 
     `raw` and `trained` map the parameters' names to their final values, in raw input units and as
-    trained; both are empty, and `loss_gap` is None, where they are not finite. `curve` holds
-    (epoch, loss) pairs, all finite. `outcome` is `killed` for a run that was interrupted; `reason` says
-    why a run did not settle and what to try.
+    trained; both are empty, and `loss_gap` is None, where they are not finite. `epochs` and `losses` are
+    the points of the loss curve, all finite. `outcome` is `killed` for a run that was interrupted;
+    `reason` says why a run did not settle and what to try.
     """
 
     run: Run
     trained: dict[str, float]
     raw: dict[str, float]
-    curve: list[tuple[int, float]]
+    epochs: Sequence[int]
+    losses: Sequence[float]
     loss_gap: float | None
     diverged_at: int | None
     outcome: Outcome
@@ -61,9 +63,10 @@ class Calibration:
     @property
     def objective(self) -> float:
         """The final loss, infinity for a run that diverged: what a sweeper minimizes."""
-        return math.inf if self.outcome == "diverged" or not self.curve else self.curve[-1][1]
+        return math.inf if self.outcome == "diverged" or not self.losses else self.losses[-1]
 
 
+@cache
 def curve_schedule(epochs: int) -> tuple[int, ...]:
     """The epochs at which a run's loss is recorded: about 100, ascending.
 
@@ -249,18 +252,19 @@ def _measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[C
     fold = torch.stack([folds[run.input.fitted] for run in runs])  # (R, K, K)
     raw = _folded(fold, trained)
     gaps = loss_gap(problem.model, _folded(fold, curves.measured), problem.optimum, problem.t_u)
-    columns = (trained, raw, gaps, curves.epochs, curves.losses, curves.points, curves.diverged_at)
+    columns = (trained, raw, gaps, curves.points, curves.diverged_at, curves.losses)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for run, row in zip(runs, rows, strict=True):
-        params, raw_params, gap, epochs, losses, points, diverged_at = row
-        curve = list(zip(epochs[:points], losses[:points], strict=True))
-        usable = not diverged_at and bool(curve) and all(map(math.isfinite, (gap, *raw_params)))
-        outcome = _outcome(run, curve, diverged_at, gap)
+        params, raw_params, gap, points, diverged_at, losses = row
+        epochs = curve_schedule(run.settings.epochs)[:points]
+        usable = not diverged_at and bool(epochs) and all(map(math.isfinite, (gap, *raw_params)))
+        outcome = _outcome(run, points, diverged_at, gap)
         yield Calibration(
             run=run,
             trained=dict(zip(problem.names, params, strict=True)) if usable else {},
             raw=dict(zip(problem.names, raw_params, strict=True)) if usable else {},
-            curve=curve,
+            epochs=epochs,
+            losses=losses[:points],
             loss_gap=gap if usable else None,
             diverged_at=diverged_at or None,
             outcome=outcome,
@@ -273,10 +277,10 @@ def _folded(fold: Tensor, params: Tensor) -> Tensor:
     return (fold @ params.to("cpu", torch.float64)[:, :, None])[:, :, 0]
 
 
-def _outcome(run: Run, curve: list[tuple[int, float]], diverged_at: int, gap: float) -> Outcome:
+def _outcome(run: Run, points: int, diverged_at: int, gap: float) -> Outcome:
     if diverged_at:
         return "diverged"
-    if not curve or curve[-1][0] < run.settings.epochs:
+    if points < len(curve_schedule(run.settings.epochs)):
         return "killed"
     return "converged" if gap < run.problem.converged_below else "stopped"
 

@@ -10,8 +10,8 @@ longer finite, leaves the work.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -36,19 +36,22 @@ class LossCurves:
         on_record: Callable[[int, LossCurves], object] = lambda epoch, curves: None,
     ) -> None:
         """`schedules`: for each run the epochs to record, ascending; `on_record` is told of each."""
-        rows = [list(schedule) for schedule in schedules]
-        width = max(map(len, rows), default=0)
-        self.epochs = torch.tensor([row + [0] * (width - len(row)) for row in rows]).long()
-        self.points = torch.zeros(len(rows), dtype=torch.int64)
-        self.diverged_at = torch.zeros(len(rows), dtype=torch.int64)
+        alike: dict[tuple[int, ...], list[int]] = defaultdict(list)  # runs by their schedule
+        for run, schedule in enumerate(schedules):
+            alike[tuple(schedule)].append(run)
+        n_runs, width = sum(map(len, alike.values())), max(map(len, alike), default=0)
+        self.epochs = torch.zeros(n_runs, width, dtype=torch.int64)
+        due: dict[int, list[int]] = defaultdict(list)
+        for schedule, runs in alike.items():
+            self.epochs[runs, : len(schedule)] = torch.tensor(schedule, dtype=torch.int64)
+            for epoch in schedule:
+                due[epoch] += runs
+        self.due = {epoch: torch.tensor(sorted(runs)) for epoch, runs in due.items()}
+        self.points = torch.zeros(n_runs, dtype=torch.int64)
+        self.diverged_at = torch.zeros(n_runs, dtype=torch.int64)
         self.losses = torch.empty(0)
         self.measured = torch.empty(0)
         self.on_record = on_record
-        pairs = sorted((epoch, run) for run, row in enumerate(rows) for epoch in row)
-        self.due = {
-            epoch: torch.tensor([run for _, run in group])
-            for epoch, group in groupby(pairs, key=lambda pair: pair[0])
-        }
 
     def start(self, params: Tensor) -> None:
         """Allocate for `params` (R, K), on their device and in their dtype."""

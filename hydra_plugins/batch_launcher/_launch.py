@@ -123,7 +123,8 @@ def _launch_batch(
 ) -> list[JobReturn]:
     loader = cast(SweepLoader, hydra_context.config_loader)
     callbacks = hydra_context.callbacks
-    jobs = [_new_job(loader, overrides, number) for number, overrides in enumerate(batch, first)]
+    new_job = partial(_new_job, loader, str(Path.cwd()), JobRuntime.instance().get("name"))
+    jobs = [new_job(overrides, number) for number, overrides in enumerate(batch, first)]
     composed, configs = [], []
     with _no_collecting():
         for number, job in enumerate(progress(jobs, "composing"), first):
@@ -136,7 +137,9 @@ def _launch_batch(
             whole = Deferred(partial(loader.hydra_config, overrides, number))
             composed.append((job, whole))
             callbacks.on_job_start(whole, task_function=function)
-    for (job, whole), result in zip(composed, run_job(function, configs), strict=True):
+    with _not_collected():
+        results = run_job(function, configs)
+    for (job, whole), result in zip(composed, results, strict=True):
         _finish(job, result)
         callbacks.on_job_end(whole, job_return=job)
     return jobs
@@ -157,7 +160,19 @@ def _no_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def _new_job(loader: SweepLoader, overrides: list[str], number: int) -> JobReturn:
+@contextmanager
+def _not_collected() -> Iterator[None]:
+    """Spare the garbage collector what is alive already, while the function makes its own garbage."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _new_job(
+    loader: SweepLoader, working_dir: str, task_name: str, overrides: list[str], number: int
+) -> JobReturn:
     def hydra_only() -> DictConfig:
         return OmegaConf.masked_copy(loader.hydra_config(overrides, number), "hydra")
 
@@ -165,8 +180,8 @@ def _new_job(loader: SweepLoader, overrides: list[str], number: int) -> JobRetur
         overrides=overrides,
         cfg=Deferred(partial(loader.job_config, overrides, number)),
         hydra_cfg=Deferred(hydra_only),
-        working_dir=str(Path.cwd()),
-        task_name=JobRuntime.instance().get("name"),
+        working_dir=working_dir,
+        task_name=task_name,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -47,7 +48,8 @@ class DatasetRecord:
 class RunRecord:
     """One complete run, within MLflow's limits.
 
-    Times are Unix milliseconds; `curve` is (epoch, loss); `metrics` stand at step 0. All numbers are finite.
+    Times are Unix milliseconds; `epochs` and `losses` are the points of the loss curve; `metrics` stand at
+    step 0. All numbers are finite.
     """
 
     name: str
@@ -56,7 +58,8 @@ class RunRecord:
     end_ms: int
     params: dict[str, str]
     metrics: dict[str, float]
-    curve: list[tuple[int, float]]
+    epochs: Sequence[int]
+    losses: Sequence[float]
     tags: dict[str, str]
     dataset: DatasetRecord | None = None
 
@@ -101,7 +104,7 @@ def of_calibration(calibration: Calibration, session: Session) -> RunRecord:
     if calibration.reason:
         tags |= {"reason": calibration.reason, "mlflow.note.content": _note(calibration)}
     bare = _bare(calibration.run, session, STATUS[calibration.outcome], tags)
-    return replace(bare, metrics=metrics, curve=calibration.curve)
+    return replace(bare, metrics=metrics, epochs=calibration.epochs, losses=calibration.losses)
 
 
 def of_crash(run: Run, session: Session, error: Exception) -> RunRecord:
@@ -126,7 +129,8 @@ def _bare(run: Run, session: Session, status: Status, tags: dict[str, str]) -> R
         end_ms=session.end_ms,
         params={key: cut(value, LONGEST_PARAM) for key, value in _params(run).items()},
         metrics={},
-        curve=[],
+        epochs=(),
+        losses=(),
         tags={key: cut(value, LONGEST_TAG) for key, value in tags.items()},
         dataset=dataset_record(pairs),
     )

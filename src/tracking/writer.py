@@ -68,7 +68,8 @@ class ClientWriter:
 def _metrics(record: RunRecord) -> list[Metric]:
     """The loss curve, step = epoch, and the final metrics at step 0."""
     at = record.end_ms
-    curve = [Metric("loss", loss, at, epoch) for epoch, loss in record.curve]
+    points = zip(record.epochs, record.losses, strict=True)
+    curve = [Metric("loss", loss, at, epoch) for epoch, loss in points]
     return curve + [Metric(key, value, at, 0) for key, value in record.metrics.items()]
 
 
