@@ -137,7 +137,7 @@ def _launch_batch(
             whole = Deferred(partial(loader.hydra_config, overrides, number))
             composed.append((job, whole))
             callbacks.on_job_start(whole, task_function=function)
-    with _not_collected():
+    with _rarely_collected():
         results = run_job(function, configs)
     for (job, whole), result in zip(composed, results, strict=True):
         _finish(job, result)
@@ -161,12 +161,18 @@ def _no_collecting() -> Iterator[None]:
 
 
 @contextmanager
-def _not_collected() -> Iterator[None]:
-    """Spare the garbage collector what is alive already, while the function makes its own garbage."""
+def _rarely_collected() -> Iterator[None]:
+    """Let the garbage collector ignore what is alive already, and look seldom at what is made meanwhile.
+
+    A function that handles thousands of results makes many objects and little cyclic garbage.
+    """
+    thresholds = gc.get_threshold()
     gc.freeze()
+    gc.set_threshold(100_000, *thresholds[1:])
     try:
         yield
     finally:
+        gc.set_threshold(*thresholds)
         gc.unfreeze()
 
 
