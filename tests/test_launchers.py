@@ -1,0 +1,121 @@
+"""The record does not depend on the launcher, nor on how a sweep is cut into batches."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from src import calibration, train
+from tests.test_record import curve, recorded
+
+# Three normalizations, two numbers of epochs, four rates, the largest beyond every limit (1.0 of zscore)
+POINTS = ("-m", "lr=1e-4,1e-3,1e-2,3", "normalization=none,scale,zscore", "epochs=60,300")
+UNLIKE = ("sweep", "mlflow.parentRunId")  # which sweep, under which parent
+LAUNCHERS = {
+    "basic": ["hydra/launcher=basic"],
+    "batch": [],
+    "batches of five": ["hydra.launcher.batch_size=5"],
+}
+
+
+def by_point(client: MlflowClient, sweep: str) -> dict[str, dict[str, object]]:
+    """All that is on record for each point of a sweep, ids and times aside."""
+    runs = recorded(client, f"tags.sweep = '{sweep}'")
+    return {
+        run.data.tags["overrides"]: {
+            "name": run.info.run_name,
+            "status": run.info.status,
+            "params": run.data.params,
+            "metrics": run.data.metrics,
+            "curve": curve(client, run),
+            "tags": {key: value for key, value in run.data.tags.items() if key not in UNLIKE},
+            "dataset": [dict(one.dataset) for one in run.inputs.dataset_inputs],
+        }
+        for run in runs
+        if "mlflow.parentRunId" in run.data.tags
+    }
+
+
+def parents(client: MlflowClient) -> list[Run]:
+    """Newest first."""
+    return [run for run in recorded(client) if "mlflow.parentRunId" not in run.data.tags]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_launcher_leaves_the_same_record(
+    dtype: str, command: Callable[..., int], client: MlflowClient
+) -> None:
+    """Bit for bit: all operations are element by element, or sums over one run's observations."""
+    told = []
+    for options in LAUNCHERS.values():
+        assert command(*POINTS, f"dtype={dtype}", *options) == 0
+        told.append(by_point(client, parents(client)[0].data.tags["sweep"]))
+    stock, *others = told
+    assert len(stock) == 24
+    diverged = {line for line, point in stock.items() if point["status"] == "FAILED"}
+    assert {
+        f"lr=3 normalization={name} epochs=300 dtype={dtype}" for name in ("none", "scale", "zscore")
+    } <= diverged
+    for other in others:
+        assert other == stock
+
+
+def test_an_impossible_point_among_many_fails_alone(
+    command: Callable[..., int], client: MlflowClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rates = ",".join(str(0.00001 * place) for place in range(1, 1000))
+    assert command("-m", f"lr={rates},-1", "epochs=2") == 1
+    errors = capfd.readouterr().err
+    assert "1 of 1000 jobs failed" in errors
+    assert "job 999 (lr=-1 epochs=2): ConfigError: lr=-1 is not allowed" in errors
+    assert len(recorded(client, "attributes.status = 'FINISHED' and params.epochs = '2'")) == 999
+    assert [run.info.status for run in parents(client)] == ["FINISHED"]
+
+
+def test_one_sweep_over_two_files_reads_and_refuses_each_once(
+    command: Callable[..., int],
+    client: MlflowClient,
+    folder: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "other.csv").write_text("t_u,t_c\n1,2\n2,3\n3,5\n")
+    assert command("-m", "data.path=other.csv,data/thermometer.csv,nope.csv", "lr=1e-3,1e-4", "epochs=3") == 1
+    assert capfd.readouterr().err.count("nope.csv: no such file") == 1  # both jobs on one line
+    found = {run.data.params["data"] for run in recorded(client) if run.data.params}
+    assert found == {"other.csv", "data/thermometer.csv"}
+
+
+def test_train_returns_the_objective_of_each_config(folder: Path) -> None:
+    """The final loss, infinity where it diverged: what a sweeper that searches would minimize."""
+    from hydra import compose, initialize_config_dir
+
+    del folder
+    lines = (["epochs=500"], ["normalization=none"], ["lr=-1"])
+    with initialize_config_dir(str(train.CONF), version_base="1.3"):
+        cfgs = [compose("config", [*overrides, "overrides=[]"]) for overrides in lines]
+    final, diverged, refused = train.train(cfgs)
+    assert final == pytest.approx(7.860116, abs=5e-6)
+    assert diverged == float("inf")
+    assert isinstance(refused, train.ConfigError)
+
+
+def test_runs_too_many_for_one_call_are_trained_in_parts(
+    command: Callable[..., int], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eleven observations and a limit of 33 elements: three runs a call, the same numbers."""
+    sizes = []
+    training_loop = calibration.training_loop
+
+    def spy(**options: object) -> object:
+        sizes.append(len(options["params"]))  # type: ignore[arg-type]
+        return training_loop(**options)  # type: ignore[arg-type]
+
+    assert command("-m", "lr=range(1,8)", "normalization.factor=1e-3", "epochs=40") == 0
+    whole = by_point(client, parents(client)[0].data.tags["sweep"])
+    monkeypatch.setattr(calibration, "MOST_ELEMENTS", 33)
+    monkeypatch.setattr(calibration, "training_loop", spy)
+    assert command("-m", "lr=range(1,8)", "normalization.factor=1e-3", "epochs=40") == 0
+    assert sizes == [3, 3, 1]
+    assert by_point(client, parents(client)[0].data.tags["sweep"]) == whole
