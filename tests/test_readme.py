@@ -1,0 +1,65 @@
+"""What the README shows is what happens: its commands, its first screen, its links."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.loop import training_loop
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+NUMBER = re.compile(r"-?\d+\.?\d*(?:e[-+]\d+)?")
+
+
+def shown(command: str) -> list[str]:
+    """The output that the README shows for a command."""
+    lines = README.split(f"    $ {command}\n")[1].splitlines()
+    end = next(place for place, line in enumerate(lines) if not line.startswith("    "))
+    return [line.removeprefix("    ") for line in lines[:end]]
+
+
+def shape(line: str) -> str:
+    """A line without its numbers and addresses: those move between machines, and are tested elsewhere."""
+    return " ".join(NUMBER.sub("#", re.sub(r"http\S+", "URL", line)).split())
+
+
+COMMANDS = re.findall(r"^    \$ python -m src\.train ?(.*)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_prints_what_the_readme_shows(
+    line: str, command: Callable[..., int], folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "mine.csv").write_text("volt,celsius\n1.0,5\n2.0,abc\n,9\n")
+    code = command(*shlex.split(line))
+    output = capfd.readouterr()
+    expected = shown(f"python -m src.train {line}".rstrip())
+    assert code == (2 if expected[0].startswith("error: ") else 0)
+    assert [shape(each) for each in (output.out + output.err).splitlines()] == [
+        shape(each) for each in expected
+    ]
+
+
+def test_the_first_screen_holds_the_two_commands() -> None:
+    lines = README.splitlines()[:25]
+    assert sum(line.startswith("    python3 -m venv .venv && ") for line in lines) == 2
+    assert any(line.endswith("-m src.train -m lr=1e-2,1e-3") for line in lines)
+    assert any(line.endswith(".venv/bin/pytest") for line in lines)
+
+
+def test_the_loop_called_as_the_readme_calls_it_gives_what_it_shows(
+    t_u: torch.Tensor, t_c: torch.Tensor
+) -> None:
+    params = training_loop(500, 1e-2, torch.tensor([1.0, 0.0], requires_grad=True), 0.1 * t_u, t_c)
+    [numbers] = re.findall(r"^    tensor\(\[(.*)\]\)$", README, re.MULTILINE)
+    assert params.tolist() == pytest.approx([float(number) for number in numbers.split(",")], abs=1e-4)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/decisions/README.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
+        assert ((ROOT / page).parent / target).exists(), target
