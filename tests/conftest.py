@@ -83,10 +83,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """`python -m src.train ARGS` in a process of its own, in the test's folder."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(*args: str) -> subprocess.Popen[str]:
-        environment = {
-            k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR")
-        }
+    def run(*args: str, tracking_uri: str = "") -> subprocess.Popen[str]:
+        unset = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR", train.SWEEP_DIR)
+        environment = {key: value for key, value in os.environ.items() if key not in unset}
+        if tracking_uri:
+            environment["MLFLOW_TRACKING_URI"] = tracking_uri
         started.append(
             subprocess.Popen(
                 [sys.executable, "-m", "src.train", *args],

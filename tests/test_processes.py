@@ -1,8 +1,13 @@
 """Whole processes: many at once on no store, interrupted ones, and other launchers."""
 
+import os
+import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,3 +83,63 @@ def test_a_sweep_under_joblib_has_one_parent(start: Start, client: MlflowClient)
     assert parent.info.status == "FINISHED"
     assert len(runs) == 5
     assert {run.data.tags.get("mlflow.parentRunId") for run in runs} == {None, parent.info.run_id}
+
+
+def test_an_interrupted_batch_leaves_all_its_runs_killed(start: Start, client: MlflowClient) -> None:
+    """All points train together; each has its curve as far as it came, and nothing is RUNNING."""
+    process = start("-m", "lr=range(0.001,0.0205,0.001)", "epochs=100_000_000")
+    wait_for_runs(client, 1)  # the parent: training begins
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    runs = recorded(client)
+    assert len(runs) == 21
+    assert {run.info.status for run in runs} == {"KILLED"}
+    assert all(run.data.metrics["loss"] > 0 for run in runs if run.data.params)
+
+
+def test_a_server_gets_the_same_record_through_the_client(
+    start: Start, empty_folder: Path, migrated_store: Path
+) -> None:
+    """A real MLflow server on loopback; the sweep's runs, its artifacts and its address are the server's."""
+    shutil.copy(migrated_store, empty_folder / "server.db")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    options = ["--backend-store-uri", f"sqlite:///{empty_folder / 'server.db'}"]
+    options += ["--artifacts-destination", str(empty_folder / "served")]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = subprocess.Popen(
+        [*command, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        wait_for_server(uri)
+        process = start("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=40", tracking_uri=uri)
+        output, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+        assert f"{uri}/#/experiments/" in output
+        client = MlflowClient(uri)
+        runs = recorded(client)
+        [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        assert sorted(run.info.status for run in runs) == ["FAILED"] * 2 + ["FINISHED"] * 3
+        assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"runs.csv", "sweep.yaml"}
+        assert not (empty_folder / "mlflow.db").exists()
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def wait_for_server(uri: str, limit_s: float = 90) -> None:
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            with urllib.request.urlopen(f"{uri}/health", timeout=2):
+                return
+        except OSError:
+            assert time.monotonic() < deadline, "the server did not come up"
+            time.sleep(0.5)
