@@ -60,7 +60,10 @@ def train(cfgs: Sequence[DictConfig]) -> list[float | Exception]:
     results: dict[int, float | Exception] = {**refused, **unprepared}
     for experiment in dict.fromkeys(run.settings.tracking.experiment for run in runs.values()):
         mine = {i: run for i, run in runs.items() if run.settings.tracking.experiment == experiment}
-        results |= zip(mine, _train_and_record(list(mine.values()), experiment), strict=True)
+        try:
+            results |= zip(mine, _train_and_record(list(mine.values()), experiment), strict=True)
+        except ConfigError as error:  # the store cannot be opened
+            results |= dict.fromkeys(mine, error)
     return [results[index] for index in range(len(cfgs))]
 
 

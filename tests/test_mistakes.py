@@ -144,6 +144,19 @@ def test_a_store_that_cannot_be_opened(
     )
 
 
+def test_a_password_in_the_stores_address_is_not_shown(
+    command: Callable[..., int],
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nosuchscheme://me:secret@host/x")
+    code = command("epochs=1")
+    output = Captured(*capfd.readouterr())
+    assert_refused(code, empty_folder, output, ["nosuchscheme://me:***@host/x"])
+    assert "secret" not in output.err
+
+
 LIGHT = """
 import sys
 sys.argv = ["src/train.py", "lr=abc"]

@@ -7,6 +7,8 @@ the opening holds a lock between processes. Afterwards sqlite's own locks suffic
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -69,8 +71,9 @@ class Store:
         """The command that makes `page` answer, empty for a server."""
         if self.is_server:
             return ""
-        is_default = self.uri.endswith(f"/{Path.cwd() / 'mlflow.db'}")
-        return "mlflow ui" if is_default else f"mlflow ui --backend-store-uri {self.uri}"
+        # By name, not by value: an address may hold a password.
+        is_set = bool(os.environ.get("MLFLOW_TRACKING_URI"))
+        return "mlflow ui --backend-store-uri $MLFLOW_TRACKING_URI" if is_set else "mlflow ui"
 
 
 def open_store(experiment: str) -> Store:
@@ -87,11 +90,15 @@ def open_store(experiment: str) -> Store:
         except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError) as error:
             if attempt == OPENINGS or not uri.startswith("postgresql"):
                 raise ConfigError(
-                    f"the tracking store {uri} cannot be opened: {_brief(error)}; "
-                    "check MLFLOW_TRACKING_URI, or unset it to use ./mlflow.db"
+                    _without_passwords(f"the tracking store {uri} cannot be opened: {_brief(error)}; ")
+                    + "check MLFLOW_TRACKING_URI, or unset it to use ./mlflow.db"
                 ) from error
             time.sleep(attempt)
     raise AssertionError("unreachable")
+
+
+def _without_passwords(text: str) -> str:
+    return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", r"\1:***@", text)
 
 
 def _brief(error: BaseException) -> str:
