@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run sweep ui test test-slow lint format types contract check lock clean
+.PHONY: help setup run sweep ui test test-slow lint format types contract bench check lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -41,6 +41,9 @@ types: setup  ## mypy
 
 contract: setup  ## who may import whom
 	$(BIN)/lint-imports
+
+bench: setup  ## how fast a sweep is, beside the stock launcher; some minutes on a quiet machine
+	$(BIN)/python -m benchmarks.sweep
 
 check:  ## everything, as CI does
 	.ci/run

@@ -2,7 +2,6 @@
 
 For a database that this process opens itself, with the schema this file was written for. What is read
 back through MLflow's API is the same as from the client; a test holds the two to it field by field.
-Measured in `benchmarks/`: about sixty times the client's speed.
 """
 
 from __future__ import annotations
