@@ -9,6 +9,7 @@ once per batch (under the stock launcher, once per job), so watching costs nothi
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -70,4 +71,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    gc.freeze()  # as src.train does
+    sys.exit(exit_code)
