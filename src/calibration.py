@@ -140,7 +140,14 @@ class Bench:
         """Raises ConfigError for data, a normalization or a device that will not do."""
         key = (settings.data, settings.model.name, settings.dtype, settings.device)
         problem = self._problem(*key)
-        return Run(settings, problem, self._input(key, settings.normalization))
+        run = Run(settings, problem, self._input(key, settings.normalization))
+        range_ = torch.finfo(getattr(torch, settings.dtype))
+        if not (range_.tiny <= settings.lr <= range_.max and settings.lr / run.input.limit < math.inf):
+            raise ConfigError(
+                f"lr={settings.lr:g} is out of the range of {settings.dtype}: "
+                f"give one near the limit of this input, {run.input.limit:.2g}"
+            )
+        return run
 
     def _make_problem(self, data: DataSettings, model_name: str, dtype: str, device: str) -> Problem:
         check_device(device)
@@ -148,14 +155,17 @@ class Bench:
         largest = torch.finfo(getattr(torch, dtype)).max
         pairs = self._load(data, len(parameter_names(model)), largest)
         t_u, t_c = torch.from_numpy(pairs.t_u), torch.from_numpy(pairs.t_c)
-        return Problem(
-            pairs=pairs,
-            model=model,
-            t_u=t_u,
-            t_c=t_c,
-            optimum=least_squares(model, t_u, t_c),
-            converged_below=CONVERGED_GAP * float(t_c.var(correction=0)),
-        )
+        try:
+            optimum = least_squares(model, t_u, t_c)
+        except ValueError:
+            optimum = None
+        if optimum is None or not (optimum.params.isfinite().all() and math.isfinite(optimum.loss)):
+            raise ConfigError(
+                f"{data.path}: {data.input} from {t_u.min():g} to {t_u.max():g} and {data.target} from "
+                f"{t_c.min():g} to {t_c.max():g} are out of the range of arithmetic: rescale them"
+            )
+        below = CONVERGED_GAP * float(t_c.var(correction=0))
+        return Problem(pairs, model, t_u, t_c, optimum, converged_below=below)
 
     def _make_input(self, key: tuple[DataSettings, str, str, str], choice: NormalizationSettings) -> Input:
         problem = self._problem(*key)
@@ -166,7 +176,8 @@ class Bench:
             raise ConfigError(str(error)) from error
         limit = stability_limit(problem.model, fitted.apply(problem.t_u, torch.float64))
         t_un = fitted.apply(problem.t_u, getattr(torch, key[2]))
-        if not (0 < limit < math.inf and t_un.isfinite().all()):
+        fold = fitted.fold_matrix(len(problem.names))
+        if not (0 < limit < math.inf and t_un.isfinite().all() and fold.isfinite().all()):
             raise ConfigError(
                 f"normalization={choice.name} with shift {fitted.shift:g} and scale {fitted.scale:g} "
                 f"takes {key[0].input} out of the range of {key[2]}: choose another"
@@ -248,6 +259,10 @@ def _threads_for(elements: int) -> Iterator[None]:
 
 def _measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Calibration]:
     problem = runs[0].problem
+    # An interrupted run's parameters are those whose loss is its curve's last, not a few epochs further on.
+    scheduled = torch.tensor([len(curve_schedule(run.settings.epochs)) for run in runs])
+    complete = (curves.points == scheduled.to(curves.points.device))[:, None]
+    trained = torch.where(complete, trained, curves.measured)
     folds = {run.input.fitted: run.input.fitted.fold_matrix(len(problem.names)) for run in runs}
     fold = torch.stack([folds[run.input.fitted] for run in runs])  # (R, K, K)
     raw = _folded(fold, trained)
@@ -257,7 +272,9 @@ def _measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[C
     for run, row in zip(runs, rows, strict=True):
         params, raw_params, gap, points, diverged_at, losses = row
         epochs = curve_schedule(run.settings.epochs)[:points]
-        usable = not diverged_at and bool(epochs) and all(map(math.isfinite, (gap, *raw_params)))
+        finite = all(map(math.isfinite, (gap, *raw_params)))
+        diverged_at = diverged_at or (run.settings.epochs if not finite else 0)
+        usable = bool(epochs) and not diverged_at
         outcome = _outcome(run, points, diverged_at, gap)
         yield Calibration(
             run=run,
@@ -299,7 +316,7 @@ def _reason(run: Run, outcome: Outcome) -> str | None:
     if outcome == "diverged":
         return (
             f"the loss left the range of {settings.dtype}, though lr {settings.lr:g} is under the "
-            f"limit {limit:.2g}: try dtype=float64 or a nearer model.start"
+            f"limit {limit:.2g}: try a nearer model.start{' or dtype=float64' * (settings.dtype == 'float32')}"
         )
     return None
 

@@ -112,13 +112,24 @@ class Settings(_Frozen):
 def check(cfg: DictConfig) -> Settings:
     """The settings of a composed config; raises ConfigError with every mistake in it."""
     try:
-        container = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        container = OmegaConf.to_container(_outside_hydra(cfg), resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(one_line(error)) from error
     try:
         return Settings.model_validate(container)
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(error))) from error
+
+
+def _outside_hydra(cfg: DictConfig) -> DictConfig:
+    """The config, less what only a job of Hydra's can resolve where it is none, as in a notebook."""
+    if not OmegaConf.is_interpolation(cfg, "overrides"):
+        return cfg
+    try:
+        _ = cfg.overrides
+    except OmegaConfBaseException:
+        return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "overrides"])
+    return cfg
 
 
 def one_line(error: BaseException) -> str:

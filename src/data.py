@@ -93,7 +93,10 @@ def _parse(content: bytes, path: str) -> pd.DataFrame:
     except pd.errors.ParserError as error:
         reason = one_line(error).removeprefix("Error tokenizing data. C error: ")
         raise ConfigError(f"{path} is not a CSV: {reason}") from error
-    table = table.fillna("").map(str.strip)
+    table = table.fillna("")
+    breaks = table.map(lambda cell: cell.count("\n")).sum(axis="columns")  # lines within quoted cells
+    table.index = table.index + breaks.cumsum() - breaks
+    table = table.map(str.strip)
     filled: pd.DataFrame = table[(table != "").any(axis="columns")]  # blank lines carry nothing
     return filled
 

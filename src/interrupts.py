@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -15,9 +18,6 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
         self.exit_code = 128 + signum
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
@@ -32,19 +32,18 @@ class Stop:
 
 @contextmanager
 def raising() -> Iterator[None]:
-    """Inside, both signals raise Interrupted wherever the program stands."""
+    """Inside, the first of these signals raises Interrupted wherever the program stands.
 
-    def handle(signum: int, frame: FrameType | None) -> None:
-        del frame
-        raise Interrupted(signum)
-
-    with _handling(handle):
+    Further ones are ignored, there and to the end of the process: it is ending already, and an impatient
+    second Ctrl-C must not leave the record half-finished.
+    """
+    with _handling(_raise_once):
         yield
 
 
 @contextmanager
 def deferred() -> Iterator[Stop]:
-    """Inside, both signals only set the flag that is yielded; at the end Interrupted is raised.
+    """Inside, the signals only set the flag that is yielded; at the end Interrupted is raised.
 
     So nothing that is written inside can be left half-written.
     """
@@ -54,20 +53,35 @@ def deferred() -> Iterator[Stop]:
         del frame
         stop.signum = signum
 
-    with _handling(handle):
-        yield stop
-    if stop.signum is not None:
-        raise Interrupted(stop.signum)
+    try:
+        with _handling(handle):
+            yield stop
+    finally:
+        if stop.signum is not None:
+            _interrupt(stop.signum)
+
+
+def _raise_once(signum: int, frame: FrameType | None) -> None:
+    del frame
+    _interrupt(signum)
+
+
+def _interrupt(signum: int) -> NoReturn:
+    for each in SIGNALS:
+        if signal.getsignal(each) is _raise_once:
+            signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(signum)
 
 
 @contextmanager
-def _handling(handle: object) -> Iterator[None]:
+def _handling(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread gets signals
         return
-    before = {signum: signal.signal(signum, handle) for signum in SIGNALS}  # type: ignore[arg-type]
+    before = {signum: signal.signal(signum, handle) for signum in SIGNALS}
     try:
         yield
     finally:
         for signum, handler in before.items():
-            signal.signal(signum, handler)
+            if signal.getsignal(signum) is handle:  # else they are ignored by now, and stay so
+                signal.signal(signum, handler)

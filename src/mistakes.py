@@ -12,6 +12,10 @@ from src.config import ConfigError, no_such_setting, one_line
 LONGEST = 400
 
 
+class TrainingError(Exception):
+    """An error in the training, which is no mistake of the user's; the error itself is its cause."""
+
+
 def explain(error: BaseException) -> str:
     """One line on a mistake in the command line or in a config file.
 
@@ -20,6 +24,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, ConfigError):
         return one_line(error)
     cause = error.__cause__
+    if several := re.match(r"Ambiguous value for argument '(.*?)'", str(error)):
+        return f"{several[1]} gives several values: add -m (--multirun) to sweep over them"
     if options := getattr(error, "options", None):  # MissingConfigException
         group, _, choice = getattr(error, "missing_cfg_file", "").rpartition("/")
         return f"{group}={choice} is not allowed: give {' or '.join(sorted(options))}"

@@ -76,10 +76,10 @@ def minmax(t_u: Tensor) -> Affine:
 
 
 def _spread(t_u: Tensor, name: str, shift: Tensor, spread: Tensor) -> Affine:
-    if t_u.min() == t_u.max() or not torch.isfinite(1 / spread):
+    if not (0 < spread < torch.inf and 1 / spread < torch.inf):
         raise ValueError(
-            f"normalization={name} needs an input that varies, but all {len(t_u)} values are "
-            f"{float(t_u[0]):g}: use normalization=none or scale, or other data"
+            f"normalization={name} needs an input that varies, within the range of arithmetic, but this one "
+            f"goes from {float(t_u.min()):g} to {float(t_u.max()):g}: use normalization=none, or other data"
         )
     return Affine(shift=float(shift), scale=float(1 / spread))
 

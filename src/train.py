@@ -15,7 +15,9 @@ once the settings are known to be right, so that a mistake answers within a seco
 from __future__ import annotations
 
 import gc
+import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -30,11 +32,13 @@ from omegaconf import DictConfig
 
 from src import interrupts, mistakes
 from src.config import ConfigError, check
+from src.mistakes import TrainingError
 
 if TYPE_CHECKING:
     from src.calibration import Calibration, Run
     from src.loop import LossCurves
-    from src.tracking.record import Status
+    from src.tracking.record import Status, TrackedRun
+    from src.tracking.sweep import Marker
 
 TOLD = "told by the launcher"  # the note on an error that hydra_plugins/batch_launcher has printed
 
@@ -49,7 +53,7 @@ def train(cfgs: Sequence[DictConfig]) -> list[float | Exception]:
     """Train and record one run per config; for each its final loss, infinity where it diverged.
 
     A config that is wrong gives a ConfigError in its place, and the others go on; an error in the
-    training gives that error, with the runs on record as FAILED.
+    training gives a TrainingError, with the runs on record as FAILED.
     """
     settings, refused = _sorted_out(check, dict(enumerate(cfgs)))
     if not settings:
@@ -68,14 +72,14 @@ def train(cfgs: Sequence[DictConfig]) -> list[float | Exception]:
     return [results[index] for index in range(len(cfgs))]
 
 
-def _sorted_out(step: Callable[[A], B], given: dict[int, A]) -> tuple[dict[int, B], dict[int, ConfigError]]:
-    """What the step makes of each, and what it refuses."""
+def _sorted_out(step: Callable[[A], B], given: dict[int, A]) -> tuple[dict[int, B], dict[int, Exception]]:
+    """What the step makes of each, and how it fails: one job's failure is not its neighbours'."""
     made: dict[int, B] = {}
-    refused: dict[int, ConfigError] = {}
+    refused: dict[int, Exception] = {}
     for index, one in given.items():
         try:
             made[index] = step(one)
-        except ConfigError as error:
+        except Exception as error:
             refused[index] = error
     return made, refused
 
@@ -103,7 +107,9 @@ def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exceptio
         session = record.Session(start_ms, _now_ms(), parent_id, sweep_dir and Path(sweep_dir).name)
         if isinstance(done, Exception):
             writer.write([record.of_crash(run, session, done) for run in runs])
-            return [done] * len(runs)
+            crash = TrainingError(f"{type(done).__name__}: {done}")
+            crash.__cause__ = done
+            return [crash] * len(runs)
         with progress.bar("recording", "runs", len(runs)) as reached:
             ids = writer.write([record.of_calibration(one, session) for one in done], reached)
         if not sweep_dir:
@@ -155,28 +161,30 @@ def command() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     os.environ.pop(SWEEP_DIR, None)
     prefix = time.strftime("sweep-%Y-%m-%d-%H%M%S-")
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder, interrupts.raising():
+    with interrupts.raising():
         try:
-            code, status = _run(Path(folder))
-            recorded = _finish(Path(folder), status)
+            with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+                code, status = _run(Path(folder))
+                return _finish(Path(folder), code, status)
         except interrupts.Interrupted as interrupt:
             return interrupt.exit_code
-    return 1 if code == 2 and recorded else code
 
 
 def _run(folder: Path) -> tuple[int, Status]:
     """Hand over to Hydra; the exit code, and the status of a sweep that was begun."""
     try:
-        if _wants_sweep():
+        overrides = _sweep_overrides()
+        if overrides is not None:
             os.environ[SWEEP_DIR] = str(folder)
+            (folder / "overrides.json").write_text(json.dumps(overrides))
         main()
     except interrupts.Interrupted as interrupt:
         print(f"\nstopped by {interrupt}", file=sys.stderr)
         return interrupt.exit_code, "KILLED"
     except (Exception, Refused) as error:
         mistake = error.args[0] if isinstance(error, Refused) else error
-        if not isinstance(mistake, ConfigError) and _reached(mistake):
-            traceback.print_exception(mistake)
+        if isinstance(mistake, TrainingError) or (not isinstance(mistake, ConfigError) and _reached(mistake)):
+            traceback.print_exception(mistake.__cause__ or mistake)
             return 1, "FAILED"
         if TOLD not in getattr(mistake, "__notes__", ()):
             print(f"error: {mistakes.explain(mistake)}", file=sys.stderr)
@@ -190,23 +198,45 @@ def _reached(error: BaseException) -> bool:
     return any(frame.f_code in ours for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
-def _finish(folder: Path, status: Status) -> bool:
-    """End the sweep's parent runs and print their tables; False where no job recorded anything."""
-    if not any(folder.glob("parent-*")):
-        return False
-    from src import report
-    from src.tracking.sweep import begun
-
+def _finish(folder: Path, code: int, status: Status) -> int:
+    """End the sweep's parent runs and print their tables; the exit code that results."""
     with interrupts.deferred():
-        for sweep in begun(folder):
-            runs = report.ranked(sweep.runs())
-            sweep.end(status, {"runs.csv": report.as_csv(runs)})
-            report.print_sweep(runs, sweep.store.sweep_page(folder.name), sweep.store.how_to_serve)
-    return True
+        if not any(folder.glob("parent-*")):
+            return code
+        from src.tracking.sweep import begun
+
+        code = 1 if code == 2 else code  # a mistake in some jobs, and others on record
+        for marker in begun(folder):
+            try:
+                _finish_sweep(folder, marker, status)
+            except Exception as error:
+                where = f"experiment {marker.experiment}"
+                told = mistakes.explain(error)
+                print(
+                    f"error: {where}: runs are on record, but the sweep's end is not: {told}", file=sys.stderr
+                )
+                code = code or 1
+        return code
 
 
-def _wants_sweep() -> bool:
-    """Read the flags ahead of Hydra, whose parser would tell a wrong one with a screenful."""
+def _finish_sweep(folder: Path, marker: Marker, status: Status) -> None:
+    from src import report
+    from src.tracking.sweep import Sweep
+
+    sweep = Sweep.of(marker, folder)
+    runs: list[TrackedRun] = []
+    try:
+        runs = report.ranked(sweep.runs())
+        report.print_sweep(runs, sweep.store.sweep_page(folder.name), sweep.store.how_to_serve)
+    finally:
+        sweep.end(status, {"runs.csv": report.as_csv(runs)})
+
+
+def _sweep_overrides() -> list[str] | None:
+    """What a sweep is over, None for a single run.
+
+    Reads the flags ahead of Hydra, whose parser would tell a wrong one with a screenful.
+    """
 
     def refuse(message: str) -> NoReturn:
         raise ConfigError(f"{message}; see python -m src.train --help")
@@ -218,7 +248,9 @@ def _wants_sweep() -> bool:
     given = [flag for flag, value in modes.items() if value]
     if len(given) > 1:
         refuse(f"{' and '.join(given)} exclude each other")
-    return flags.multirun or "hydra.mode=MULTIRUN" in flags.overrides
+    if flags.multirun or any(re.fullmatch(r"\+{0,2}hydra\.mode=MULTIRUN", each) for each in flags.overrides):
+        return [each for each in flags.overrides if not re.match(r"[+~]*hydra[./]", each)]
+    return None
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def test_train_returns_the_objective_of_each_config(folder: Path) -> None:
     del folder
     lines = (["epochs=500"], ["normalization=none"], ["lr=-1"])
     with initialize_config_dir(str(train.CONF), version_base="1.3"):
-        cfgs = [compose("config", [*overrides, "overrides=[]"]) for overrides in lines]
+        cfgs = [compose("config", overrides) for overrides in lines]
     final, diverged, refused = train.train(cfgs)
     assert final == pytest.approx(7.860116, abs=5e-6)
     assert diverged == float("inf")

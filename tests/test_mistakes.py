@@ -26,9 +26,12 @@ COMMAND_LINES = {
     "lr=true": ["lr=True", "number"],
     "lr=": ["lr=", "number"],
     "lr=null": ["lr=null", "number"],
+    "lr=1e308": ["lr=1e+308", "range of float32"],
+    "lr=1e308 dtype=float64 normalization=none": ["lr=1e+308", "range of float64"],
+    "lr=1e-60": ["lr=1e-60", "range of float32"],
     "lr": ["'lr'", "KEY=VALUE"],
     "lr=[1": ["lr=[1", "KEY=VALUE"],
-    "lr=1,2": ["lr=1,2", "--multirun"],
+    "lr=1,2": ["lr=1,2", "add -m"],
     "-m lr=-1": ["lr=-1", "greater than 0"],
     "-m lr=abc epochs=0": ["lr=abc", "epochs=0"],
     "epochs=0": ["epochs=0", "whole number from 1"],
@@ -79,6 +82,7 @@ FILES = {
     b"t_u,t_c\n1,2\ninf,3\n": ["line 3, column t_u", "inf is not a finite number"],
     b"t_u,t_c\n1,2\n1e400,3\n": ["line 3, column t_u", "1e400"],
     b"t_u,t_c\n1,2\n1e39,3\n": ["line 3, column t_u", "1e39", "dtype=float64"],
+    b't_u,t_c,note\n1,2,"a\nb"\n3,x,"c"\n': ["line 4, column t_c", "'x'"],
     b't_u,t_c\n1,"1,5"\n2,3\n': ["line 2, column t_c", "'1,5'"],
     b"t_u,t_c\nx,2\n3,y\n5,z\n": ["line 2, column t_u", "line 3, column t_c", "line 4, column t_c"],
     b"t_u,t_c\n" + b"x,y\n" * 50: ["line 2", "and 90 more"],
@@ -131,6 +135,33 @@ def test_a_parabola_needs_three_distinct_inputs(
     assert_refused(code, empty_folder, Captured(*capfd.readouterr()), ["2 distinct values", "3 parameters"])
 
 
+@pytest.mark.parametrize("readings", [("1e-320", "2e-320", "3e-320"), ("-1.7e308", "1.7e308", "1e308")])
+def test_readings_beyond_arithmetic(
+    readings: tuple[str, ...],
+    command: Callable[..., int],
+    empty_folder: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (empty_folder / "mine.csv").write_text(
+        "t_u,t_c\n" + "".join(f"{t_u},{n}\n" for n, t_u in enumerate(readings))
+    )
+    code = command("data.path=mine.csv", "dtype=float64")
+    assert_refused(code, empty_folder, Captured(*capfd.readouterr()), ["mine.csv", "rescale"])
+
+
+def test_a_database_server_that_is_not_there_is_told_at_once(
+    command: Callable[..., int],
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """MLflow alone would try for minutes."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg://me:secret@127.0.0.1:1/x")
+    code = command("epochs=1")
+    output = Captured(*capfd.readouterr())
+    assert_refused(code, empty_folder, output, ["me:***@127.0.0.1:1/x", "MLFLOW_TRACKING_URI"])
+
+
 def test_a_store_that_cannot_be_opened(
     command: Callable[..., int],
     empty_folder: Path,
@@ -178,3 +209,12 @@ def test_every_wrong_point_of_a_sweep_is_named_on_a_line_of_its_own(
     code = command("-m", "lr=abc,-1", "epochs=0,1.5")
     points = [f"(lr={lr} epochs={epochs})" for lr in ("abc", "-1") for epochs in ("0", "1.5")]
     assert_refused(code, empty_folder, Captured(*capfd.readouterr()), points, most_lines=5)
+
+
+def test_the_same_mistake_in_every_point_is_told_once(
+    command: Callable[..., int], empty_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = command("-m", "lr=range(1,100)", "epochs=0")
+    assert_refused(
+        code, empty_folder, Captured(*capfd.readouterr()), ["99 of 99", "job 0 (lr=1 epochs=0) and 98 more"]
+    )

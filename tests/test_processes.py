@@ -71,6 +71,19 @@ def test_an_interrupted_sweep_leaves_nothing_running(signum: int, start: Start, 
     assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED", "KILLED"]
 
 
+def test_an_impatient_second_and_third_ctrl_c_change_nothing(start: Start, client: MlflowClient) -> None:
+    process = start("-m", "lr=1e-2,1e-3", "epochs=20,100_000_000", "hydra/launcher=basic")
+    wait_for_runs(client, 2)
+    time.sleep(1)
+    for _ in range(5):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "RUNNING" not in {run.info.status for run in recorded(client)}
+
+
 def test_a_sweep_under_joblib_has_one_parent(start: Start, client: MlflowClient) -> None:
     """Jobs in processes of their own, at the same time: whoever comes first makes the parent."""
     process = start(

@@ -293,3 +293,34 @@ def test_a_deleted_experiment_is_told_with_the_way_back(
     client.delete_experiment(client.create_experiment("thermometer"))
     assert command("epochs=5") == 2
     assert "mlflow experiments restore" in capfd.readouterr().err
+
+
+def test_a_sweep_whose_artifacts_cannot_be_written_still_shows_and_ends(
+    command: Callable[..., int], client: MlflowClient, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The runs are what matters: they are on record, ranked on the screen, and the parent is not RUNNING."""
+    (folder / "mlruns").write_text("a file where a folder should be")
+    assert command("-m", "lr=1e-2,1e-3", "epochs=5") == 1
+    output = capfd.readouterr()
+    assert "stopped" in output.out
+    assert len(output.err.splitlines()) == 1
+    assert "runs are on record" in output.err
+    assert {run.info.status for run in recorded(client)} == {"FINISHED"}
+
+
+def test_a_sweep_over_experiments_has_a_parent_in_each(
+    command: Callable[..., int], client: MlflowClient
+) -> None:
+    assert command("-m", "tracking.experiment=a,b", "lr=1e-2,1e-3", "epochs=5") == 0
+    for name in ("a", "b"):
+        experiment = client.get_experiment_by_name(name)
+        runs = client.search_runs([experiment.experiment_id])
+        [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        assert len(runs) == 3
+        assert parent.info.status == "FINISHED"
+        assert parent.info.run_name == "sweep tracking.experiment=a,b lr=1e-2,1e-3 epochs=5"
+
+
+def test_mode_given_as_an_override_is_a_sweep_too(command: Callable[..., int], client: MlflowClient) -> None:
+    assert command("++hydra.mode=MULTIRUN", "lr=1e-2,1e-3", "epochs=5") == 0
+    assert len(recorded(client)) == 3

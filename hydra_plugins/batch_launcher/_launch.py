@@ -30,7 +30,8 @@ from ._progress import progress
 
 log = logging.getLogger(__name__)
 
-# The note on an exception that `report_failures` has printed: an application need not print it again.
+# The note (PEP 678) on an exception that `report_failures` has printed: an application that finds it
+# need not print the error again.
 TOLD = "told by the launcher"
 
 BatchFunction = Callable[[list[DictConfig]], Iterable[Any]]
@@ -80,23 +81,22 @@ def launch_batches(
 def report_failures(returns: Sequence[JobReturn], initial_job_idx: int) -> None:
     """Name every failed job on stderr: a sweeper goes on to raise the first failure only.
 
-    Jobs that one error ended together, as when the function itself raised, are told together.
+    Jobs with the same error are told together.
     """
-    failures: dict[int, list[str]] = {}
-    errors: dict[int, Exception] = {}
+    failures: dict[str, list[str]] = {}
     for number, job in enumerate(returns, start=initial_job_idx):
         if job.status is JobStatus.FAILED:
             error = job._return_value
-            errors[id(error)] = error
-            failures.setdefault(id(error), []).append(f"job {number} ({' '.join(job.overrides or ())})")
+            told = f"{type(error).__name__}: {error}"
+            failures.setdefault(told, []).append(f"job {number} ({' '.join(job.overrides or ())})")
+            if TOLD not in getattr(error, "__notes__", ()):
+                error.add_note(TOLD)
     if failures:
         print(f"{sum(map(len, failures.values()))} of {len(returns)} jobs failed:", file=sys.stderr)
-    for which, (first, *more) in failures.items():
-        error = errors[which]
+    for told, (first, *more) in failures.items():
         alike = f" and {len(more)} more" if more else ""
-        message = f"{first}{alike}: {type(error).__name__}: {error}"
+        message = f"{first}{alike}: {told}"
         print("  " + message.replace("\n", "\n    "), file=sys.stderr)
-        error.add_note(TOLD)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import math
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -104,6 +105,7 @@ def of_calibration(calibration: Calibration, session: Session) -> RunRecord:
     if calibration.reason:
         tags |= {"reason": calibration.reason, "mlflow.note.content": _note(calibration)}
     bare = _bare(calibration.run, session, STATUS[calibration.outcome], tags)
+    metrics = {key: value for key, value in metrics.items() if math.isfinite(value)}
     return replace(bare, metrics=metrics, epochs=calibration.epochs, losses=calibration.losses)
 
 

@@ -21,7 +21,8 @@ import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from src.config import ConfigError, one_line
 
@@ -84,11 +85,13 @@ def open_store(experiment: str) -> Store:
     uri = mlflow.get_tracking_uri()
     for attempt in range(1, OPENINGS + 1):
         try:
+            _reach(uri)
             with _opening(uri):
                 client = MlflowClient(uri)
                 return Store(uri, client, _experiment_id(client, experiment))
         except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError) as error:
-            if attempt == OPENINGS or not uri.startswith("postgresql"):
+            is_race = uri.startswith("postgresql") and not isinstance(error, OperationalError)
+            if attempt == OPENINGS or not is_race:
                 raise ConfigError(
                     _without_passwords(f"the tracking store {uri} cannot be opened: {_brief(error)}; ")
                     + "check MLFLOW_TRACKING_URI, or unset it to use ./mlflow.db"
@@ -101,8 +104,17 @@ def _without_passwords(text: str) -> str:
     return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", r"\1:***@", text)
 
 
+def _reach(uri: str) -> None:
+    """Knock at a database server: MLflow itself would try for minutes before it says that nobody answers."""
+    if uri.startswith(("postgresql", "mysql")):
+        engine = create_engine(uri, connect_args={"connect_timeout": 5})
+        with engine.connect():
+            pass
+        engine.dispose()
+
+
 def _brief(error: BaseException) -> str:
-    text = one_line(error)
+    text = one_line(error).partition(" [SQL:")[0].partition(" (Background on")[0]
     return text if len(text) <= 300 else text[:297] + "..."
 
 

@@ -22,12 +22,25 @@ from src.tracking.writer import dataset_input
 
 
 @dataclass(frozen=True)
+class Marker:
+    """What the maker of a parent leaves in the folder."""
+
+    experiment: str
+    parent_id: str
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A parent run that was begun, in the folder that its jobs share."""
 
     store: Store
     parent_id: str
     folder: Path
+
+    @classmethod
+    def of(cls, marker: Marker, folder: Path) -> Sweep:
+        """The sweep behind a marker, its store opened."""
+        return cls(open_store(marker.experiment), marker.parent_id, folder)
 
     def runs(self) -> list[TrackedRun]:
         """The sweep's runs, in no order."""
@@ -43,10 +56,9 @@ class Sweep:
             client.set_terminated(self.parent_id, status, int(time.time() * 1000))
 
 
-def begun(folder: Path) -> list[Sweep]:
+def begun(folder: Path) -> list[Marker]:
     """The parents that the jobs sharing this folder have made: one per experiment."""
-    found = [json.loads(marker.read_text()) for marker in sorted(folder.glob("parent-*.json"))]
-    return [Sweep(open_store(one["experiment"]), one["parent_id"], folder) for one in found]
+    return [Marker(**json.loads(path.read_text())) for path in sorted(folder.glob("parent-*.json"))]
 
 
 def parent_run(store: Store, folder: Path, dataset: DatasetRecord, experiment: str) -> str:
@@ -60,7 +72,7 @@ def parent_run(store: Store, folder: Path, dataset: DatasetRecord, experiment: s
         parent_id: str = store.client.create_run(
             store.experiment_id, tags=tags, run_name=cut(f"sweep {swept}", LONGEST_NAME)
         ).info.run_id
-        marker.write_text(json.dumps({"parent_id": parent_id, "experiment": experiment}))
+        marker.write_text(json.dumps({"experiment": experiment, "parent_id": parent_id}))
         # A dataset's first logging collides between processes: here only one is at it.
         store.client.log_inputs(parent_id, [dataset_input(dataset)])
         return parent_id
@@ -75,7 +87,9 @@ def _composed(folder: Path) -> DictConfig:
 
 
 def _overrides(folder: Path) -> list[str]:
-    return list(OmegaConf.select(_composed(folder), "hydra.overrides.task") or [])
+    """What the sweep is over, as the command that launched it left it."""
+    path = folder / "overrides.json"
+    return list(json.loads(path.read_text())) if path.exists() else []
 
 
 def _repeating(folder: Path) -> str:
