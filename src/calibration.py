@@ -314,9 +314,10 @@ def _reason(run: Run, outcome: Outcome) -> str | None:
             f"use a smaller lr{' or normalization=zscore' if helps else ''}"
         )
     if outcome == "diverged":
+        wider = " or dtype=float64" if settings.dtype == "float32" else ""
         return (
             f"the loss left the range of {settings.dtype}, though lr {settings.lr:g} is under the "
-            f"limit {limit:.2g}: try a nearer model.start{' or dtype=float64' * (settings.dtype == 'float32')}"
+            f"limit {limit:.2g}: try a nearer model.start{wider}"
         )
     return None
 
