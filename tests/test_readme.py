@@ -59,7 +59,9 @@ def test_the_loop_called_as_the_readme_calls_it_gives_what_it_shows(
     assert params.tolist() == pytest.approx([float(number) for number in numbers.split(",")], abs=1e-4)
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/decisions/README.md", "benchmarks/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/decisions/README.md", "benchmarks/README.md"]
+)
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / target).exists(), target

@@ -24,6 +24,7 @@ KEYS = [
 ]
 VALUES = [
     *("1", "-2", "0.5", "1e-3", "inf", "true", "null", "abc", "RED", "BLUE", "1_000", "a b", "''"),
+    *("0", "-0", "-0.0", "007", "1e5", "1E-5", "5.", ".5", "+3", "1.5e+2", "nan", "-inf", "1e400"),
     *("'quoted, string'", '"it\'s"', "'${lr}'", "${lr}", "${nested.deep}", "${nowhere}", "???"),
     *("[]", "[1,2]", "[a,'b c']", "[${lr}]", "{}", "{a:5}", "{x:7,y:8}", "{driver:own}", "${"),
     *("${hydra:job.num}", "${oc.env:HOME}", "x-${name}", "a=b", "1,2", "range(3)", "int(3)"),
@@ -63,7 +64,8 @@ def portrait(node: Node) -> Any:
         return seen, {key: portrait(child) for key, child in content.items()}
     if isinstance(node, ListConfig) and isinstance(content, list):
         return seen, [portrait(child) for child in content]
-    return seen, node._value()
+    value = node._value()
+    return seen, type(value), repr(value)  # 3 is not 3.0
 
 
 def outcome(compose: Any, *args: Any) -> Any:
@@ -91,6 +93,8 @@ thorough = settings(
 @example([["nested.deep.a=7"], ["nested.deep='${nested.ref}'", "nested.deep.a=7"]])
 @example([["typed.table.x=7"], ["typed.table='${nested}'", "typed.table.x=7"]])
 @example([["nested.ref.a=7", "nested.deep={a:8,c:9}"], ["nested.deep={a:8}", "nested.ref.a=7"]])
+@example([[f"lr={number}"] for number in ("0", "-0", "-0.0", "007", "1e5", "1E-5", "5.", ".5", "1e400")])
+@example([["typed.count=5.0"], ["typed.rate=5"], ["typed.count=-0"], ["name=5"], ["name=5e0"]])
 @example([["+n=1", "n=2", "~n=2"], ["n=2", "+n=1"], ["lr=1", "lr=2", "lr=1"]])
 @example([["db=sqlite", "hydra.verbose=true", "db.path=x"], ["hydra.job.name=x", "lr=3"]])
 @example([["db.user=me", "db={user:own}"], ["db={user:own}", "db.user=me"], ["db=sqlite"]])
