@@ -162,6 +162,19 @@ def test_a_database_server_that_is_not_there_is_told_at_once(
     assert_refused(code, empty_folder, output, ["me:***@127.0.0.1:1/x", "MLFLOW_TRACKING_URI"])
 
 
+@pytest.mark.parametrize("uri", ["sqlite:///data", "sqlite:////proc/nobody/writes/here.db"])
+def test_a_file_that_cannot_be_a_database_is_told_at_once(
+    uri: str,
+    command: Callable[..., int],
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    code = command("epochs=1")
+    assert_refused(code, empty_folder, Captured(*capfd.readouterr()), [uri, "MLFLOW_TRACKING_URI"])
+
+
 def test_a_store_that_cannot_be_opened(
     command: Callable[..., int],
     empty_folder: Path,

@@ -21,7 +21,7 @@ import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from src.config import ConfigError, one_line
@@ -85,8 +85,8 @@ def open_store(experiment: str) -> Store:
     uri = mlflow.get_tracking_uri()
     for attempt in range(1, OPENINGS + 1):
         try:
-            _reach(uri)
             with _opening(uri):
+                _reach(uri)
                 client = MlflowClient(uri)
                 return Store(uri, client, _experiment_id(client, experiment))
         except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError) as error:
@@ -105,12 +105,16 @@ def _without_passwords(text: str) -> str:
 
 
 def _reach(uri: str) -> None:
-    """Knock at a database server: MLflow itself would try for minutes before it says that nobody answers."""
-    if uri.startswith(("postgresql", "mysql")):
-        engine = create_engine(uri, connect_args={"connect_timeout": 5})
-        with engine.connect():
-            pass
-        engine.dispose()
+    """Knock at a database: MLflow itself would try for minutes before it says that it cannot be opened."""
+    if not uri.startswith(("sqlite", "postgresql", "mysql")):
+        return
+    is_file = uri.startswith("sqlite")
+    if is_file:
+        Path(make_url(uri).database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(uri, connect_args={} if is_file else {"connect_timeout": 5})
+    with engine.connect():
+        pass
+    engine.dispose()
 
 
 def _brief(error: BaseException) -> str:
