@@ -44,7 +44,7 @@ class _Frozen(BaseModel):
 class DataSettings(_Frozen):
     """Which columns of which CSV are the pairs."""
 
-    path: Name = Field(description="the path of a CSV file")
+    path: str = Field(min_length=1, description="the path of a CSV file")
     input: Name = Field(description="the name of a column: what the instrument showed")
     target: Name = Field(description="the name of a column: what was true")
 

@@ -194,7 +194,7 @@ def _run(folder: Path) -> tuple[int, Status]:
 
 def _reached(error: BaseException) -> bool:
     """Whether the error was raised in the training: if not, Hydra refused the command line."""
-    ours = (train.__code__, _train_and_record.__code__)
+    ours = (train.__code__, _sorted_out.__code__, _train_and_record.__code__)
     return any(frame.f_code in ours for frame, _ in traceback.walk_tb(error.__traceback__))
 
 

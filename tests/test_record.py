@@ -287,6 +287,32 @@ def test_a_crash_is_told_from_divergence(
     assert "out of memory" in run.data.tags["mlflow.note.content"]
 
 
+@pytest.mark.usefixtures("folder")
+def test_a_bug_before_the_training_is_no_mistake_of_the_users(
+    command: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from src import calibration
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(calibration, "stability_limit", broken)
+    assert command("epochs=5") == 1
+    errors = capfd.readouterr().err
+    assert "Traceback" in errors
+    assert "ZeroDivisionError: a bug" in errors
+
+
+def test_a_long_path_is_a_path(command: Callable[..., int], client: MlflowClient, folder: Path) -> None:
+    deep = Path(*["d" * 100] * 4)
+    (folder / deep).mkdir(parents=True)
+    (folder / deep / "mine.csv").write_text("t_u,t_c\n1,2\n2,3\n3,5\n")
+    assert command(f"data.path={deep / 'mine.csv'}", "epochs=5") == 0
+    assert recorded(client)[0].data.params["data"] == str(deep / "mine.csv")
+
+
 def test_a_deleted_experiment_is_told_with_the_way_back(
     command: Callable[..., int], client: MlflowClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
