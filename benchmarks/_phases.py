@@ -57,10 +57,11 @@ def main() -> int:
     # All that the command imports bit by bit, so that importing counts as the start.
     import hydra._internal.hydra
 
-    from src import calibration, data, report, train
+    from src import calibration, data, train
+    from src.report import table
     from src.tracking import store, sweep, writer
 
-    del data, report, store, sweep, writer
+    del data, table, store, sweep, writer
     stopwatch.watch(hydra._internal.hydra.Hydra, "multirun", "compose", then="finish")
     stopwatch.watch(train, "_train_and_record", "record")
     stopwatch.watch(calibration, "calibrate", "train")

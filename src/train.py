@@ -85,7 +85,8 @@ def _sorted_out(step: Callable[[A], B], given: dict[int, A]) -> tuple[dict[int, 
 
 
 def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exception]:
-    from src import progress, report
+    from src import progress
+    from src.report import table
     from src.tracking import record
     from src.tracking.store import open_store
     from src.tracking.sweep import parent_run
@@ -114,7 +115,7 @@ def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exceptio
             ids = writer.write([record.of_calibration(one, session) for one in done], reached)
         if not sweep_dir:
             for calibration, run_id in zip(done, ids, strict=True):
-                report.print_calibration(calibration, store.run_page(run_id), store.how_to_serve)
+                table.print_calibration(calibration, store.run_page(run_id), store.how_to_serve)
         return [calibration.objective for calibration in done]
 
 
@@ -220,16 +221,16 @@ def _finish(folder: Path, code: int, status: Status) -> int:
 
 
 def _finish_sweep(folder: Path, marker: Marker, status: Status) -> None:
-    from src import report
+    from src.report import table
     from src.tracking.sweep import Sweep
 
     sweep = Sweep.of(marker, folder)
     runs: list[TrackedRun] = []
     try:
-        runs = report.ranked(sweep.runs())
-        report.print_sweep(runs, sweep.store.sweep_page(folder.name), sweep.store.how_to_serve)
+        runs = table.ranked(sweep.runs())
+        table.print_sweep(runs, sweep.store.sweep_page(folder.name), sweep.store.how_to_serve)
     finally:
-        sweep.end(status, {"runs.csv": report.as_csv(runs)})
+        sweep.end(status, {"runs.csv": table.as_csv(runs)})
 
 
 def _sweep_overrides() -> list[str] | None:

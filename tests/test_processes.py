@@ -45,8 +45,9 @@ def test_eight_processes_at_once_on_no_store_at_all(start: Start, empty_folder: 
 def test_an_interrupted_run_is_killed_with_what_it_reached(
     signum: int, code: int, start: Start, client: MlflowClient
 ) -> None:
-    process = start("epochs=100_000_000")
-    time.sleep(10)  # start-up takes about five
+    process = start("epochs=1_000_000")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Epoch 100000, ")  # a tenth of the way
     process.send_signal(signum)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
@@ -61,20 +62,19 @@ def test_an_interrupted_run_is_killed_with_what_it_reached(
 def test_an_interrupted_sweep_leaves_nothing_running(signum: int, start: Start, client: MlflowClient) -> None:
     process = start("-m", "lr=1e-2,1e-3", "epochs=20,100_000_000", "hydra/launcher=basic")
     wait_for_runs(client, 2)  # the parent and the first, short run
-    time.sleep(2)
-    process.send_signal(signum)
+    process.send_signal(signum)  # in the long run's training, or on the way to it
     _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors
     runs = recorded(client)
     [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert parent.info.status == "KILLED"
-    assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED", "KILLED"]
+    statuses = sorted(run.info.status for run in runs if run is not parent)
+    assert statuses in (["FINISHED"], ["FINISHED", "KILLED"])
 
 
 def test_an_impatient_second_and_third_ctrl_c_change_nothing(start: Start, client: MlflowClient) -> None:
     process = start("-m", "lr=1e-2,1e-3", "epochs=20,100_000_000", "hydra/launcher=basic")
     wait_for_runs(client, 2)
-    time.sleep(1)
     for _ in range(5):
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)

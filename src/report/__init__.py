@@ -1,0 +1,1 @@
+"""Tables, figures and words about runs, from what the reader returns."""
