@@ -6,6 +6,7 @@ are linear in their parameters, as all in `models.py` are; the input may be raw 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -66,11 +67,39 @@ def least_squares(model: Model, t_u: Tensor, t_c: Tensor) -> Optimum:
 def stability_limit(model: Model, t_un: Tensor) -> float:
     """The learning rate beyond which full-batch descent on normalized input (N,) must diverge.
 
-    `2 / lambda_max` of the loss's Hessian `2/N X'X`: a step multiplies the error along an eigenvector
-    by `1 - lr * lambda`, which must stay within (-1, 1).
+    `2 / lambda_max`: a step multiplies the error along an eigenvector of the loss's Hessian by
+    `1 - lr * lambda`, which must stay within (-1, 1).
     """
+    return 2 / float(hessian_eigenvalues(model, t_un)[-1])
+
+
+def hessian_eigenvalues(model: Model, t_un: Tensor) -> Tensor:
+    """Of the loss's Hessian `2/N X'X` on normalized input (N,): (K,) float64, ascending."""
     design = design_matrix(model, t_un)
-    return float(len(design) / torch.linalg.matrix_norm(design, ord=2) ** 2)
+    singular_values: Tensor = torch.linalg.svdvals(design)
+    return 2 / len(design) * singular_values.flip(0) ** 2
+
+
+def fastest_rate(eigenvalues: Tensor) -> float:
+    """The learning rate whose slowest direction is fastest: `2 / (lambda_min + lambda_max)`.
+
+    Source: Polyak, Introduction to Optimization (1987), 1.4.
+    """
+    return 2 / float(eigenvalues[0] + eigenvalues[-1])
+
+
+def epochs_enough(eigenvalues: Tensor, lr: float, start_gap: float, gap: float) -> float:
+    """The epochs after which descent from `start_gap` is certainly under `gap`; infinity for never.
+
+    The gap is a sum of squares, each multiplied by `(1 - lr * lambda)**2` an epoch, so the largest of
+    these factors bounds them all. A bound in exact arithmetic: float32 may not resolve so small a gap.
+    """
+    factor = float((1 - lr * eigenvalues).abs().max())
+    if start_gap <= gap:
+        return 0
+    if factor == 0:
+        return 1
+    return math.ceil(math.log(gap / start_gap) / (2 * math.log(factor))) if factor < 1 else math.inf
 
 
 def loss_gap(model: Model, raw: Tensor, optimum: Optimum, t_u: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ Finite = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)
 Positive = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=10**12)]
 Name = Annotated[str, Field(min_length=1, max_length=250, pattern=r"\S")]
+MODEL_NAME = r"^[^/:]*[^/:\s][^/:]*$"  # what MLflow's registry allows
+ModelName = Annotated[str, Field(min_length=1, max_length=250, pattern=MODEL_NAME)]
 
 
 class _Frozen(BaseModel):
@@ -47,12 +49,27 @@ class DataSettings(_Frozen):
     path: str = Field(min_length=1, description="the path of a CSV file")
     input: Name = Field(description="the name of a column: what the instrument showed")
     target: Name = Field(description="the name of a column: what was true")
+    # by column, so that they do not outlive the choice of another
+    units: dict[str, str] = Field(default={}, description="a unit for each column that has one")
 
     @model_validator(mode="after")
     def _two_columns(self) -> DataSettings:
         if self.input == self.target:
             raise ValueError(f"data.input and data.target are both {self.input!r}: name two columns")
         return self
+
+    def __hash__(self) -> int:  # a dict has none
+        return hash((self.path, self.input, self.target))
+
+    @property
+    def input_unit(self) -> str:
+        """The input's unit; empty where nobody knows it."""
+        return self.units.get(self.input, "")
+
+    @property
+    def target_unit(self) -> str:
+        """The target's unit; empty where nobody knows it."""
+        return self.units.get(self.target, "")
 
 
 class ModelSettings(_Frozen):
@@ -106,6 +123,10 @@ class Settings(_Frozen):
     model: ModelSettings
     normalization: NormalizationSettings
     tracking: TrackingSettings
+    # `register` itself is a method that pydantic's models inherit
+    register_as: ModelName | None = Field(
+        default=None, alias="register", description="a name for the best run's model, without / and :"
+    )
     overrides: tuple[str, ...] = Field((), description="nothing: Hydra fills it in, for the record")
 
 
@@ -161,11 +182,15 @@ def _shown(value: object) -> str:
 
 def _fields(path: list[str]) -> Any:
     """The pydantic fields under a path of settings; {} under one that has none."""
-    fields: Any = Settings.model_fields
+    model: Any = Settings
     for part in path:
-        annotation = getattr(fields.get(part), "annotation", None)
-        fields = getattr(annotation, "model_fields", {})
-    return fields
+        model = getattr(_by_key(model).get(part), "annotation", None)
+    return _by_key(model)
+
+
+def _by_key(model: Any) -> dict[str, Any]:
+    """A settings class's fields by the key that the command line gives them."""
+    return {field.alias or name: field for name, field in getattr(model, "model_fields", {}).items()}
 
 
 def _description(path: list[str]) -> str:
@@ -194,13 +219,16 @@ def no_such_setting(key: str, names: Sequence[str]) -> str:
     return f"there is no setting {key}: {meant}{where} {', '.join(names) or 'none'}"
 
 
+UNDECISIVE: Any = {"tracking": True, "register_as": True, "overrides": True, "data": {"path", "units"}}
+
+
 def fingerprint(settings: Settings, data_digest: str) -> str:
     """A hash (32 hex digits) of all that decides a run's numbers: settings, data, versions.
 
-    Not the experiment it is filed under, nor where the data lies: the same file elsewhere is the same.
+    Not where it is filed, nor where the data lies: the same file elsewhere is the same.
     """
     decisive = {
-        "settings": settings.model_dump(exclude={"tracking": True, "overrides": True, "data": {"path"}}),
+        "settings": settings.model_dump(exclude=UNDECISIVE),
         "data": data_digest,
         "versions": _versions(),
     }

@@ -39,38 +39,42 @@ def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> 
     Raises ConfigError that names every problem: the file missing, empty, no CSV or not UTF-8; columns
     missing; cells that are no finite number; fewer observations or distinct inputs than parameters.
     """
-    content = _read(settings.path)
-    table = _parse(content, settings.path)
-    header = list(table.iloc[0]) if len(table) else []
+    content = read(settings.path, "data.path=")
+    table = parse(content, settings.path)
+    names = header(table)
     problems: list[str] = []
     columns: list[Floats] = []
     for key, name in (("data.input", settings.input), ("data.target", settings.target)):
-        if header.count(name) == 1:
-            cells = table.iloc[1:, header.index(name)]
-            columns.append(pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, copy=True))
-            problems += _bad_cells(name, cells, columns[-1], largest)
+        if names.count(name) == 1:
+            values, bad_cells = numbers(name, table.iloc[1:, names.index(name)], largest)
+            columns.append(values)
+            problems += bad_cells
         else:
-            problems.append(_wrong_column(key, name, header))
-    problems = [*problems[:MOST_NAMED], *_count(problems[MOST_NAMED:])]
+            problems.append(_wrong_column(key, name, names))
+    problems = first(problems)
     problems += _shortages(len(table) - 1, None if problems else columns[0], n_parameters, settings)
     if problems:
         raise ConfigError(f"{settings.path}: " + "; ".join(problems))
     return Pairs(settings, hashlib.sha256(content).hexdigest()[:16], *columns)
 
 
-def _read(path: str) -> bytes:
+def read(path: str, setting: str) -> bytes:
+    """A file's content; raises ConfigError, which calls the path by its setting, where it cannot be read."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
         raise ConfigError(
-            f"data.path={path}: no such file under {Path.cwd()}; give the path of a CSV"
+            f"{setting}{path}: no such file under {Path.cwd()}; give the path of a CSV"
         ) from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"data.path={path} cannot be read: {one_line(error)}") from error
+        raise ConfigError(f"{setting}{path} cannot be read: {one_line(error)}") from error
 
 
-def _parse(content: bytes, path: str) -> pd.DataFrame:
-    """All cells as text, the header as row 0, so that a row's index is its line in the file less one."""
+def parse(content: bytes, path: str) -> pd.DataFrame:
+    """A CSV's cells as text, the header as the first row; a row's index is its line in the file less one.
+
+    Raises ConfigError where it is empty, no CSV or not UTF-8.
+    """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -96,15 +100,32 @@ def _parse(content: bytes, path: str) -> pd.DataFrame:
     table = table.fillna("")
     breaks = table.map(lambda cell: cell.count("\n")).sum(axis="columns")  # lines within quoted cells
     table.index = table.index + breaks.cumsum() - breaks
-    table = table.map(str.strip)
-    filled: pd.DataFrame = table[(table != "").any(axis="columns")]  # blank lines carry nothing
-    return filled
+    is_blank = (table.map(str.strip) == "").all(axis="columns")
+    return table[~is_blank]
 
 
-def _wrong_column(key: str, name: str, header: list[str]) -> str:
-    if name in header:
-        return f"{key}={name}: {header.count(name)} columns have that name"
-    return f"{key}={name}: no such column; the file has {', '.join(header) or 'none'}"
+def header(table: pd.DataFrame) -> list[str]:
+    """The names of a parsed CSV's columns."""
+    return [name.strip() for name in table.iloc[0]] if len(table) else []
+
+
+def numbers(name: str, cells: pd.Series[str], largest: float = np.inf) -> tuple[Floats, list[str]]:
+    """A column's cells (N,) as numbers, and what is wrong with them, cell by cell; then they are no use."""
+    stripped = cells.map(str.strip)
+    values = pd.to_numeric(stripped, errors="coerce").to_numpy(dtype=float, copy=True)
+    return values, list(_bad_cells(name, stripped, values, largest))
+
+
+def first(problems: list[str]) -> list[str]:
+    """As many as can be read, and a count of the rest."""
+    unnamed = problems[MOST_NAMED:]
+    return [*problems[:MOST_NAMED], *([f"and {len(unnamed)} more"] if unnamed else [])]
+
+
+def _wrong_column(key: str, name: str, names: list[str]) -> str:
+    if name in names:
+        return f"{key}={name}: {names.count(name)} columns have that name"
+    return f"{key}={name}: no such column; the file has {', '.join(names) or 'none'}"
 
 
 def _bad_cells(name: str, cells: pd.Series[str], values: Floats, largest: float) -> Iterator[str]:
@@ -122,10 +143,6 @@ def _fault(cell: str) -> str:
     if np.isinf(number) or cell.lower().lstrip("+-") in ("nan", "na", "n/a", "null"):
         return f"{cell} is not a finite number"
     return f"{cell[:40]!r} is not a number"
-
-
-def _count(unnamed: list[str]) -> list[str]:
-    return [f"and {len(unnamed)} more"] if unnamed else []
 
 
 def _shortages(n: int, t_u: Floats | None, n_parameters: int, settings: DataSettings) -> Iterator[str]:

@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.analysis import least_squares, loss_gap, stability_limit
+from src.analysis import (
+    epochs_enough,
+    fastest_rate,
+    hessian_eigenvalues,
+    least_squares,
+    loss_gap,
+    stability_limit,
+)
 from src.loop import LossCurves, training_loop
 from src.models import MODELS, linear, quadratic
 from src.normalization import NORMALIZATIONS
@@ -101,3 +108,44 @@ def test_loss_gap_sees_below_the_rounding_of_the_loss(readings: Tensor, t_c: Ten
     optimum = least_squares(linear, readings, t_c.double())
     nearby = optimum.params + torch.tensor([0, 1e-10], dtype=F64)
     assert float(loss_gap(linear, nearby[None], optimum, readings)) == pytest.approx(1e-20, rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "condition"), [("none", 33599), ("scale", 357), ("zscore", 1)])
+def test_the_chapters_condition_numbers(name: str, condition: float, readings: Tensor) -> None:
+    """Values from the project's seed facts."""
+    options = (0.1,) if name == "scale" else ()
+    t_un = NORMALIZATIONS[name](readings, *options).apply(readings, F64)
+    smallest, largest = hessian_eigenvalues(linear, t_un).tolist()
+    assert largest / smallest == pytest.approx(condition, rel=2e-3)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("part_of_limit", [0.3, 0.97, None])
+def test_the_epochs_that_are_enough_are_enough_and_not_far_too_many(
+    model: str, part_of_limit: float | None, readings: Tensor, t_c: Tensor
+) -> None:
+    """What the bound promises, seen in the loop itself: from a start off along the slowest direction."""
+    function = MODELS[model]
+    fitted = NORMALIZATIONS["minmax"](readings)
+    t_un = fitted.apply(readings, F64)
+    optimum = least_squares(function, readings, t_c.double())
+    eigenvalues = hessian_eigenvalues(function, t_un)
+    lr = part_of_limit * stability_limit(function, t_un) if part_of_limit else fastest_rate(eigenvalues)
+    start = torch.ones(1, len(eigenvalues), dtype=F64)
+
+    def gap_after(epochs: int) -> float:
+        trained = training_loop(
+            epochs, lr, start, t_un, t_c.double(), model=function, curves=LossCurves([[epochs]])
+        )
+        return float(loss_gap(function, fitted.fold(trained), optimum, readings))
+
+    start_gap = float(loss_gap(function, fitted.fold(start), optimum, readings))
+    enough = epochs_enough(eigenvalues, lr, start_gap, 1e-5)
+    assert gap_after(int(enough)) <= 1e-5
+    assert gap_after(int(0.6 * enough)) > 1e-5
+
+
+def test_beyond_the_limit_no_number_of_epochs_is_enough() -> None:
+    assert epochs_enough(torch.tensor([0.5, 2.0]), 1.01, 1.0, 1e-6) == float("inf")
+    assert epochs_enough(torch.tensor([2.0, 2.0]), 0.5, 1.0, 1e-6) == 1
+    assert epochs_enough(torch.tensor([2.0, 2.0]), 0.5, 1e-7, 1e-6) == 0

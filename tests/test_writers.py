@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from src.tracking import bulk, reader
 from src.tracking.record import DatasetRecord, RunRecord
+from src.tracking.selection import Selection
 from src.tracking.store import Store, open_store
 from src.tracking.writer import ClientWriter, Writer, open_writer
 
@@ -125,9 +126,7 @@ def test_both_writers_and_readers_agree_on_postgresql(postgres: Store) -> None:
     assert isinstance(writer, bulk.BulkWriter)
     by_client, by_bulk = told
     assert by_client == by_bulk
-    assert sorted(reader.children(postgres, "0" * 32), key=repr) == sorted(
-        reader.children_by_client(postgres, "0" * 32), key=repr
-    )
+    assert_readers_agree(postgres, Selection())
     writer.write([PLAIN] * bulk.MANY)  # and ANALYZE
 
 
@@ -154,16 +153,29 @@ def test_rows_are_the_same_table_by_table(stores: Callable[[str], Store]) -> Non
         assert tables["bulk"][table] == rows, table
 
 
+def assert_readers_agree(store: Store, selection: Selection) -> int:
+    """How many runs both find."""
+    by_client = reader.runs_by_client(store, selection)
+    by_bulk = bulk.read(store, selection)
+    assert sorted(by_bulk, key=repr) == sorted(by_client, key=repr)
+    ids = [run.run_id for run in by_client]
+    assert reader.curves(store, ids) == reader.curves_by_client(store, ids)
+    return len(by_bulk)
+
+
 def test_both_readers_tell_the_same(stores: Callable[[str], Store]) -> None:
     store = stores("one")
-    parent = {**PLAIN.tags, "mlflow.parentRunId": "1" * 32}
-    deleted, *_ = bulk.BulkWriter(store).write([replace(record, tags=parent) for record in RECORDS])
-    bulk.BulkWriter(store).write(RECORDS)  # of another parent, or of none
+    swept = {**PLAIN.tags, "sweep": "sweep-1"}
+    deleted, *ids = bulk.BulkWriter(store).write([replace(record, tags=swept) for record in RECORDS])
+    bulk.BulkWriter(store).write(RECORDS)  # of no sweep
     store.client.delete_run(deleted)
-    by_client = reader.children_by_client(store, "1" * 32)
-    by_bulk = reader.children(store, "1" * 32)
-    assert len(by_bulk) == len(RECORDS) - 1
-    assert sorted(by_bulk, key=repr) == sorted(by_client, key=repr)
+    bulk.BulkWriter(replace(store, experiment_id=store.client.create_experiment("else"))).write([PLAIN])
+    everywhere = replace(store, experiment_id="")
+    assert assert_readers_agree(store, Selection(sweep="sweep-1")) == len(RECORDS) - 1
+    assert assert_readers_agree(store, Selection()) == 2 * len(RECORDS) - 1
+    assert assert_readers_agree(store, Selection(run_ids=tuple(ids[:3]))) == 3
+    assert assert_readers_agree(store, Selection(sweep="sweep-2")) == 0
+    assert assert_readers_agree(everywhere, Selection()) == 2 * len(RECORDS)
 
 
 def test_a_new_process_finds_the_dataset_that_is_there(stores: Callable[[str], Store]) -> None:

@@ -14,10 +14,11 @@ from typing import Any
 
 from mlflow.store.tracking.dbmodels import models
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy import insert, select, text
+from sqlalchemy import Select, insert, select, text
 from sqlalchemy.orm import Session
 
 from src.tracking.record import DatasetRecord, RunRecord, TrackedRun
+from src.tracking.selection import Selection
 from src.tracking.store import Store
 
 KNOWN_SCHEMAS = {"dc11669786a5"}  # alembic heads of MLflow whose tables this file knows
@@ -116,11 +117,11 @@ class BulkWriter:
             session.execute(text("ANALYZE"))
 
 
-def read_children(store: Store, parent_id: str) -> list[TrackedRun]:
-    """What `reader.children` gives, by a query per table instead of objects per row."""
+def read(store: Store, selection: Selection) -> list[TrackedRun]:
+    """What `reader.runs_by_client` gives, by a query per table instead of objects per row."""
     run, latest = models.SqlRun.__table__, models.SqlLatestMetric.__table__
     tag, param = models.SqlTag.__table__, models.SqlParam.__table__
-    ids = select(tag.c.run_uuid).where(tag.c.key == "mlflow.parentRunId", tag.c.value == parent_id)
+    ids = _selected(store, selection)
     sql: Any = store.backend
     with sql.ManagedSessionMaker() as session:
         rows = session.execute(
@@ -135,6 +136,36 @@ def read_children(store: Store, parent_id: str) -> list[TrackedRun]:
                 if run_id in runs:
                     getattr(runs[run_id], part)[key] = value
     return list(runs.values())
+
+
+def _selected(store: Store, selection: Selection) -> Select[tuple[str]]:
+    """The ids of the selected runs; the caller looks whether they are deleted."""
+    run, tag = models.SqlRun.__table__, models.SqlTag.__table__
+    ids = select(run.c.run_uuid).where(run.c.experiment_id.in_(map(int, store.experiment_ids)))
+    if selection.run_ids:
+        ids = ids.where(run.c.run_uuid.in_(selection.run_ids))
+    if selection.sweep:
+        of_sweep = select(tag.c.run_uuid).where(tag.c.key == "sweep", tag.c.value == selection.sweep)
+        ids = ids.where(run.c.run_uuid.in_(of_sweep))
+    return ids
+
+
+def read_curves(store: Store, run_ids: Sequence[str]) -> dict[str, tuple[list[int], list[float]]]:
+    """What `reader.curves_by_client` gives, in one query."""
+    metric = models.SqlMetric.__table__
+    sql: Any = store.backend
+    found: dict[str, tuple[list[int], list[float]]] = {}
+    with sql.ManagedSessionMaker() as session:
+        points = session.execute(
+            select(metric.c.run_uuid, metric.c.step, metric.c.value)
+            .where(metric.c.key == "loss", metric.c.run_uuid.in_(run_ids))
+            .order_by(metric.c.run_uuid, metric.c.step)
+        )
+        for run_id, step, value in points:
+            epochs, losses = found.setdefault(run_id, ([], []))
+            epochs.append(step)
+            losses.append(value)
+    return found
 
 
 def _ascending_ids(count: int) -> list[str]:

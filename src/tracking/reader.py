@@ -2,37 +2,130 @@
 
 from __future__ import annotations
 
-from mlflow.entities import Run
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from src.tracking import bulk
-from src.tracking.record import TrackedRun
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from src.config import ConfigError, one_line
+from src.tracking import bulk, view
+from src.tracking.record import DatasetRecord, TrackedRun
+from src.tracking.selection import Selection
 from src.tracking.store import Store
 
 PAGE_SIZE = 1000
 
 
-def children(store: Store, parent_id: str) -> list[TrackedRun]:
-    """All runs of a sweep, in no order."""
-    if bulk.knows(store):
-        return bulk.read_children(store, parent_id)
-    return children_by_client(store, parent_id)
+def runs(store: Store, selection: Selection) -> list[TrackedRun]:
+    """The selected runs, in no order; parents of sweeps, which hold no training, are none of them.
+
+    Raises ConfigError for a filter that MLflow does not understand.
+    """
+    if bulk.knows(store) and not selection.filter:
+        found = bulk.read(store, selection)
+    else:
+        found = runs_by_client(store, selection)
+    return [run for run in found if run.params]
 
 
-def children_by_client(store: Store, parent_id: str) -> list[TrackedRun]:
+def runs_by_client(store: Store, selection: Selection) -> list[TrackedRun]:
     """The same through MLflow's public API: any store, a second per thousand runs."""
     found: list[TrackedRun] = []
     token = None
     while True:
-        page = store.client.search_runs(
-            [store.experiment_id],
-            filter_string=f"tags.`mlflow.parentRunId` = '{parent_id}'",
-            max_results=PAGE_SIZE,
-            page_token=token,
-        )
+        try:
+            page = store.client.search_runs(
+                store.experiment_ids,
+                filter_string=selection.as_filter(),
+                max_results=PAGE_SIZE,
+                page_token=token,
+            )
+        except MlflowException as error:
+            if not selection.filter:
+                raise
+            raise ConfigError(
+                f"the filter {selection.filter!r} cannot be read: {one_line(error)[:300]}; write it as in "
+                "MLflow's search, like \"params.normalization = 'zscore' and metrics.loss < 3\""
+            ) from error
         found += map(_tracked, page)
         token = page.token
         if not token:
             return found
+
+
+def latest_sweep(store: Store) -> str | None:
+    """The name of the sweep that was begun last; None where there is none."""
+    page = store.client.search_runs(
+        store.experiment_ids,
+        filter_string="tags.sweep LIKE 'sweep-%'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return str(page[0].data.tags["sweep"]) if page else None
+
+
+def named(store: Store, names: Sequence[str], filter: str = "") -> Selection:
+    """The runs that are meant by a sweep's name, by its parent's id, or by ids of runs.
+
+    Raises ConfigError for a name that is not on record.
+    """
+    [first, *others] = names
+    if others:
+        return Selection(run_ids=tuple(names), filter=filter)
+    if first.startswith("sweep-"):
+        if not runs(store, Selection(sweep=first)):
+            latest = latest_sweep(store)
+            hint = f"; the latest is {latest}" if latest else ""
+            raise ConfigError(f"there is no sweep {first}{hint}")
+        return Selection(sweep=first, filter=filter)
+    tags = get(store, first).tags
+    if "sweep" in tags and "mlflow.parentRunId" not in tags:
+        return Selection(sweep=tags["sweep"], filter=filter)
+    return Selection(run_ids=(first,), filter=filter)
+
+
+def get(store: Store, run_id: str) -> TrackedRun:
+    """One run; raises ConfigError where there is none of that id, or it was deleted."""
+    try:
+        found = store.client.get_run(run_id)
+    except MlflowException as error:
+        raise ConfigError(f"there is no run {run_id}: python -m src.compare lists those there are") from error
+    if found.info.lifecycle_stage == "deleted":
+        raise ConfigError(f"run {run_id} was deleted: mlflow runs restore --run-id {run_id} brings it back")
+    return _tracked(found)
+
+
+def page(store: Store, selection: Selection, run: TrackedRun) -> str:
+    """The address of the page on a selection: its sweep's, or else that of its first run."""
+    here = replace(store, experiment_id=store.client.get_run(run.run_id).info.experiment_id)
+    return view.address(here, selection.sweep) if selection.sweep else here.run_page(run.run_id)
+
+
+def dataset(store: Store, run_id: str) -> DatasetRecord:
+    """What a run was trained on; raises ConfigError where that is not on record."""
+    inputs = store.client.get_run(run_id).inputs
+    if inputs is None or not inputs.dataset_inputs:
+        raise ConfigError(f"run {run_id} has no dataset on record: it is none of src.train's")
+    found = inputs.dataset_inputs[0].dataset
+    return DatasetRecord(found.name, found.digest, found.source, found.schema or "", found.profile or "")
+
+
+def curves(store: Store, run_ids: Sequence[str]) -> Mapping[str, tuple[list[int], list[float]]]:
+    """For each run with a loss curve its epochs, ascending, and losses."""
+    if bulk.knows(store):
+        return bulk.read_curves(store, run_ids)
+    return curves_by_client(store, run_ids)
+
+
+def curves_by_client(store: Store, run_ids: Sequence[str]) -> dict[str, tuple[list[int], list[float]]]:
+    """The same through MLflow's public API, a call per run."""
+    found = {}
+    for run_id in run_ids:
+        history = sorted(store.client.get_metric_history(run_id, "loss"), key=lambda point: point.step)
+        if history:
+            found[run_id] = ([point.step for point in history], [point.value for point in history])
+    return found
 
 
 def _tracked(run: Run) -> TrackedRun:

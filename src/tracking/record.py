@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import json
 import math
 import subprocess
@@ -10,11 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from src.calibration import Calibration, Run
-from src.config import Settings, fingerprint
-from src.data import Pairs
+from src.config import ConfigError, Settings, fingerprint, one_line
+from src.models import formula
+
+if TYPE_CHECKING:  # who only reads the record need not wait for torch
+    from src.calibration import Calibration, Run
+    from src.data import Floats, Pairs
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -26,6 +30,7 @@ STATUS: dict[str, Status] = {
     "killed": "KILLED",
 }
 
+NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as a description, in Markdown
 
 # MLflow's limits, which sqlite does not enforce: a longer text is cut, with a mark that it was
 LONGEST_NAME = 250
@@ -101,9 +106,9 @@ def of_calibration(calibration: Calibration, session: Session) -> RunRecord:
         metrics["loss_gap"] = calibration.loss_gap
     if calibration.diverged_at is not None:
         metrics["diverged_at"] = calibration.diverged_at
-    tags: dict[str, str] = {"outcome": calibration.outcome}
+    tags: dict[str, str] = {"outcome": calibration.outcome, NOTE: _note(calibration)}
     if calibration.reason:
-        tags |= {"reason": calibration.reason, "mlflow.note.content": _note(calibration)}
+        tags["reason"] = calibration.reason
     bare = _bare(calibration.run, session, STATUS[calibration.outcome], tags)
     metrics = {key: value for key, value in metrics.items() if math.isfinite(value)}
     return replace(bare, metrics=metrics, epochs=calibration.epochs, losses=calibration.losses)
@@ -111,8 +116,7 @@ def of_calibration(calibration: Calibration, session: Session) -> RunRecord:
 
 def of_crash(run: Run, session: Session, error: Exception) -> RunRecord:
     """The record of a run that an error ended: FAILED without an outcome."""
-    note = f"Crashed: {type(error).__name__}: {error}"
-    return _bare(run, session, "FAILED", {"mlflow.note.content": note})
+    return _bare(run, session, "FAILED", {NOTE: f"Crashed: {type(error).__name__}: {error}"})
 
 
 def _bare(run: Run, session: Session, status: Status, tags: dict[str, str]) -> RunRecord:
@@ -173,18 +177,83 @@ def _params(run: Run) -> dict[str, str]:
     }
 
 
+def settings_of(run: TrackedRun, dataset: DatasetRecord) -> Settings:
+    """The settings that a run was trained with: what `_params` and `dataset_record` put on record.
+
+    Raises ConfigError for a run that is not `src.train`'s.
+    """
+    params, columns = run.params, json.loads(dataset.profile or "{}")
+    try:
+        start = {
+            key.removeprefix("start_"): value for key, value in params.items() if key.startswith("start_")
+        }
+        return Settings.model_validate(
+            {
+                "lr": float(params["lr"]),
+                "epochs": int(params["epochs"]),
+                "dtype": params["dtype"],
+                "device": params["device"],
+                "data": {
+                    "path": params["data"],
+                    "input": params["data_input"],
+                    "target": params["data_target"],
+                    "units": {each["name"]: each["unit"] for each in (columns["input"], columns["target"])},
+                },
+                "model": {
+                    "name": params["model"],
+                    "start": {key: float(value) for key, value in start.items()},
+                },
+                "normalization": {
+                    "name": params["normalization"],
+                    "factor": float(params["normalization_scale"])
+                    if params["normalization"] == "scale"
+                    else None,
+                },
+                "tracking": {"experiment": "?"},
+            }
+        )
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"run {run.run_id} is none of src.train's: {one_line(error)}") from error
+
+
 def _note(calibration: Calibration) -> str:
-    if calibration.diverged_at is None:
-        return f"Still growing at epoch {calibration.run.settings.epochs}: {calibration.reason}."
-    return f"Diverged at epoch {calibration.diverged_at}: {calibration.reason}."
+    """What came of a run, in a sentence or two."""
+    run = calibration.run
+    if calibration.diverged_at is not None:
+        return f"Diverged at epoch {calibration.diverged_at}: {calibration.reason}."
+    if not calibration.raw:
+        return "Interrupted before its first epoch."
+    data = run.settings.data
+    found = f"`{data.target} = {formula(list(calibration.raw.values()), data.input)}`"
+    distance = f"loss {calibration.losses[-1]:.6g}, {calibration.loss_gap:.3g} above the exact optimum's"
+    return f"{found}: {distance}. {_state(calibration)}"
+
+
+def _state(calibration: Calibration) -> str:
+    epochs, limit = calibration.run.settings.epochs, calibration.run.input.limit
+    if calibration.outcome == "converged":
+        return "Converged."
+    if calibration.outcome == "killed":
+        return f"Interrupted at epoch {calibration.epochs[-1]} of {epochs}."
+    if calibration.reason:
+        return f"Still growing at epoch {epochs}: {calibration.reason}."
+    return f"Stopped short at epoch {epochs}: more epochs, or a larger lr (the limit is {limit:.2g})."
 
 
 def dataset_record(pairs: Pairs) -> DatasetRecord:
-    """The dataset of a run."""
+    """The dataset of a run: the file's name, the columns and the range that they cover.
+
+    The digest is of all that, since MLflow holds one dataset for a name and a digest.
+    """
     settings = pairs.settings
+    columns = {
+        "input": _column(settings.input, settings.input_unit, pairs.t_u),
+        "target": _column(settings.target, settings.target_unit, pairs.t_c),
+    }
+    profile = json.dumps({"num_rows": len(pairs.t_u), **columns})
     return DatasetRecord(
         name=cut(Path(settings.path).stem, LONGEST_DATASET_NAME),
-        digest=pairs.digest,
+        digest=hashlib.sha256((pairs.digest + profile).encode()).hexdigest()[:16],
         source=json.dumps({"uri": settings.path}),
         schema=json.dumps(
             {
@@ -194,8 +263,12 @@ def dataset_record(pairs: Pairs) -> DatasetRecord:
                 ]
             }
         ),
-        profile=json.dumps({"num_rows": len(pairs.t_u)}),
+        profile=profile,
     )
+
+
+def _column(name: str, unit: str, values: Floats) -> dict[str, str | float]:
+    return {"name": name, "unit": unit, "min": float(values.min()), "max": float(values.max())}
 
 
 @cache

@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +25,35 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from src.config import ConfigError, one_line
+from src.tracking.record import NOTE
 
 OPENINGS = 4  # tries on a fresh PostgreSQL, where concurrent migrations fail but recover
 UI_ADDRESS = "http://127.0.0.1:5000"  # where `mlflow ui` without options serves
 
+# The page shows the first line; the rest is a click away.
+DESCRIPTION = """Calibrations by gradient descent: a run for each setting, a parent run for each sweep.
+
+- `w`, `b`, …: the parameters in raw input units, comparable across normalizations; `trained_w`, …: as trained
+- `loss_gap`: the loss above the exact optimum's
+- `lr_over_limit`: the learning rate over the largest stable one; beyond 1 a run diverges
+- tag `outcome`: `converged`, `stopped` short of it, `diverged` (its description says why) or `killed`
+"""
+
 
 @dataclass(frozen=True)
 class Store:
-    """An open store and the experiment that runs are filed under."""
+    """An open store and the experiment that runs are filed under; an empty id stands for them all."""
 
     uri: str
     client: MlflowClient
     experiment_id: str
+
+    @property
+    def experiment_ids(self) -> list[str]:
+        """The experiments to look for runs in."""
+        if self.experiment_id:
+            return [self.experiment_id]
+        return [experiment.experiment_id for experiment in self.client.search_experiments()]
 
     @property
     def backend(self) -> object:
@@ -53,14 +70,19 @@ class Store:
         return f"{self._experiment_page}/{run_id}"
 
     def sweep_page(self, sweep: str) -> str:
-        """The address of the table of a sweep's runs, best first."""
-        view = {
-            "workflowType": "machine_learning",  # without it the address lands on an empty page
-            "searchFilter": f"tags.sweep = '{sweep}'",
-            "orderByKey": "metrics.`loss_gap`",  # sorted by a metric the children stand flat
-            "orderByAsc": "true",
-        }
-        return f"{self._experiment_page}?{urlencode(view, quote_via=quote)}"
+        """The address of the plain table of a sweep's runs, best first."""
+        return self.runs_page(
+            {
+                "searchFilter": f"tags.sweep = '{sweep}'",
+                "orderByKey": "metrics.`loss_gap`",  # sorted by a metric the children stand flat
+                "orderByAsc": "true",
+            }
+        )
+
+    def runs_page(self, view: dict[str, str]) -> str:
+        """The address of the experiment's table of runs, with a choice of what it shows."""
+        query = {"workflowType": "machine_learning"} | view  # without it the address lands on an empty page
+        return f"{self._experiment_page}?{urlencode(query, quote_via=quote)}"
 
     @property
     def _experiment_page(self) -> str:
@@ -82,13 +104,32 @@ def open_store(experiment: str) -> Store:
 
     Raises ConfigError for a store that cannot be opened and for an experiment that was deleted.
     """
+    return _open(lambda client: _experiment_id(client, experiment))
+
+
+def existing(experiment: str | None = None) -> Store:
+    """Open a store to read from it, all experiments or one; nothing is created.
+
+    Raises ConfigError where there is no store, or no such experiment in it.
+    """
+    uri = mlflow.get_tracking_uri()
+    path = make_url(uri).database if uri.startswith("sqlite") else None
+    if path and not Path(path).exists():
+        raise ConfigError(
+            f"there are no runs here: no file {path}; train some with python -m src.train, "
+            "change to the folder they are in, or name their store in MLFLOW_TRACKING_URI"
+        )
+    return _open(lambda client: _known_experiment_id(client, experiment) if experiment else "")
+
+
+def _open(experiment_id: Callable[[MlflowClient], str]) -> Store:
     uri = mlflow.get_tracking_uri()
     for attempt in range(1, OPENINGS + 1):
         try:
             with _opening(uri):
                 _reach(uri)
                 client = MlflowClient(uri)
-                return Store(uri, client, _experiment_id(client, experiment))
+                return Store(uri, client, experiment_id(client))
         except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError) as error:
             is_race = uri.startswith("postgresql") and not isinstance(error, OperationalError)
             if attempt == OPENINGS or not is_race:
@@ -137,7 +178,7 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return str(client.create_experiment(name))
+            return str(client.create_experiment(name, tags={NOTE: DESCRIPTION}))
         except MlflowException:  # another process was first
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
@@ -147,4 +188,12 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
             f"tracking.experiment={name} was deleted: restore it with "
             f"`mlflow experiments restore -x {experiment.experiment_id}`, or give another name"
         )
+    return str(experiment.experiment_id)
+
+
+def _known_experiment_id(client: MlflowClient, name: str) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None or experiment.lifecycle_stage == "deleted":
+        names = ", ".join(each.name for each in client.search_experiments())
+        raise ConfigError(f"there is no experiment {name}: the store has {names or 'none'}")
     return str(experiment.experiment_id)
