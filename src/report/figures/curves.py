@@ -1,0 +1,179 @@
+"""Loss by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+from src.report.figures.canvas import (
+    DARK,
+    GREY,
+    LARGEST,
+    OPTIMUM,
+    Floats,
+    canvas,
+    count,
+    draw_badges,
+    draw_bands,
+    draw_legend,
+    quantity,
+    squared,
+)
+from src.report.figures.named import MOST_NAMED, PROBLEM, is_usable, named, names, told_apart
+from src.tracking.record import TrackedRun
+
+GRID = 200  # points of a band's edge
+DIVERGED: dict[str, Any] = {"color": GREY, "linestyle": (0, (3, 2)), "linewidth": 1.2, "zorder": 1.5}
+FAR = 100  # times the usable runs' largest start: another's start beyond it would flatten their curves
+FIRST = 0.92  # where epochs begin: just before the first, and after the tick at 0.9
+RANK_WIDTH = 0.03  # what a rank above the frame takes of its width
+
+Losses = Sequence[float]
+Curve = tuple[Sequence[int], Losses]
+Path = tuple[Floats, Floats]
+
+
+def loss_curves(runs: Sequence[TrackedRun], curves: Mapping[str, Curve], unit: str = "") -> Figure:
+    """Loss by epoch, both logarithmic. `runs` are ranked, best first; `unit` is the target's.
+
+    `curves` maps run ids to epochs and losses, of all runs or of a `sample` of them. The range is that of
+    the usable runs: those that diverged, to losses of 1e38, leave through the top.
+    """
+    drawn = [run for run in runs if run.run_id in curves and curves[run.run_id][0]]
+    usable = [curves[run.run_id][1] for run in drawn if is_usable(run)]
+    optimum = _optimum_loss(runs)
+    low, high = _range(usable, [curves[run.run_id][1] for run in drawn], optimum)
+    last = max((curves[run.run_id][0][-1] for run in drawn), default=1)
+    last = max(last, 2)  # an axis of one epoch would have no whole number but that
+    paths = {run.run_id: _path(curves[run.run_id], low) for run in drawn}
+
+    figure = canvas("Loss curves", _caption(runs, len(drawn), bool(usable)))
+    axes = figure.subplots()
+    axes.set(xscale="log", yscale="log", xlim=(FIRST, last * 1.1), ylim=(low, high))
+    axes.set(xlabel="epoch", ylabel=quantity("loss", squared(unit)))
+    axes.xaxis.set_major_formatter(LogFormatter())
+    axes.xaxis.set_minor_formatter(LogFormatter())
+    axes.grid(color="0.92")
+    handles = _draw_usable(axes, runs, paths) + _draw_diverged(axes, runs, paths, high)
+    if optimum is not None:
+        handles.append(axes.axhline(optimum, label=f"exact optimum, {optimum:.3g}", **OPTIMUM))
+    draw_legend(figure, handles)
+    return figure
+
+
+def _caption(runs: Sequence[TrackedRun], drawn: int, has_usable: bool) -> str:
+    parts = [f"{count(len(runs))}."]
+    if drawn < len(runs) > MOST_NAMED:
+        parts = [f"{drawn:,} of {count(len(runs))}, evenly spaced in the ranking."]
+    if lost := sum(run.outcome == "diverged" for run in runs):
+        parts.append(f"{lost:,} diverged{' and left through the top (▲)' if has_usable else ''}.")
+    if len(runs) > MOST_NAMED and "epochs" in told_apart(runs):
+        parts.append("The bands are those of the runs that are still at work.")
+    return " ".join(parts)
+
+
+def _optimum_loss(runs: Sequence[TrackedRun]) -> float | None:
+    """The least loss of all, where all runs have the same and it is not lost in rounding."""
+    metrics = [run.metrics for run in runs if is_usable(run) and "loss" in run.metrics]
+    if not metrics or len({tuple(map(run.params.get, PROBLEM)) for run in runs}) > 1:
+        return None
+    best = min(metrics, key=lambda each: each["loss_gap"])
+    optimum = best["loss"] - best["loss_gap"]
+    return optimum if optimum > 1e-3 * best["loss"] else None
+
+
+def _range(usable: Sequence[Losses], drawn: Sequence[Losses], optimum: float | None) -> tuple[float, float]:
+    """From the least positive loss to ten times the largest at a start: room to leave through.
+
+    Where no run is usable there is nothing to spoil, and all losses are in it.
+    """
+    high = max((losses[0] if usable else max(losses) for losses in drawn), default=1.0)
+    if usable:
+        high = min(high, FAR * max(losses[0] for losses in usable))
+    low = min((loss for losses in usable or drawn for loss in losses if 0 < loss <= high), default=high)
+    low = 0.7 * min(low, optimum or low)
+    return (low, min(10 * high, LARGEST)) if low > 0 else (0.1, 10.0)
+
+
+def _path(curve: Curve, low: float) -> Path:
+    """Epochs and losses; a loss of zero, which a logarithmic axis has no place for, lies at the bottom."""
+    epochs, losses = (np.asarray(values, dtype=float) for values in curve)
+    return epochs, np.maximum(losses, low)
+
+
+def _draw_usable(axes: Axes, runs: Sequence[TrackedRun], paths: Mapping[str, Path]) -> list[Artist]:
+    """Lines for the runs that are named, over bands for the others: handles for a legend."""
+    handles: list[Artist] = []
+    badges = []
+    for each in named(runs, paths):
+        x, y = paths[each.run.run_id]
+        handles += axes.plot(x, y, label=each.label, marker="o" if len(x) == 1 else "", **each.look)
+        badges.append((x, y, each.badge, each.colour))
+    draw_badges(axes, badges)
+    rest = [paths[run.run_id] for run in runs if is_usable(run) and run.run_id in paths]
+    if rest and len(runs) > MOST_NAMED:
+        grid = np.linspace(0, max(np.log(x[-1]) for x, _ in rest), GRID)
+        rows = [np.interp(grid, np.log(x), np.log(y), right=np.nan) for x, y in rest]
+        handles += draw_bands(axes, np.exp(grid), np.exp(rows))
+    return handles
+
+
+def _draw_diverged(
+    axes: Axes, runs: Sequence[TrackedRun], paths: Mapping[str, Path], high: float
+) -> list[Artist]:
+    """Lines, of many runs one, and an arrow where each leaves through the top: handles for a legend."""
+    lost = {str(rank): run for rank, run in enumerate(runs, start=1) if run.outcome == "diverged"}
+    drawn = {rank: run for rank, run in lost.items() if run.run_id in paths}
+    exits = {
+        rank: _exit(*paths[run.run_id], high)
+        for rank, run in drawn.items()
+        if paths[run.run_id][1].max() > high
+    }
+    if len(runs) > MOST_NAMED:
+        _draw_exits(axes, {"": list(exits.values())})
+        lines = {f"diverged: {count(len(lost))}": run for run in [*drawn.values()][len(drawn) // 2 :][:1]}
+    else:
+        _draw_exits(axes, _side_by_side(axes, exits))
+        inside = [rank for rank in drawn if rank not in exits]
+        draw_badges(axes, [(*paths[drawn[rank].run_id], rank, GREY) for rank in inside])
+        labels = names(list(drawn.values()), told_apart(runs))
+        lines = {
+            f"{rank}  {label}, diverged": run
+            for (rank, run), label in zip(drawn.items(), labels, strict=True)
+        }
+    return [axes.plot(*paths[run.run_id], label=label, **DIVERGED)[0] for label, run in lines.items()]
+
+
+def _exit(epochs: Floats, losses: Floats, high: float) -> float:
+    """The epoch at which a curve crosses the top."""
+    beyond = int(np.argmax(losses > high))
+    around = slice(max(beyond - 1, 0), beyond + 1)
+    return float(np.exp(np.interp(np.log(high), np.log(losses[around]), np.log(epochs[around]))))
+
+
+def _side_by_side(axes: Axes, exits: Mapping[str, float]) -> dict[str, list[float]]:
+    """Epochs by rank -> epochs by what stands above them: the ranks, joined where they would overlap."""
+    low, high = axes.get_xlim()
+    groups: list[dict[str, float]] = []
+    for rank, epoch in sorted(exits.items(), key=lambda item: item[1]):
+        first = min(groups[-1].values()) if groups else 0.0
+        if groups and np.log(epoch / first) < RANK_WIDTH * (len(groups[-1]) + 1) * np.log(high / low):
+            groups[-1][rank] = epoch
+        else:
+            groups.append({rank: epoch})
+    return {", ".join(sorted(group, key=int)): list(group.values()) for group in groups}
+
+
+def _draw_exits(axes: Axes, exits: Mapping[str, list[float]]) -> None:
+    """Arrows at the top at these epochs, under a text."""
+    top: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "color": DARK, "clip_on": False}
+    for text, epochs in exits.items():
+        if epochs:  # an empty line would spoil the layout
+            axes.plot(epochs, [1.0] * len(epochs), "^", markersize=6, **top)
+            axes.text(np.exp(np.log(epochs).mean()), 1.025, text, fontsize=8, ha="center", **top)

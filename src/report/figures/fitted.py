@@ -1,0 +1,140 @@
+"""The data, the fitted curves over it, and what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from src.calibration import Problem
+from src.report.figures.canvas import (
+    COLOURS,
+    OPTIMUM,
+    Floats,
+    canvas,
+    count,
+    draw_badges,
+    draw_bands,
+    draw_legend,
+    quantity,
+    short,
+)
+from src.report.figures.named import MOST_NAMED, is_usable, named
+from src.tracking.record import TrackedRun
+
+GRID = 200  # points of a curve
+MOST_IN_BANDS = 2000  # more, evenly spaced in the ranking, look the same
+MARGIN = 0.1  # of the data's range, on each side
+ROUNDING = 1e-6  # a range that is smaller than this part of its values is none
+FAR = 1000  # of that range: so far off, a curve is cut, for no canvas holds 1e38
+
+
+def fits(runs: Sequence[TrackedRun], problem: Problem) -> Figure:
+    """The problem's pairs with the runs' curves over them, and below what the best and the optimum leave.
+
+    `runs` are the problem's own, ranked, best first. The range is that of the data: a bad fit leaves it.
+    """
+    usable = [run for run in runs if is_usable(run)]
+    settings = problem.pairs.settings
+    figure = canvas("Fits over the data", _caption(len(runs), len(usable), problem), height=6.5)
+    above, below = figure.subplots(2, sharex=True, height_ratios=(2.6, 1))
+    above.set_ylabel(quantity(settings.target, settings.target_unit))
+    below.set_ylabel(quantity("residual", settings.target_unit))
+    below.set_xlabel(quantity(settings.input, settings.input_unit))
+    handles = _draw_curves(above, runs, problem) + _draw_residuals(below, usable, problem)
+    draw_legend(figure, handles)
+    return figure
+
+
+def _caption(number: int, usable: int, problem: Problem) -> str:
+    parts = [f"{count(len(problem.pairs.t_u), 'pair')}; {count(usable, 'fit')} of {count(number)}."]
+    if usable < number:
+        parts.append(f"{number - usable:,} diverged or ended without a result.")
+    if usable:
+        parts.append("Below: truth minus fit, of the best run and of the exact optimum.")
+    return " ".join(parts)
+
+
+def _draw_curves(axes: Axes, runs: Sequence[TrackedRun], problem: Problem) -> list[Artist]:
+    """Handles for a legend."""
+    t_u, t_c = problem.pairs.t_u, problem.pairs.t_c
+    left, right = _widened(t_u)
+    x = np.linspace(left, right, GRID)
+    exact = _predict(problem, problem.optimum.params[None], x)[0]
+    low, high = _widened(np.concatenate([t_c, exact]))
+    axes.set(xlim=(left, right), ylim=(low, high))
+    axes.grid(color="0.92")
+    far = FAR * (high - low)
+
+    def curves(some: Sequence[TrackedRun]) -> Floats:
+        values = _predict(problem, _params(some, problem), x)
+        return np.clip(np.nan_to_num(values, nan=np.inf), low - far, high + far)
+
+    handles: list[Artist] = list(
+        axes.plot(t_u, t_c, "o", color="black", markersize=5, label="data", zorder=4)
+    )
+    handles += axes.plot(x, exact, label="exact optimum", zorder=3, **OPTIMUM)
+    badges = []
+    for each in named(runs, {run.run_id for run in runs}):
+        y = curves([each.run])[0]
+        outside = " (outside)" if y.min() >= high or y.max() <= low else ""
+        handles += axes.plot(x, y, label=each.label + outside, **each.look)
+        badges.append((x, y, each.badge, each.colour))
+    draw_badges(axes, badges, np.column_stack([t_u, t_c]))
+    usable = [run for run in runs if is_usable(run)]
+    if len(runs) > MOST_NAMED and usable:
+        handles += draw_bands(axes, x, curves(usable[:: -(-len(usable) // MOST_IN_BANDS)]))
+    return handles
+
+
+def _draw_residuals(axes: Axes, usable: Sequence[TrackedRun], problem: Problem) -> list[Artist]:
+    """Handles for a legend."""
+    t_u, t_c = problem.pairs.t_u, problem.pairs.t_c
+    unit = short(problem.pairs.settings.target_unit)
+    exact = t_c - _predict(problem, problem.optimum.params[None], t_u)[0]
+    axes.axhline(0, color="0.4", linewidth=0.8)
+    axes.grid(color="0.92")
+    rows: list[tuple[str, Floats, dict[str, Any]]] = [
+        ("optimum", exact, {"marker": "D", "mfc": "none", "mec": "black", "markersize": 8})
+    ]
+    if usable:
+        best = t_c - _predict(problem, _params(usable[:1], problem), t_u)[0]
+        rows.append(("best run", best, {"marker": "o", "color": COLOURS[0], "markersize": 4.5}))
+    largest = max(np.abs(row).max() for _, row, _ in rows)
+    _, top = _widened(np.array([0.0, min(largest, np.ptp(t_c) or largest)]))  # what is worse is no fit
+    axes.set_ylim(-top, top)
+    return [
+        axes.plot(
+            t_u, row, linestyle="", label=f"residuals of the {name}, RMS {_rms(row)} {unit}".rstrip(), **look
+        )[0]
+        for name, row, look in rows
+    ]
+
+
+def _rms(residuals: Floats) -> str:
+    return f"{np.sqrt((residuals**2).mean()):.4g}"
+
+
+def _params(runs: Sequence[TrackedRun], problem: Problem) -> Tensor:
+    """(R, K) in raw input units."""
+    rows = [[run.metrics[name] for name in problem.names] for run in runs]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def _predict(problem: Problem, params: Tensor, t_u: Floats) -> Floats:
+    """Raw parameters (R, K) over raw inputs (N,) -> (R, N)."""
+    columns = params.unsqueeze(-1).unbind(-2)  # K of (R, 1)
+    return np.asarray(problem.model(torch.from_numpy(t_u), *columns))
+
+
+def _widened(values: Floats) -> tuple[float, float]:
+    """The range of values with a margin."""
+    low, high = float(values.min()), float(values.max())
+    margin = max(MARGIN * (high - low), ROUNDING * max(abs(low), abs(high))) or 1.0
+    return low - margin, high + margin

@@ -1,0 +1,125 @@
+"""Which runs a figure draws by name, and what it calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from src.report.figures.canvas import Dashes, count, short, styles
+from src.tracking.record import TrackedRun
+
+MOST_NAMED = 12  # runs that are drawn one by one
+DECISIVE = ("data", "model", "normalization")
+FOLLOWING = ("data_", "normalization_", "start_")  # beginnings of params that mostly follow from those
+PROBLEM = ("data", "data_input", "data_target", "model")  # what an exact optimum belongs to
+WIDE = 3.0  # points: the best run's line, to be seen under others on the same course
+IN_NAME = ("lr", "normalization", "epochs", "model")  # params that a run's name holds
+
+
+@dataclass(frozen=True)
+class Named:
+    """A run with a line of its own: how it is called in the legend and at its line, and how it looks."""
+
+    run: TrackedRun
+    label: str
+    badge: str
+    colour: str
+    dashes: Dashes
+    width: float
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """How its line is plotted."""
+        return {"color": self.colour, "linestyle": self.dashes, "linewidth": self.width}
+
+
+def is_usable(run: TrackedRun) -> bool:
+    """Whether a run has a result: it did not diverge or crash, nor end before its first loss."""
+    return "loss_gap" in run.metrics
+
+
+def named(runs: Sequence[TrackedRun], ids: Collection[str]) -> list[Named]:
+    """All usable runs of few; of many the best, the median and the worst. `runs` are ranked, best first.
+
+    Only runs of these ids can be drawn: the nearest in the ranking stands in for one that cannot.
+    """
+    usable = [(rank, run) for rank, run in enumerate(runs) if is_usable(run)]
+    drawable = [(rank, run) for rank, run in usable if run.run_id in ids]
+    if not drawable:
+        return []
+    if len(runs) <= MOST_NAMED:
+        chosen = {str(rank + 1): run for rank, run in drawable}
+    else:
+        wanted = {word: usable[place][0] for word, place in _landmarks(len(usable)).items()}
+        chosen = {
+            word: min(drawable, key=lambda pair: abs(pair[0] - rank))[1] for word, rank in wanted.items()
+        }
+    labels = names(list(chosen.values()), told_apart(runs))
+    looks = styles(len(chosen))
+    return [
+        Named(run, f"{badge}  {label}", badge, *look, width=1.6 if place else WIDE)
+        for place, ((badge, run), label, look) in enumerate(zip(chosen.items(), labels, looks, strict=True))
+    ]
+
+
+def _landmarks(number: int) -> dict[str, int]:
+    """The best, the median and the worst of so many that are ranked."""
+    return {"best": 0, "median": (number - 1) // 2, "worst": number - 1}
+
+
+def sample(runs: Sequence[TrackedRun], most: int) -> list[TrackedRun]:
+    """At most so many of ranked runs, evenly spaced, with the first, the last and those drawn by name."""
+    usable = sum(map(is_usable, runs))
+    landmarks = {place for place in _landmarks(usable).values() if place >= 0}
+    room = most - len(landmarks)
+    even = {round(place * (len(runs) - 1) / (room - 1)) for place in range(room)}
+    return [runs[place] for place in sorted(even | landmarks)] if len(runs) > most else list(runs)
+
+
+def told_apart(runs: Sequence[TrackedRun]) -> list[str]:
+    """The params that differ between runs, less those that follow from others that do."""
+    keys = dict.fromkeys(key for run in runs for key in run.params)
+    differing = [key for key in keys if len({run.params.get(key) for run in runs}) > 1]
+    apart = [key for key in differing if not key.startswith(FOLLOWING)]
+    for key in sorted(differing, key=lambda key: key == "normalization_shift"):
+        if key.startswith(FOLLOWING) and _differs_among_alike(runs, [*DECISIVE, *apart], key):
+            apart.append(key)
+    return apart
+
+
+def _differs_among_alike(runs: Sequence[TrackedRun], alike: Sequence[str], key: str) -> bool:
+    """Whether runs that have all of `alike` in common, `lr` and `epochs` apart, differ in `key`."""
+    values: dict[tuple[str | None, ...], set[str | None]] = {}
+    for run in runs:
+        settled = tuple(run.params.get(other) for other in alike if other not in ("lr", "epochs"))
+        values.setdefault(settled, set()).add(run.params.get(key))
+    return any(len(found) > 1 for found in values.values())
+
+
+def setting(run: TrackedRun, key: str) -> str:
+    """One of a run's params in a word or two: `zscore`, `500 epochs`, `dtype=float32`, `×0.1`."""
+    value = run.params.get(key, "")
+    if not value or key in ("normalization", "model"):
+        return value
+    if key == "normalization_scale":
+        return f"×{float(value):g}" if run.params.get("normalization") == "scale" else ""
+    if key == "data":
+        return PurePath(value).name
+    if key == "epochs":
+        return count(int(value), "epoch")
+    if key.startswith("start_"):
+        return f"start {key.removeprefix('start_')}={float(value):g}"
+    return f"{key}={value if len(value) <= 24 else '…' + value[-23:]}"
+
+
+def described(run: TrackedRun, keys: Sequence[str]) -> str:
+    """Some of a run's params in words."""
+    return " · ".join(filter(None, (setting(run, key) for key in keys)))
+
+
+def names(runs: Sequence[TrackedRun], apart: Sequence[str]) -> list[str]:
+    """The runs' names, with those params that tell them apart and are not in the name."""
+    besides = [key for key in apart if key not in IN_NAME]
+    return [short(" · ".join(filter(None, [run.name, described(run, besides)])), 60) for run in runs]

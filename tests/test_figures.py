@@ -1,0 +1,458 @@
+"""Figures say what they should at any number of runs, and hold what would spoil them at bay."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from torch import Tensor
+
+from src.autograd_graph import trace
+from src.calibration import Bench, Problem, calibrate
+from src.config import Settings
+from src.data import load
+from src.models import MODELS, linear
+from src.report.figures import autograd_graph, fits, loss_curves, loss_gap_map, sample
+from src.report.figures.canvas import styles
+from src.report.figures.curves import Curve
+from src.report.table import ranked
+from src.tracking.record import Session, TrackedRun, of_calibration
+from tests.conftest import ROOT
+
+# 2 / lambda_max, from the project's seed facts
+LIMITS = {"none": 0.000339938, "scale": 0.0329782, "zscore": 1.0}
+NORMALIZATIONS = {
+    "none": {"name": "none"},
+    "scale": {"name": "scale", "factor": 0.1},
+    "zscore": {"name": "zscore"},
+}
+THERMOMETER = {
+    "path": str(ROOT / "data" / "thermometer.csv"),
+    "input": "t_u",
+    "target": "t_c",
+    "units": {"t_c": "°C"},
+}
+README = [(lr, name, epochs) for lr in (1e-2, 1e-3) for name in NORMALIZATIONS for epochs in (500, 5000)]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Trained runs as a store would give them back, best first."""
+
+    runs: list[TrackedRun]
+    curves: dict[str, Curve]
+    problem: Problem
+
+    def figures(self) -> list[Figure]:
+        return [loss_curves(self.runs, self.curves), fits(self.runs, self.problem), loss_gap_map(self.runs)]
+
+
+def train(*choices: tuple[float, str, int], **others: object) -> Sweep:
+    """Runs of (lr, normalization, epochs); `others` replace settings of all."""
+    bench = Bench(load)
+    common = {
+        "dtype": "float32",
+        "device": "cpu",
+        "data": THERMOMETER,
+        "model": {"name": "linear", "start": {"w": 1, "b": 0}},
+        "tracking": {"experiment": "figures"},
+    }
+    settings = [
+        {**common, "lr": lr, "normalization": NORMALIZATIONS[name], "epochs": epochs, **others}
+        for lr, name, epochs in choices
+    ]
+    ready = [bench.prepare(Settings.model_validate(each)) for each in settings]
+    runs, curves = [], {}
+    for place, calibration in enumerate(calibrate(ready)):
+        record, run_id = of_calibration(calibration, Session(0, 0)), f"{place:032x}"
+        metrics = {**record.metrics, "loss": calibration.losses[-1]}
+        runs.append(TrackedRun(run_id, record.name, record.status, record.params, metrics, record.tags))
+        curves[run_id] = calibration.epochs, calibration.losses
+    return Sweep(ranked(runs), curves, ready[0].problem)
+
+
+@pytest.fixture(scope="module")
+def readme() -> Sweep:
+    """The twelve runs of the README's sweep, four of them diverged."""
+    return train(*README)
+
+
+@pytest.fixture(scope="module")
+def many(readme: Sweep) -> Sweep:
+    """Ten thousand runs: copies of four, a little apart; half of them usable."""
+    kinds = [readme.runs[place] for place in (1, 5, 7, 10)]
+    runs, curves = [], {}
+    for place in range(10_000):
+        kind, rate = kinds[place % 4], 1e-4 * 1.001 ** (place // 4)
+        metrics = {key: value * rate if key == "loss_gap" else value for key, value in kind.metrics.items()}
+        run_id = f"{place:032x}"
+        params = {**kind.params, "lr": repr(rate)}
+        runs.append(replace(kind, run_id=run_id, name=f"run {place}", params=params, metrics=metrics))
+        curves[run_id] = readme.curves[kind.run_id]
+    return Sweep(ranked(runs), curves, readme.problem)
+
+
+def png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def legend(figure: Figure) -> list[str]:
+    return [" ".join(text.get_text().split()) for box in figure.legends for text in box.get_texts()]
+
+
+def caption(figure: Figure) -> str:
+    return " ".join(figure.get_supxlabel().split())
+
+
+def texts(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def with_marker(axes: Axes, marker: str) -> list[Line2D]:
+    return [line for line in axes.lines if line.get_marker() == marker]
+
+
+def limit_lines(axes: Axes) -> list[float]:
+    """The x of the vertical lines, from the top row down."""
+    vertical = [np.asarray(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    return [float(x[0]) for x in vertical if x[0] == x[1]]
+
+
+# all figures
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        pytest.param([(1e-2, "scale", 5000)], id="one run"),
+        pytest.param([(1e-2, "scale", 1)], id="one epoch"),
+        pytest.param([(0.1, "none", 500)], id="one that diverges"),
+        pytest.param([(0.1, "none", 500), (1.0, "none", 500)], id="all diverge"),
+        pytest.param(README, id="twelve"),
+        pytest.param([(lr, "zscore", 20) for lr in np.geomspace(1e-4, 2, 40)], id="forty"),
+    ],
+)
+def test_figures_are_drawn_without_a_warning(choices: list[tuple[float, str, int]]) -> None:
+    """Warnings are errors here, so that nothing of matplotlib's comes to the user's screen."""
+    for figure in train(*choices).figures():
+        assert len(png(figure)) < 300_000
+
+
+def test_ten_thousand_runs_are_three_small_figures_of_few_lines(many: Sweep) -> None:
+    for figure in many.figures():
+        assert sum(len(axes.lines) for axes in figure.axes) < 20
+        assert len(png(figure)) < 300_000
+
+
+def test_of_many_runs_the_best_the_median_and_the_worst_are_named(many: Sweep) -> None:
+    """5,000 of the 10,000 are usable, so the worst is the 7,500th."""
+    usable = [run for run in many.runs if "loss_gap" in run.metrics]
+    assert len(usable) == 7500
+    expected = [
+        f"best {usable[0].name}",
+        f"median {usable[3749].name}",
+        f"worst {usable[-1].name}",
+    ]
+    drawn = {run.run_id: many.curves[run.run_id] for run in sample(many.runs, 300)}
+    assert legend(loss_curves(many.runs, drawn))[:3] == expected
+    labels = legend(fits(many.runs, many.problem))
+    assert [label for label in labels if label.startswith(("best", "median", "worst"))] == expected
+
+
+def test_few_runs_are_all_named_with_rank_and_look_of_their_own(readme: Sweep) -> None:
+    figure = loss_curves(readme.runs, readme.curves)
+    assert legend(figure)[:12] == [
+        f"{rank} {run.name}" + (", diverged" if run.outcome == "diverged" else "")
+        for rank, run in enumerate(readme.runs, start=1)
+    ]
+    assert set("12345678") <= set(texts(figure.axes[0]))  # at the lines themselves
+    assert len({str(look) for look in styles(12)}) == 12
+
+
+def test_runs_that_share_a_name_are_told_apart() -> None:
+    """Their names hold neither dtype nor the scale's factor."""
+    single, double = (train((0.1, "zscore", 10), dtype=dtype) for dtype in ("float32", "float64"))
+    runs = [single.runs[0], replace(double.runs[0], run_id="double")]
+    figure = loss_curves(runs, {run.run_id: single.curves[single.runs[0].run_id] for run in runs})
+    assert "1 lr=0.1 zscore 10 · dtype=float32" in legend(figure)
+    assert "2 lr=0.1 zscore 10 · dtype=float64" in legend(figure)
+
+
+def test_axes_name_columns_and_units(readme: Sweep) -> None:
+    figure = loss_curves(readme.runs, readme.curves, "°C")
+    assert [figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()] == ["epoch", "loss [°C²]"]
+    above, below = fits(readme.runs, readme.problem).axes
+    assert [above.get_ylabel(), below.get_ylabel(), below.get_xlabel()] == [
+        "t_c [°C]",
+        "residual [°C]",
+        "t_u",
+    ]
+    assert loss_gap_map(readme.runs, "°C").axes[1].get_ylabel() == "loss_gap [°C²]"
+
+
+def test_any_column_name_is_drawn_as_it_stands_and_cut(tmp_path: Path) -> None:
+    """Dollars begin a formula to matplotlib, here none, and it warns of characters that the font lacks."""
+    names = ["cost $_$ in $", "温度" + " long" * 40]
+    path = tmp_path / "odd.csv"
+    path.write_text(f"{','.join(names)}\n1,2\n2,4.5\n3,6\n", "utf-8")
+    data = {"path": str(path), "input": names[0], "target": names[1], "units": {names[1]: "$/元"}}
+    sweep = train((0.1, "zscore", 10), data=data)
+    for figure in sweep.figures():
+        png(figure)
+    above, below = fits(sweep.runs, sweep.problem).axes
+    assert below.get_xlabel().replace("\\", "") == names[0]
+    assert len(above.get_ylabel()) < 50
+
+
+def test_figures_drawn_in_threads_are_the_same(readme: Sweep) -> None:
+    alone = [png(figure) for figure in readme.figures()]
+    with ThreadPoolExecutor(2) as pool:
+        together = pool.map(lambda _: [png(figure) for figure in readme.figures()], range(2))
+    assert all(each == alone for each in together)
+
+
+# loss curves
+
+
+def test_losses_of_1e38_do_not_spoil_the_range(readme: Sweep) -> None:
+    """The largest start is 1764 °C², of the raw input; four runs leave at the top, and are numbered there."""
+    assert max(losses[-1] for _, losses in readme.curves.values()) > 1e30
+    axes = loss_curves(readme.runs, readme.curves).axes[0]
+    assert axes.get_ylim() == pytest.approx((0.7 * 2.92765, 10 * 1763.88), rel=1e-4)
+    arrows = with_marker(axes, "^")
+    assert sum(len(line.get_xdata()) for line in arrows) == 4
+    assert "9, 10, 11, 12" in texts(axes)
+
+
+def test_a_terrible_start_does_not_spoil_the_range(readme: Sweep) -> None:
+    runs = [*readme.runs[:8], replace(readme.runs[-1], run_id="far")]
+    axes = loss_curves(runs, {**readme.curves, "far": ([1, 2], [1e30, 1e36])}).axes[0]
+    assert axes.get_ylim()[1] < 1e6
+
+
+def test_where_all_diverge_their_curves_are_shown_whole() -> None:
+    sweep = train((0.1, "none", 500), (1.0, "none", 500))
+    axes = loss_curves(sweep.runs, sweep.curves).axes[0]
+    assert axes.get_ylim()[1] > max(loss for _, losses in sweep.curves.values() for loss in losses)
+    assert not with_marker(axes, "^")
+
+
+def test_epochs_are_whole_numbers() -> None:
+    """Of a run of one epoch, too."""
+    sweep = train((0.1, "zscore", 1))
+    axis = loss_curves(sweep.runs, sweep.curves).axes[0].xaxis
+    low, high = axis.get_view_interval()
+    ticks = [
+        (tick.get_loc(), tick.label1.get_text())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+    ]
+    assert {text for place, text in ticks if low <= place <= high} <= {"1", "2", ""}
+
+
+@pytest.mark.parametrize(("losses", "least"), [([4.0, 1.0, 0.0], 1.0), ([0.0, 0.0, 0.0], 0.1)])
+def test_a_loss_of_zero_has_a_place(losses: list[float], least: float, readme: Sweep) -> None:
+    """At the bottom, under the least that is more."""
+    figure = loss_curves(readme.runs[:1], {readme.runs[0].run_id: ([1, 2, 3], losses)})
+    png(figure)
+    low, high = figure.axes[0].get_ylim()
+    drawn = np.asarray(figure.axes[0].lines[0].get_ydata(), dtype=float)
+    assert 0 < low == drawn.min() <= least
+    assert drawn.max() < high
+    assert low > least / 2
+
+
+def test_the_exact_optimum_is_marked_where_all_runs_have_the_same(readme: Sweep) -> None:
+    """2.9276455, the seed's; a sweep over models has two."""
+    axes = loss_curves(readme.runs, readme.curves).axes[0]
+    marks = [line for line in axes.lines if str(line.get_label()).startswith("exact optimum")]
+    assert float(np.asarray(marks[0].get_ydata())[0]) == pytest.approx(2.9276455, rel=1e-6)
+    other = replace(readme.runs[1], params={**readme.runs[1].params, "model": "quadratic"})
+    assert not any(
+        "optimum" in label for label in legend(loss_curves([readme.runs[0], other], readme.curves))
+    )
+
+
+def test_a_sample_of_the_curves_says_so(many: Sweep) -> None:
+    drawn = sample(many.runs, 300)
+    assert 290 < len(drawn) <= 300
+    assert drawn[0] is many.runs[0]
+    assert drawn[-1] is many.runs[-1]
+    figure = loss_curves(many.runs, {run.run_id: many.curves[run.run_id] for run in drawn})
+    assert caption(figure).startswith(f"{len(drawn)} of 10,000 runs, evenly spaced in the ranking.")
+    assert "2,500 diverged" in caption(figure)
+
+
+def test_a_small_sweep_is_sampled_whole(readme: Sweep) -> None:
+    assert sample(readme.runs, 300) == readme.runs
+
+
+# fits
+
+
+def test_residuals_of_the_best_run_and_of_the_optimum(readme: Sweep) -> None:
+    """Truth minus `0.5367719 * t_u - 17.3047854`, the seed's exact fit; the best run is within 1e-3 of it."""
+    t_u, t_c = readme.problem.pairs.t_u, readme.problem.pairs.t_c
+    expected = t_c - (0.5367719 * t_u - 17.3047854)
+    _, below = fits(readme.runs, readme.problem).axes
+    drawn = {
+        line.get_marker(): np.asarray(line.get_ydata()) for line in below.lines if line.get_marker() in "Do"
+    }
+    assert drawn["D"] == pytest.approx(expected, abs=1e-5)
+    assert drawn["o"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
+    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "w": 1e30, "b": 1e38})
+    near, spoilt = ([readme.runs[0], other] for other in (readme.runs[1], far))
+    figure = fits(spoilt, readme.problem)
+    png(figure)
+    assert figure.axes[0].get_ylim() == fits(near, readme.problem).axes[0].get_ylim()
+    assert "2 lr=0.01 zscore 500 (outside)" in legend(figure)
+
+
+def test_where_all_diverge_the_data_and_the_optimum_remain() -> None:
+    sweep = train((0.1, "none", 500), (1.0, "none", 500))
+    figure = fits(sweep.runs, sweep.problem)
+    assert legend(figure) == ["data", "exact optimum", "residuals of the optimum, RMS 1.711 °C"]
+    assert "0 fits of 2 runs" in caption(figure)
+
+
+def test_a_parabola_is_drawn_as_one() -> None:
+    sweep = train((0.3, "zscore", 5000), model={"name": "quadratic", "start": {"w2": 0, "w1": 1, "b": 0}})
+    above, _ = fits(sweep.runs, sweep.problem).axes
+    curves = [np.asarray(line.get_ydata()) for line in above.lines if len(line.get_xdata()) > 50]
+    assert len(curves) == 2
+    assert curves[0] == pytest.approx(curves[1], abs=1e-3)  # the optimum's and the converged run's
+    assert np.ptp(np.diff(curves[0], n=2)) < 1e-9 < np.diff(curves[0], n=2).min()
+
+
+# the map of the loss gap
+
+
+def test_limits_stand_where_the_seed_says(readme: Sweep) -> None:
+    """Two rows, of 500 and 5000 epochs, for each; as a line, and as a number beside the row."""
+    axes = loss_gap_map(readme.runs).axes[0]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    assert rows == [f"{name} · {epochs} epochs" for name in LIMITS for epochs in ("500", "5,000")]
+    expected = [limit for limit in LIMITS.values() for _ in range(2)]
+    assert limit_lines(axes) == pytest.approx(expected, rel=2e-6)
+    assert [text for text in texts(axes) if text in ("0.00034", "0.033", "1")] == [
+        "0.00034",
+        "0.00034",
+        "0.033",
+        "0.033",
+        "1",
+        "1",
+    ]
+
+
+def test_cells_tell_their_gap_and_crosses_the_diverged(readme: Sweep) -> None:
+    """Of the README's table: the best is lr=0.01 zscore 5000 with 1.0e-09; four runs on raw input diverge."""
+    axes = loss_gap_map(readme.runs).axes[0]
+    assert {"23", "4.9", "1.1e-06", "1e-09"} <= set(texts(axes))
+    crosses = [tuple(point) for line in with_marker(axes, "x") for point in line.get_xydata()]
+    assert sorted(crosses) == [(1e-3, 0), (1e-3, 1), (1e-2, 0), (1e-2, 1)]
+    star = with_marker(axes, "*")[0].get_xydata()[0]
+    assert star == pytest.approx([1e-2, 5], abs=0.3)
+
+
+def test_the_largest_unstable_gap_does_not_spoil_the_colours() -> None:
+    """A run beyond the limit that was stopped in time has any gap, here 1e60."""
+    sweep = train((0.01, "zscore", 20), (1e-3, "zscore", 20), (1.0, "none", 10), dtype="float64")
+    assert max(run.metrics["loss_gap"] for run in sweep.runs) > 1e60
+    assert loss_gap_map(sweep.runs).axes[1].get_ylim()[1] < 1e3
+
+
+def test_gaps_of_zero_have_a_colour(readme: Sweep) -> None:
+    exact = replace(readme.runs[0], metrics={**readme.runs[0].metrics, "loss_gap": 0.0})
+    for runs in ([exact], [exact, *readme.runs[1:]]):
+        figure = loss_gap_map(runs)
+        png(figure)
+        assert "best: 0" in legend(figure)
+
+
+def test_factors_of_a_scale_are_rows_of_their_own() -> None:
+    settings = [{"name": "scale", "factor": factor} for factor in (0.01, 0.1)]
+    parts = [train((1e-3, "scale", 10), normalization=setting) for setting in settings]
+    axes = loss_gap_map([part.runs[0] for part in parts]).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["scale · ×0.1", "scale · ×0.01"]
+
+
+def test_too_many_rows_are_joined_and_a_cell_is_their_best(readme: Sweep) -> None:
+    run = next(run for run in readme.runs if run.params["normalization"] == "zscore")
+    runs = [
+        replace(
+            run, params={**run.params, "epochs": str(epochs)}, metrics={**run.metrics, "loss_gap": 1 / epochs}
+        )
+        for epochs in range(1, 26)
+    ]
+    assert len(loss_gap_map(runs[:24]).axes[0].get_yticks()) == 24
+    figure = loss_gap_map(runs)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["zscore"]
+    assert "0.04" in texts(figure.axes[0])
+    assert "best of all runs that share its row" in caption(figure)
+
+
+def test_of_still_too_many_rows_the_best_are_shown(readme: Sweep) -> None:
+    run = readme.runs[3]
+    assert run.params["normalization"] == "scale"
+    runs = [
+        replace(
+            run,
+            params={**run.params, "normalization_scale": str(factor)},
+            metrics={**run.metrics, "loss_gap": float(factor)},
+        )
+        for factor in range(1, 31)
+    ]
+    figure = loss_gap_map(runs)
+    rows = {label.get_text() for label in figure.axes[0].get_yticklabels()}
+    assert rows == {f"scale · ×{factor}" for factor in range(1, 25)}
+    assert "6 more rows" in caption(figure)
+
+
+def test_a_run_without_any_result_has_a_cell(readme: Sweep) -> None:
+    """A crashed one has settings and nothing else; one of another program not even those."""
+    crashed = replace(
+        readme.runs[0], run_id="c", params={**readme.runs[0].params, "lr": "0.5"}, metrics={}, tags={}
+    )
+    foreign = TrackedRun("f", "other", "FINISHED", {"alpha": "1"}, {"loss": 3.0}, {})
+    axes = loss_gap_map([readme.runs[0], crashed, foreign]).axes[0]
+    assert [tuple(point) for line in with_marker(axes, "x") for point in line.get_xydata()] == [(0.5, 0)]
+    png(loss_curves([readme.runs[0], crashed, foreign], readme.curves))
+    png(loss_gap_map([foreign]))
+
+
+# the autograd graph
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_graphs_boxes_do_not_overlap(model: str, t_u: Tensor, t_c: Tensor) -> None:
+    graph = trace(MODELS[model], t_u, t_c, {"w": 1, "b": 0, "w2": 0, "w1": 1})
+    figure = autograd_graph(graph)
+    png(figure)
+    boxes = [
+        patch.get_window_extent() for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)
+    ]
+    assert len(boxes) == len(graph.nodes)
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
+    inside = [
+        box for text in figure.axes[0].texts for box in boxes if box.contains(*text.get_window_extent().p0)
+    ]
+    assert len(inside) == len(figure.axes[0].texts)
+
+
+def test_the_graph_shows_values_and_gradients_and_both_ways(t_u: Tensor, t_c: Tensor) -> None:
+    """The chapter's gradient at [1, 0]; nine arrows, and all but those from data have one back."""
+    axes = autograd_graph(trace(linear, t_u, t_c, {"w": 1, "b": 0})).axes[0]
+    assert {"w = 1", "grad = 4517.3", "b = 0", "grad = 82.6", "loss = 1763.88"} <= set(texts(axes))
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    dashed = [arrow for arrow in arrows if arrow.get_linestyle() not in ("-", "solid")]
+    assert (len(arrows) - len(dashed), len(dashed)) == (9, 7)
