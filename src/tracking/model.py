@@ -1,0 +1,230 @@
+"""A run's calibration as a model: from the record alone, logged with its run, registered, loaded back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.pyfunc.model import PythonModelContext
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from src.config import ConfigError, one_line
+from src.models import MODELS, parameter_names
+from src.tracking import calibration_model, reader
+from src.tracking.record import NOTE, DatasetRecord, TrackedRun
+from src.tracking.store import Store
+
+NAME = "calibration"  # of a run's model
+REQUIREMENTS = [f"{name}=={version(name)}" for name in ("mlflow", "numpy", "pandas")]
+
+# Saving a model tells every step of it; only what goes wrong matters.
+for _name in ("mlflow.models", "mlflow.pyfunc", "mlflow.store.artifact"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A run's model in the store; registered, it has a name and a version under that name."""
+
+    model_id: str
+    name: str | None = None
+    version: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """What MLflow loads and serves it by."""
+        return f"models:/{self.name}/{self.version}" if self.name else f"models:/{self.model_id}"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A calibration at work: a frame with the column `input` gives `target`, and the other way round.
+
+    `predict` is `CalibrationModel.predict`.
+    """
+
+    input: str
+    target: str
+    predict: Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def config_of(run: TrackedRun, dataset: DatasetRecord) -> dict[str, Any]:
+    """What `calibration_model` needs to know, from what is on record; all of it goes into JSON.
+
+    Raises ConfigError for a run that has no usable parameters.
+    """
+    model = MODELS.get(run.params.get("model", ""))
+    names = parameter_names(model) if model else ()
+    if not names or not all(name in run.metrics for name in names):
+        raise ConfigError(f"run {run.run_id} {_why_unusable(run)}: give best, or another run")
+    try:
+        readings = json.loads(dataset.profile)["input"]
+        input_range = [float(readings["min"]), float(readings["max"])]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"run {run.run_id} has no range of its readings on record: train it again"
+        ) from error
+    return {
+        "params": [run.metrics[name] for name in names],  # by name they would come back sorted by name
+        "input": run.params["data_input"],
+        "target": run.params["data_target"],
+        "input_range": input_range,
+    }
+
+
+def _why_unusable(run: TrackedRun) -> str:
+    if "model" not in run.params:
+        return "is the parent of a sweep, or none of src.train's, and has no calibration"
+    if run.outcome == "diverged":
+        return f"diverged and has no calibration ({run.tags.get('reason', 'no reason on record')})"
+    return f"{run.outcome} and has no calibration"
+
+
+def best(store: Store) -> TrackedRun:
+    """The experiment's usable run that is nearest to its exact optimum, by `loss_gap`.
+
+    Raises ConfigError where there is none.
+    """
+    page = store.client.search_runs(
+        store.experiment_ids,
+        filter_string="attributes.status = 'FINISHED'",
+        order_by=["metrics.loss_gap ASC"],  # those without one, as a sweep's parent, come last
+        max_results=1,
+    )
+    if not page or "loss_gap" not in page[0].data.metrics:
+        name = store.client.get_experiment(store.experiment_id).name
+        raise ConfigError(
+            f"no run of the experiment {name} has a calibration: train some with python -m src.train"
+        )
+    return reader.get(store, page[0].info.run_id)
+
+
+def of_run(store: Store, run: TrackedRun) -> Predictor:
+    """A run's calibration, from its record alone. Raises ConfigError for a run that has none."""
+    config = config_of(run, reader.dataset(store, run.run_id))
+    model = calibration_model.CalibrationModel()
+    model.load_context(PythonModelContext({}, config))  # type: ignore[no-untyped-call]
+    return Predictor(config["input"], config["target"], lambda frame: model.predict(None, frame))
+
+
+def load(store: Store, uri: str) -> Predictor:
+    """A logged or registered model by its `models:/` address; `models:/NAME` is the latest version.
+
+    Raises ConfigError where there is no such model, or it is not this project's.
+    """
+    name = uri.removeprefix("models:/")
+    is_latest = not re.search("[/@]", name) and not re.fullmatch("m-[0-9a-f]{32}", name)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of versions a little newer than the model's
+            model = mlflow.pyfunc.load_model(f"{uri}/latest" if is_latest else uri)
+    except (MlflowException, OSError) as error:
+        known = ", ".join(each.name for each in store.client.search_registered_models())
+        raise ConfigError(
+            f"{uri} cannot be loaded: {one_line(error)}; the store's registered models: {known or 'none'}"
+        ) from error
+    config = model.model_config
+    if not {"params", "input", "target", "input_range"} <= set(config):
+        raise ConfigError(f"{uri} is no calibration of src.train's: load it with mlflow.pyfunc.load_model")
+    return Predictor(config["input"], config["target"], model.predict)
+
+
+def log(store: Store, run: TrackedRun, register: str | None = None) -> Logged:
+    """Log a run's model with the run, and register it under a name; what is there already is used again.
+
+    The run stays as it is, finished. Raises ConfigError for a run that has no calibration.
+    """
+    model = _logged(store, run.run_id) or _log(store, run)
+    if register is None:
+        return Logged(model.model_id)
+    return Logged(model.model_id, register, _register(store.client, model, run, register))
+
+
+def _logged(store: Store, run_id: str) -> LoggedModel | None:
+    outputs = store.client.get_run(run_id).outputs
+    ids = [output.model_id for output in outputs.model_outputs] if outputs else []
+    models = map(store.client.get_logged_model, ids)
+    return next((model for model in models if model.name == NAME), None)
+
+
+def _log(store: Store, run: TrackedRun) -> LoggedModel:
+    """Not by MLflow's `log_model`, which would write the config into the run's params."""
+    config = config_of(run, reader.dataset(store, run.run_id))
+    client = store.client
+    experiment_id = client.get_run(run.run_id).info.experiment_id
+    model = client.create_logged_model(experiment_id, NAME, run.run_id, params=run.params)
+    status = LoggedModelStatus.FAILED
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            _save(Path(folder) / NAME, model, config)
+            client.log_model_artifacts(model.model_id, str(Path(folder) / NAME))
+        client.log_batch(run.run_id, metrics=_metrics(client, run.run_id, model.model_id))
+        status = LoggedModelStatus.READY
+    finally:
+        client.finalize_logged_model(model.model_id, status)
+    client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return model
+
+
+def _save(path: Path, model: LoggedModel, config: dict[str, Any]) -> None:
+    columns = (config["input"], config["target"])
+    either: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name, required=False) for name in columns]
+    low, high = config["input_range"]
+    with warnings.catch_warnings(action="ignore"):  # MLflow's own, about pandas 4
+        mlflow.pyfunc.save_model(
+            path,
+            mlflow_model=Model(
+                run_id=model.source_run_id,
+                artifact_path=model.artifact_location,
+                model_uuid=model.model_id,
+                model_id=model.model_id,
+            ),
+            python_model=calibration_model.__file__,
+            model_config=config,
+            signature=ModelSignature(
+                Schema(either), Schema([*either, ColSpec(DataType.boolean, "in_range")])
+            ),
+            input_example=pd.DataFrame({config["input"]: [low, high]}),
+            pip_requirements=REQUIREMENTS,
+        )
+
+
+def _metrics(client: MlflowClient, run_id: str, model_id: str) -> list[Metric]:
+    """The run's final metrics, at the model too: its page shows them, and ranks by them."""
+    last = [client.get_metric_history(run_id, key)[-1] for key in client.get_run(run_id).data.metrics]
+    return [Metric(each.key, each.value, each.timestamp, each.step, model_id, run_id=run_id) for each in last]
+
+
+def _register(client: MlflowClient, model: LoggedModel, run: TrackedRun, name: str) -> str:
+    """The model's version under that name, made where there is none."""
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = f"models:/{model.model_id}"
+    for known in client.search_model_versions(f"run_id = '{run.run_id}'"):
+        if (known.name, known.source) == (name, source):
+            return str(known.version)
+    created = client.create_model_version(
+        name,
+        source,
+        run.run_id,
+        description=run.tags.get(NOTE),
+        await_creation_for=0,  # there is nothing to wait for, and MLflow would say that it waits
+        model_id=model.model_id,
+    )
+    return str(created.version)

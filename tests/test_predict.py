@@ -1,0 +1,394 @@
+"""`python -m src.predict`: what it prints, and twenty-odd ways to use it wrongly."""
+
+import csv
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from mlflow import MlflowClient
+
+from src import predict, train
+from src.tracking import model, reader
+from src.tracking.store import existing
+from tests.conftest import working_folder
+from tests.test_record import recorded
+
+# The chapter's readings, and its calibration: w, b = 5.3671, -17.3012 on 0.1 * t_u
+T_U = ("35.7", "55.9", "58.2", "81.9", "56.3", "48.9", "33.9", "21.8", "48.4", "60.4", "68.4")
+EXPERIMENT = ("--experiment", "book")
+
+
+def by_the_chapter(t_u: float) -> float:
+    return 5.3671 * (0.1 * t_u) - 17.3012
+
+
+class Trained(NamedTuple):
+    """A store with runs of every kind, and the ids of some."""
+
+    store: Path
+    book: str
+    diverged: str
+    parent: str
+
+
+def client_of(store: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{store}")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Iterator[Trained]:
+    """The chapter's run in an experiment of its own, registered, and a sweep in the default one."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copy(migrated_store, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        working_folder(folder, patch)
+        for line in (
+            "+experiment=book tracking.experiment=book",
+            "-m normalization=none,scale,zscore epochs=500",
+            "model=quadratic normalization=zscore lr=0.1 epochs=500 tracking.experiment=parabola",
+            "-m lr=1,10 epochs=50 tracking.experiment=hopeless",
+        ):
+            patch.setattr(sys, "argv", ["src/train.py", *line.split()])
+            assert train.command() == 0
+        client = client_of(folder / "mlflow.db")
+        client.create_experiment("empty")
+        runs = recorded(client)
+        [book] = [run.info.run_id for run in runs if run.data.params.get("epochs") == "5000"]
+        [diverged] = [run.info.run_id for run in runs if run.data.params.get("normalization") == "none"]
+        parent = next(run.info.run_id for run in runs if not run.data.params)
+        store = existing()
+        model.log(store, reader.get(store, book), register="thermometer")
+        client.set_registered_model_alias("thermometer", "book", "1")
+        yield Trained(folder / "mlflow.db", book, diverged, parent)
+
+
+class Answer(NamedTuple):
+    """What a call of the command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        assert self.code == 0, self.err
+        return list(csv.DictReader(io.StringIO(self.out)))
+
+
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture
+def ask_anywhere(
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Ask:
+    """`python -m src.predict ARGS` in this process, in a folder without a store."""
+    del empty_folder
+
+    def run(*args: str, stdin: bytes = b"") -> Answer:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        return Answer(predict.command(list(args)), *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def ask(ask_anywhere: Ask, empty_folder: Path, trained: Trained) -> Ask:
+    """The same in a folder with the trained store."""
+    shutil.copy(trained.store, empty_folder / "mlflow.db")
+    return ask_anywhere
+
+
+def numbers(answer: Answer, column: str) -> list[float]:
+    return [float(row[column]) for row in answer.rows]
+
+
+def test_the_chapters_readings_give_the_chapters_temperatures(ask: Ask, trained: Trained) -> None:
+    answer = ask("best", *EXPERIMENT, *T_U)
+    assert answer.err == ""
+    readings = [float(reading) for reading in T_U]
+    assert numbers(answer, "t_c") == pytest.approx([by_the_chapter(t_u) for t_u in readings], abs=1e-3)
+    metrics = client_of(trained.store).get_run(trained.book).data.metrics
+    on_record = [metrics["w"] * t_u + metrics["b"] for t_u in readings]
+    assert numbers(answer, "t_c") == pytest.approx(on_record, rel=1e-9)
+    assert answer.out.splitlines()[0] == "t_u,t_c,in_range"
+    assert [row["t_u"] for row in answer.rows] == list(T_U)
+    assert {row["in_range"] for row in answer.rows} == {"true"}
+
+
+def test_however_readings_and_run_are_given_the_answer_is_the_same(ask: Ask, trained: Trained) -> None:
+    answer = ask("best", *EXPERIMENT, *T_U)
+    lines = "\n".join(T_U).encode()
+    Path("new.csv").write_bytes(b"t_u\n" + lines)
+    assert ask("best", *EXPERIMENT, stdin=lines) == answer
+    assert ask("best", *EXPERIMENT, stdin=b"t_u\r\n" + lines.replace(b"\n", b"\r\n") + b"\r\n\r\n") == answer
+    assert ask("--csv", "new.csv", "best", *EXPERIMENT) == answer
+    assert ask(trained.book, *T_U) == answer
+    for address in ("models:/thermometer/1", "models:/thermometer@book", "models:/thermometer"):
+        assert ask(address, *T_U) == answer
+
+
+def test_there_and_back(ask: Ask) -> None:
+    there = ask("best", *EXPERIMENT, *T_U)
+    back = ask("best", "--inverse", *EXPERIMENT, *(row["t_c"] for row in there.rows))
+    assert back.out.splitlines()[0] == "t_c,t_u,in_range"
+    assert numbers(back, "t_u") == pytest.approx([float(reading) for reading in T_U], rel=1e-9)
+    assert {row["in_range"] for row in back.rows} == {"true"}, "the least and the largest reading too"
+
+
+@pytest.mark.parametrize("which", ["best", "models:/thermometer/1"])
+def test_a_column_of_true_values_is_known_by_its_name(ask: Ask, which: str) -> None:
+    experiment = EXPERIMENT if which == "best" else ()
+    by_name = ask(which, *experiment, stdin=b"t_c\n14\n")
+    assert by_name == ask(which, *experiment, "--inverse", "14")
+    assert numbers(by_name, "t_u") == pytest.approx([(14 + 17.3012) / 0.53671], abs=1e-3)
+
+
+def test_the_other_columns_of_a_csv_are_kept_as_they_are(ask: Ask) -> None:
+    Path("new.csv").write_text(
+        'when,t_u,"note, if any",when\n007,35.70,"a, ""b""",1e3\n\n,-1E1, NA ,é\n', encoding="utf-8-sig"
+    )
+    answer = ask("best", *EXPERIMENT, "--csv", "new.csv")
+    header, *rows = list(csv.reader(io.StringIO(answer.out)))
+    assert header == ["when", "t_u", "note, if any", "when", "t_c", "in_range"]
+    assert [row[:4] for row in rows] == [["007", "35.70", 'a, "b"', "1e3"], ["", "-1E1", "NA ", "é"]]
+    assert [float(row[4]) for row in rows] == pytest.approx(
+        [by_the_chapter(35.7), by_the_chapter(-10)], abs=1e-3
+    )
+    assert [row[5] for row in rows] == ["true", "false"]
+
+
+def test_blanks_around_names_and_numbers_do_not_matter(ask: Ask) -> None:
+    answer = ask("best", *EXPERIMENT, stdin=b" x , t_u \n a, 35.7 \n")
+    assert list(answer.rows[0]) == ["x", "t_u", "t_c", "in_range"]
+    assert numbers(answer, "t_c") == pytest.approx([by_the_chapter(35.7)], abs=1e-3)
+
+
+def test_a_header_alone_gives_a_header(ask: Ask) -> None:
+    assert ask("best", *EXPERIMENT, stdin=b"x,t_u\n") == (0, "x,t_u,t_c,in_range\n", "")
+
+
+@pytest.mark.parametrize("which", ["best", "models:/thermometer"])
+def test_extrapolation_is_told_in_a_line(ask: Ask, which: str) -> None:
+    experiment = EXPERIMENT if which == "best" else ()
+    answer = ask(which, *experiment, "21.8", "81.9", "0", "-4", "40")
+    assert (
+        answer.err
+        == "warning: 2 of 5 readings are outside the calibrated range, 21.8 to 81.9: extrapolated\n"
+    )
+    assert [row["in_range"] for row in answer.rows] == ["true", "true", "false", "false", "true"]
+
+
+def test_numbers_below_zero_are_numbers_in_every_place(ask: Ask) -> None:
+    answer = ask("best", *EXPERIMENT, "-4", "--inverse", "-1e0", "-.5", "+3")
+    assert [row["t_c"] for row in answer.rows] == ["-4", "-1e0", "-.5", "+3"]
+
+
+def test_a_parabola_has_no_reading_for_a_temperature_beyond_its_vertex(ask: Ask, trained: Trained) -> None:
+    there = ask("best", "--experiment", "parabola", "21.8", "50", "81.9")
+    values = [row["t_c"] for row in there.rows]
+    back = ask("best", "--experiment", "parabola", "--inverse", *values)
+    assert numbers(back, "t_u") == pytest.approx([21.8, 50, 81.9], rel=1e-6)
+    [run] = recorded(client_of(trained.store), "params.model = 'quadratic'")
+    beyond = "-1e9" if run.data.metrics["w2"] > 0 else "1e9"
+    nowhere = ask("best", "--experiment", "parabola", "--inverse", "5", beyond)
+    assert nowhere.err == "warning: 1 of 2 values of t_c have no t_u\n"
+    assert nowhere.rows[1] == {"t_c": beyond, "t_u": "", "in_range": "false"}
+
+
+def test_best_is_the_least_loss_gap_of_the_experiment(ask: Ask, empty_folder: Path) -> None:
+    client = client_of(empty_folder / "mlflow.db")
+    experiment = client.get_experiment_by_name("thermometer")
+    runs = [run for run in client.search_runs([experiment.experiment_id]) if "loss_gap" in run.data.metrics]
+    assert len(runs) == 2
+    best = min(runs, key=lambda run: run.data.metrics["loss_gap"])
+    assert ask("best", *T_U) == ask(best.info.run_id, *T_U)
+    assert ask("best", *T_U) != ask("best", *EXPERIMENT, *T_U)
+    client.set_terminated(best.info.run_id, "KILLED")
+    [other] = [run.info.run_id for run in runs if run is not best]
+    assert ask("best", *T_U) == ask(other, *T_U)
+
+
+def test_nothing_is_left_behind(ask: Ask, empty_folder: Path) -> None:
+    before = (empty_folder / "mlflow.db").read_bytes()
+    assert ask("best", *T_U).code == 0
+    assert ask("models:/thermometer", *T_U).code == 0
+    assert {path.name for path in empty_folder.iterdir()} == {"data", "mlflow.db"}
+    assert (empty_folder / "mlflow.db").read_bytes() == before
+
+
+# What is wrong whatever the store holds: the arguments and standard input -> what the answer must name
+WITHOUT_A_STORE = {
+    "": ["nothing is given", "best", "models:/NAME/VERSION"],
+    "35.7": ["35.7 is given to predict with", "best"],
+    "-4": ["-4 is given"],
+    "worst 1": ["worst", "best"],
+    "0123abc 1": ["0123abc", "32 digits"],
+    "models:/ 1": ["models:/ is given", "models:/NAME/VERSION"],
+    "models:/a/b 1": ["models:/a/b", "models:/NAME/VERSION"],
+    "models:/a@b/1 1": ["models:/a@b/1"],
+    "best abc": ["abc", "not a finite number", "--csv FILE"],
+    "best new.csv": ["new.csv", "--csv FILE"],
+    "best 1,5 x 2": ["1,5, x:", "not a finite number"],
+    "best nan inf": ["nan, inf", "not a finite number"],
+    "best -nan": ["-nan", "--help"],
+    "best -inf": ["-inf", "not a finite number"],
+    "best 1e400": ["1e400", "not a finite number"],
+    "best 1 --csv mine.csv": ["exclude each other"],
+    "worst x --csv mine.csv --experiment y": ["worst", "x: not", "exclude", "--experiment"],
+    "models:/a --experiment b 1": ["--experiment", "best"],
+    "best --csv": ["--csv", "expected one argument"],
+    "best --csv nope.csv": ["--csv nope.csv", "no such file"],
+    "best --csv data": ["--csv data", "cannot be read"],
+    "best --colour 1": ["--colour", "--help"],
+    "best --inv 1": ["--inv"],
+}  # fmt: skip
+
+INPUTS = {
+    # standard input -> what the answer must name; those above the line without a store
+    b"": ["standard input is empty"],
+    b"\n\n": ["standard input is empty"],
+    b"\xff\xfe1": ["standard input is not UTF-8"],
+    b"t_u\0": ["binary data"],
+    b"t_u,x\n1,2,3\n1,2\n": ["not a CSV", "line 2"],
+    b"1\n2,3\n": ["not a CSV", "line 2"],
+    # ---
+    b"x,y\n1,2\n": ["no column t_u or t_c", "x, y"],
+    b"35.7 55.9\n": ["no column t_u or t_c", "35.7 55.9"],
+    b"1,2\n3,4\n": ["no column t_u or t_c", "1, 2"],
+    b"t_u;x\n1;2\n": ["no column", "t_u;x"],
+    b"t_u,t_u\n1,2\n": ["2 columns are called t_u"],
+    b"t_u,t_c\n1,2\n": ["t_c would be there twice", "rename"],
+    b"t_u,in_range\n1,2\n": ["in_range would be there twice"],
+    b"t_u\n1\nabc\n\n,\n": ["not a CSV"],
+    b"x,t_u\na,1\nb,abc\n\nc,\nd,nan\ne,1e400\n": [
+        "line 3, column t_u: 'abc'", "line 5, column t_u: empty", "line 6, column t_u: nan", "line 7",
+    ],
+    b'x,t_u\na," "\n': ["line 2, column t_u: empty"],
+    b"1\n\nabc\n": ["line 3, column t_u: 'abc' is not a number"],
+    b"t_u\n" + b"x\n" * 50: ["line 11", "and 40 more"],
+}  # fmt: skip
+
+
+def assert_refused(answer: Answer, folder: Path, named: list[str], kept: set[str]) -> None:
+    assert answer.code == 2
+    assert answer.out == ""
+    assert len(answer.err.splitlines()) == 1
+    assert answer.err.startswith("error: ")
+    for words in named:
+        assert words in answer.err
+    assert {path.name for path in folder.iterdir()} == {"data"} | kept, "something was created"
+
+
+@pytest.mark.parametrize("line", WITHOUT_A_STORE)
+def test_a_wrong_command_line(line: str, ask_anywhere: Ask, empty_folder: Path) -> None:
+    assert_refused(ask_anywhere(*line.split()), empty_folder, WITHOUT_A_STORE[line], set())
+
+
+@pytest.mark.parametrize("content", INPUTS, ids=repr)
+def test_a_wrong_input(content: bytes, ask: Ask, empty_folder: Path) -> None:
+    assert_refused(ask("best", stdin=content), empty_folder, INPUTS[content], {"mlflow.db"})
+
+
+def test_a_wrong_file_is_called_by_its_name(ask: Ask, empty_folder: Path) -> None:
+    (empty_folder / "mine.csv").write_text("t_u\n1\nx\n")
+    answer = ask("best", "--csv", "mine.csv")
+    assert_refused(answer, empty_folder, ["mine.csv: line 3, column t_u"], {"mlflow.db", "mine.csv"})
+
+
+def test_readings_where_true_values_are_announced(ask: Ask, empty_folder: Path) -> None:
+    answer = ask("best", "--inverse", stdin=b"t_u\n1\n")
+    assert_refused(answer, empty_folder, ["no column t_c", "there is t_u"], {"mlflow.db"})
+
+
+def test_a_terminal_is_not_waited_for(
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    answer = Answer(predict.command(["best"]), *capfd.readouterr())
+    assert_refused(answer, empty_folder, ["--csv FILE", "standard input"], set())
+
+
+@pytest.mark.parametrize("which", ["best", "0" * 32, "models:/thermometer/1"])
+def test_no_store_is_said_and_none_is_made(which: str, ask_anywhere: Ask, empty_folder: Path) -> None:
+    assert_refused(ask_anywhere(which, "1"), empty_folder, ["mlflow.db", "python -m src.train"], set())
+
+
+NOT_THERE = {
+    # the command line -> what the answer must name
+    "best 1 --experiment nope": ["no experiment nope", "thermometer"],
+    "best 1 --experiment empty": ["no run of the experiment empty", "python -m src.train"],
+    "best 1 --experiment hopeless": ["no run of the experiment hopeless"],
+    "models:/nope 1": ["models:/nope cannot be loaded", "nope not found", "thermometer"],
+    "models:/thermometer/7 1": ["models:/thermometer/7", "not found", "thermometer"],
+    "models:/thermometer@nope 1": ["models:/thermometer@nope", "alias nope not found"],
+    f"models:/m-{'0' * 32} 1": ["not found"],
+    f"{'0' * 32} 1": ["there is no run 000"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", NOT_THERE)
+def test_what_is_not_in_the_store(line: str, ask: Ask, empty_folder: Path) -> None:
+    assert_refused(ask(*line.split()), empty_folder, NOT_THERE[line], {"mlflow.db"})
+
+
+def test_a_diverged_run_says_why_it_is_of_no_use(ask: Ask, trained: Trained, empty_folder: Path) -> None:
+    named = [trained.diverged, "diverged and has no calibration", "29 times the limit", "another run"]
+    assert_refused(ask(trained.diverged, "1"), empty_folder, named, {"mlflow.db"})
+
+
+def test_a_sweeps_parent_is_no_training_run(ask: Ask, trained: Trained, empty_folder: Path) -> None:
+    assert_refused(ask(trained.parent, "1"), empty_folder, ["is the parent of a sweep"], {"mlflow.db"})
+
+
+LIGHT = """
+import sys
+from src import predict
+assert predict.command({arguments}) == {code}
+heavy = {heavy} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "heavy"),
+    [
+        (["best", "abc"], 2, {"torch", "mlflow", "pandas", "matplotlib", "hydra"}),
+        (["best", "--csv", "nope.csv"], 2, {"torch", "mlflow"}),
+        (["best", "35.7"], 0, {"torch", "matplotlib", "hydra"}),
+    ],
+)
+def test_a_mistake_answers_before_mlflow_is_imported_and_torch_never_is(
+    arguments: list[str], code: int, heavy: set[str], ask: Ask, empty_folder: Path
+) -> None:
+    del ask  # its folder has a store
+    text = LIGHT.format(arguments=arguments, code=code, heavy=heavy)
+    subprocess.run([sys.executable, "-c", text], check=True, cwd=empty_folder)
+
+
+def test_whoever_has_read_enough_may_leave(ask: Ask, empty_folder: Path) -> None:
+    """`python -m src.predict ... | head -1`, with more to write than a pipe holds."""
+    del ask
+    readings = "\n".join(map(str, range(20_000)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "src.predict", "best"],
+        cwd=empty_folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.write(readings)
+    process.stdin.close()
+    assert process.stdout.readline() == "t_u,t_c,in_range\n"
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 0
