@@ -1,0 +1,132 @@
+"""The README's sweep, MLflow's server on it and a browser: for test_browser.py and docs/screenshots.py."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from tests.conftest import ROOT
+from tests.test_processes import wait_for_server
+
+SWEEP = ("-m", "lr=1e-2,1e-3", "normalization=none,scale,zscore", "epochs=500,5000")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 120_000  # for a busy machine; what is waited for is always a fact
+CHART = ".js-plotly-plot"
+HAS_CURVES = """(count) => {
+    const curves = document.querySelector('.js-plotly-plot')._fullData ?? [];
+    return new Set(curves.map(curve => curve.name)).size === count;
+}"""
+
+
+def sweep(folder: Path) -> str:
+    """Run the sweep in a folder; the path, on whatever server, of the page that it prints."""
+    unset = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR", "CALIBRATION_SWEEP_DIR")
+    environment = {key: value for key, value in os.environ.items() if key not in unset}
+    shutil.copytree(ROOT / "data", folder / "data")
+    output = subprocess.run(
+        [sys.executable, "-m", "src.train", *SWEEP],
+        cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    [path] = re.findall(r"^compare +http://[^/]+(/#/\S+)", output, re.MULTILINE)
+    return path if "viewStateShareKey" in path else _published(folder)
+
+
+def _published(folder: Path) -> str:
+    """For the time that the command does not publish the view itself; to be removed."""
+    from mlflow import MlflowClient
+
+    from src.report import table
+    from src.tracking import reader, view
+    from src.tracking.selection import Selection
+    from src.tracking.store import Store
+
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    client = MlflowClient(uri)
+    store = Store(uri, client, client.get_experiment_by_name("thermometer").experiment_id)
+    name = reader.latest_sweep(store)
+    runs = table.ranked(reader.runs(store, Selection(sweep=name)))
+    curves = reader.curves(store, [run.run_id for run in runs[: view.MOST_CURVES]])
+    losses = [losses for _, losses in curves.values()]
+    return "/" + view.publish(store, name, table.parameter_names(runs), losses).split("/", 3)[3]
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """`mlflow server` on a folder's store; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"],
+        cwd=folder,
+        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for_server(f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)  # its workers, too; nothing of it is needed any more
+        server.wait()
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A headless Chromium, the system's own."""
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+@contextmanager
+def new_page(browser: Browser) -> Iterator[Page]:
+    """A page, 1440 wide, of somebody who has closed MLflow's assistant once: it opens by itself."""
+    context = browser.new_context(viewport={"width": 1440, "height": 800})
+    context.set_default_timeout(PATIENCE_MS)
+    context.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
+
+
+def cell(page: Page, place: int, column: str) -> Locator:
+    """A cell of the table of runs, whose topmost run has place 0."""
+    return page.locator(f".ag-row[row-index='{place}'] [col-id='{column}']")
+
+
+def name(page: Page, place: int) -> Locator:
+    """The name of a run in the table."""
+    return cell(page, place, "attributes.`Run Name`").get_by_role("link")
+
+
+def show_curves(page: Page, count: int) -> Locator:
+    """The only chart, a click away from the table, once so many runs' curves are in it."""
+    page.locator("label:has(input[name='runs-view-mode'][value='CHART'])").click()
+    expect(page.locator(CHART)).to_have_count(1)
+    page.wait_for_function(HAS_CURVES, arg=count)
+    return page.locator(CHART)
