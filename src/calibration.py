@@ -309,8 +309,9 @@ def _reason(run: Run, outcome: Outcome) -> str | None:
     if ratio > 1 and outcome in ("diverged", "stopped"):
         zscore = normalization.zscore(run.problem.t_u).apply(run.problem.t_u, torch.float64)
         helps = settings.lr < stability_limit(run.problem.model, zscore)
+        times = f"{_times(ratio)} times the limit {limit:.{2 if ratio > 1.1 else 5}g}"
         return (
-            f"lr {settings.lr:g} is {_times(ratio)} times the limit {limit:.2g} of this input: "
+            f"lr {settings.lr:g} is {times} of this input: "
             f"use a smaller lr{' or normalization=zscore' if helps else ''}"
         )
     if outcome == "diverged":
@@ -323,5 +324,7 @@ def _reason(run: Run, outcome: Outcome) -> str | None:
 
 
 def _times(ratio: float) -> str:
-    """At least two digits, and no power of ten for the ratios that occur: 1.1, 29, 1234."""
+    """At least two digits, more of what is nearly 1, and no power of ten: 1.0004, 1.2, 29, 1234."""
+    if ratio < 1.1:
+        return f"{ratio:.5g}"
     return f"{ratio:.2g}" if not 99 < ratio < 1e6 else f"{ratio:.0f}"

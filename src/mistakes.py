@@ -16,6 +16,10 @@ class TrainingError(Exception):
     """An error in the training, which is no mistake of the user's; the error itself is its cause."""
 
 
+class PageError(Exception):
+    """What was trained is on record, but something that its page should hold beside is not."""
+
+
 def explain(error: BaseException) -> str:
     """One line on a mistake in the command line or in a config file.
 

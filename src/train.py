@@ -32,13 +32,14 @@ from omegaconf import DictConfig
 
 from src import interrupts, mistakes
 from src.config import ConfigError, check
-from src.mistakes import TrainingError
+from src.mistakes import PageError, TrainingError
 
 if TYPE_CHECKING:
     from src.calibration import Calibration, Run
     from src.loop import LossCurves
     from src.tracking.record import Status, TrackedRun
-    from src.tracking.sweep import Marker
+    from src.tracking.store import Store
+    from src.tracking.sweep import Marker, Sweep
 
 TOLD = "told by the launcher"  # the note on an error that hydra_plugins/batch_launcher has printed
 
@@ -86,7 +87,6 @@ def _sorted_out(step: Callable[[A], B], given: dict[int, A]) -> tuple[dict[int, 
 
 def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exception]:
     from src import progress
-    from src.report import table
     from src.tracking import record
     from src.tracking.store import open_store
     from src.tracking.sweep import parent_run
@@ -98,8 +98,7 @@ def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exceptio
     with interrupts.deferred() as stop:
         parent_id = None
         if sweep_dir:
-            dataset = record.dataset_record(runs[0].problem.pairs)
-            parent_id = parent_run(store, Path(sweep_dir), dataset, experiment)
+            parent_id = parent_run(store, Path(sweep_dir), runs[0])
         start_ms = _now_ms()
         try:
             done: list[Calibration] | Exception = _calibrate(runs, stop)
@@ -114,9 +113,36 @@ def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exceptio
         with progress.bar("recording", "runs", len(runs)) as reached:
             ids = writer.write([record.of_calibration(one, session) for one in done], reached)
         if not sweep_dir:
-            for calibration, run_id in zip(done, ids, strict=True):
-                table.print_calibration(calibration, store.run_page(run_id), store.how_to_serve)
+            _finish_run(store, done[0], ids[0])
         return [calibration.objective for calibration in done]
+
+
+def _finish_run(store: Store, calibration: Calibration, run_id: str) -> None:
+    """What a single run has beyond its record: its lines on the screen, its graph and its model."""
+    from src.report import page, table
+    from src.tracking import reader
+
+    table.print_calibration(calibration, store.run_page(run_id), store.how_to_serve)
+    try:
+        with tempfile.TemporaryDirectory() as files:
+            page.write_graph(Path(files), calibration.run)
+            store.client.log_artifacts(run_id, files)
+        _keep_model(store, [reader.get(store, run_id)], calibration.run.settings.register_as)
+    except Exception as error:
+        told = mistakes.explain(error)
+        raise PageError(f"the run is on record, but not all of its page: {told}") from error
+
+
+def _keep_model(store: Store, runs: Sequence[TrackedRun], register: str | None) -> None:
+    """Log the model of the first of these runs, and register it where that is asked for."""
+    from src.report import table
+    from src.tracking import model
+
+    usable = [run for run in runs if run.outcome in ("converged", "stopped")]
+    if usable:
+        table.print_model(model.log(store, usable[0], register).uri)
+    elif register:
+        print(f"model        none: no run has a calibration, so nothing is registered as {register}")
 
 
 def _now_ms() -> int:
@@ -184,6 +210,9 @@ def _run(folder: Path) -> tuple[int, Status]:
         return interrupt.exit_code, "KILLED"
     except (Exception, Refused) as error:
         mistake = error.args[0] if isinstance(error, Refused) else error
+        if isinstance(mistake, PageError):
+            print(f"error: {mistake}", file=sys.stderr)
+            return 1, "FINISHED"
         if isinstance(mistake, TrainingError) or (not isinstance(mistake, ConfigError) and _reached(mistake)):
             traceback.print_exception(mistake.__cause__ or mistake)
             return 1, "FAILED"
@@ -211,26 +240,39 @@ def _finish(folder: Path, code: int, status: Status) -> int:
             try:
                 _finish_sweep(folder, marker, status)
             except Exception as error:
-                where = f"experiment {marker.experiment}"
-                told = mistakes.explain(error)
-                print(
-                    f"error: {where}: runs are on record, but the sweep's end is not: {told}", file=sys.stderr
-                )
+                told = f"the runs are on record, but not all of their page: {mistakes.explain(error)}"
+                print(f"error: experiment {marker.experiment}: {told}", file=sys.stderr)
                 code = code or 1
         return code
 
 
 def _finish_sweep(folder: Path, marker: Marker, status: Status) -> None:
-    from src.report import table
+    """Show a sweep's runs, write its page and keep the best run's model; whatever fails, it is ended."""
+    from src.report import page, table
     from src.tracking.sweep import Sweep
 
     sweep = Sweep.of(marker, folder)
-    runs: list[TrackedRun] = []
-    try:
-        runs = table.ranked(sweep.runs())
-        table.print_sweep(runs, sweep.store.sweep_page(folder.name), sweep.store.how_to_serve)
-    finally:
-        sweep.end(status, {"runs.csv": table.as_csv(runs)})
+    store = sweep.store
+    with tempfile.TemporaryDirectory() as name:
+        files = Path(name)
+        try:
+            runs = table.ranked(sweep.runs())
+            table.print_comparison(runs, _publish(sweep, runs), store.how_to_serve)
+            page.write(files, sweep.title, runs, store)
+            _keep_model(store, runs, marker.register)
+        finally:
+            sweep.end(status, files)
+
+
+def _publish(sweep: Sweep, runs: Sequence[TrackedRun]) -> str:
+    """The address at which MLflow's page shows a sweep, ready to read."""
+    from src.report import table
+    from src.tracking import reader, view
+
+    best = [run.run_id for run in runs[: view.MOST_CURVES]]
+    losses = [losses for _, losses in reader.curves(sweep.store, best).values()]
+    names, settings = table.parameter_names(runs), table.told_apart(runs)
+    return view.publish(sweep.store, sweep.name, names, losses, settings)
 
 
 def _sweep_overrides() -> list[str] | None:

@@ -41,16 +41,21 @@ def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def working_folder(path: Path, patch: pytest.MonkeyPatch) -> None:
+    """Work in this folder, which gets the project's data and nothing else, no store."""
+    shutil.copytree(ROOT / "data", path / "data")
+    patch.chdir(path)
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    # the command sets both; they must not outlive the test
+    patch.setenv("HYDRA_FULL_ERROR", "0")
+    patch.setenv(train.SWEEP_DIR, "")
+    patch.delenv(train.SWEEP_DIR)
+
+
 @pytest.fixture
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory: the project's data and nothing else, no store."""
-    shutil.copytree(ROOT / "data", tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    # the command sets both; they must not outlive the test
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setenv(train.SWEEP_DIR, "")
-    monkeypatch.delenv(train.SWEEP_DIR)
+    working_folder(tmp_path, monkeypatch)
     return tmp_path
 
 

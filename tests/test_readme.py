@@ -1,15 +1,20 @@
 """What the README shows is what happens: its commands, its first screen, its links."""
 
+import io
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 import torch
 
+from src import compare, predict, train
 from src.loop import training_loop
-from tests.conftest import ROOT
+from tests.conftest import ROOT, working_folder
 
 README = (ROOT / "README.md").read_text()
 NUMBER = re.compile(r"-?\d+\.?\d*(?:e[-+]\d+)?")
@@ -24,24 +29,49 @@ def shown(command: str) -> list[str]:
 
 def shape(line: str) -> str:
     """A line without its numbers and addresses: those move between machines, and are tested elsewhere."""
-    return " ".join(NUMBER.sub("#", re.sub(r"http\S+", "URL", line)).split())
+    line = re.sub(r"models:/m-\w+", "MODEL", re.sub(r"http\S+", "URL", line))
+    return " ".join(NUMBER.sub("#", line).split())
 
 
-COMMANDS = re.findall(r"^    \$ python -m src\.train ?(.*)$", README, re.MULTILINE)
+COMMANDS = re.findall(r"^    \$ python -m (src\..*)$", README, re.MULTILINE)
+MODULES: dict[str, Callable[[], int]] = {
+    "src.train": train.command,
+    "src.compare": compare.command,
+    "src.predict": predict.command,
+}
+
+
+@pytest.fixture(scope="module")
+def session(
+    tmp_path_factory: pytest.TempPathFactory, migrated_store: Path
+) -> dict[str, tuple[int, list[str]]]:
+    """The README's commands, one after the other in one folder: exit code and lines of each."""
+    told = {}
+    with pytest.MonkeyPatch.context() as patch:
+        working_folder(tmp_path_factory.mktemp("readme"), patch)
+        shutil.copy(migrated_store, "mlflow.db")
+        Path("mine.csv").write_text("volt,celsius\n1.0,5\n2.0,abc\n,9\n")
+        for line in COMMANDS:
+            module, *args = shlex.split(line)
+            patch.setattr(sys, "argv", [module, *args])
+            out, err = io.StringIO(), io.StringIO()
+            with redirect_stdout(out), redirect_stderr(err):
+                code = MODULES[module]()
+            told[line] = code, (err.getvalue() + out.getvalue()).splitlines()
+    return told
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_prints_what_the_readme_shows(
-    line: str, command: Callable[..., int], folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (folder / "mine.csv").write_text("volt,celsius\n1.0,5\n2.0,abc\n,9\n")
-    code = command(*shlex.split(line))
-    output = capfd.readouterr()
-    expected = shown(f"python -m src.train {line}".rstrip())
+def test_a_command_prints_what_the_readme_shows(line: str, session: dict[str, tuple[int, list[str]]]) -> None:
+    code, lines = session[line]
+    expected = shown(f"python -m {line}")
     assert code == (2 if expected[0].startswith("error: ") else 0)
-    assert [shape(each) for each in (output.out + output.err).splitlines()] == [
-        shape(each) for each in expected
-    ]
+    assert list(map(shape, lines)) == list(map(shape, expected))
+
+
+def test_the_tour_comes_in_its_order() -> None:
+    tour = ["## Sweep", "## See", "## Compare", "## Predict", "## Serve"]
+    assert re.findall(r"^## (?:Sweep|See|Compare|Predict|Serve)$", README, re.MULTILINE) == tour
 
 
 def test_the_first_screen_holds_the_two_commands() -> None:

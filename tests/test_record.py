@@ -51,9 +51,11 @@ def test_the_screen_shows_the_chapters_numbers(
     assert shown == pytest.approx(TABLE, abs=TOLERANCE)
     assert lines[10].startswith("calibration  t_c = 0.536")
     assert lines[11].startswith("exact        t_c = 0.536772 * t_u - 17.3048")
-    assert "/#/experiments/" in lines[-1]
-    assert "mlflow ui" in lines[-1]
-    assert {path.name for path in folder.iterdir()} == {"data", "mlflow.db"}, "something was left behind"
+    assert "/#/experiments/" in lines[-2]
+    assert "mlflow ui" in lines[-2]
+    assert {path.name for path in folder.iterdir()} == {"data", "mlflow.db", "mlruns"}, (
+        "something is left behind"
+    )
 
 
 def test_float64_gives_its_own_losses(command: Callable[..., int], client: MlflowClient) -> None:
@@ -193,8 +195,6 @@ def test_a_sweep_is_one_parent_and_a_child_per_point(
             # what MLflow makes of infinity is the largest float64
             assert all(math.isfinite(p.value) and abs(p.value) < 1e300 for p in history), (run, key)
 
-    artifacts = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert artifacts == {"runs.csv", "sweep.yaml"}
     assert_ranked(capsys.readouterr().out)
     assert {path.name for path in folder.iterdir()} == {"data", "mlflow.db", "mlruns"}
 
@@ -207,7 +207,7 @@ def assert_ranked(screen: str) -> None:
     gaps = [float(line.split()[5]) for line in lines[1:9]]
     assert gaps == sorted(gaps)
     assert any("29 times the limit 0.00034" in line for line in lines[13:])
-    assert "/#/experiments/" in lines[-1]
+    assert "/#/experiments/" in lines[-2]
 
 
 def test_converged_runs_agree_on_raw_parameters_as_their_loss_gap_implies(

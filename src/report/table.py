@@ -2,68 +2,137 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from src.calibration import Calibration
+from src.config import ConfigError
 from src.models import formula
 from src.tracking.record import TrackedRun
 
+if TYPE_CHECKING:  # who only reads the record need not wait for torch
+    from src.calibration import Calibration
+
+Ranked = tuple[int, TrackedRun]
+
 MOST_ROWS = 30  # on the screen; the CSV holds all
+MOST_HTML_ROWS = 1000
 MOST_REASONS = 8
 WIDEST = 140
 ALWAYS = ("lr", "normalization", "epochs")  # params shown even where all runs share them
+TEXTS = ("outcome", "reason", "run id")
+PAGE = Path(__file__).with_name("table.html")
 DERIVED = ("normalization_shift", "normalization_scale")  # params that follow from the others
 
 
-def ranked(runs: Sequence[TrackedRun]) -> list[TrackedRun]:
-    """Best first by `loss_gap`; then those without one, diverged and crashed, by learning rate."""
+def ranked(runs: Sequence[TrackedRun], by: str = "loss_gap", descending: bool = False) -> list[TrackedRun]:
+    """Best first by a metric or param, of equals by `loss_gap`; then those without it, by learning rate.
 
-    def key(run: TrackedRun) -> tuple[float, float, str]:
-        lr = float(run.params.get("lr", "inf"))
-        return run.metrics.get("loss_gap", math.inf), lr, run.name
+    Raises ConfigError for a key that no run has.
+    """
+    known = dict.fromkeys(key for run in runs for key in (*run.metrics, *run.params))
+    if runs and by not in {**known, "loss_gap": None}:
+        raise ConfigError(f"--sort {by}: no run has that; give one of {', '.join(known)}")
+
+    def key(run: TrackedRun) -> tuple[bool, float, str, float, float, str]:
+        is_missing, number, text = _sortable(run, by)
+        gap = run.metrics.get("loss_gap", math.inf)
+        return is_missing, -number if descending else number, text, gap, _lr(run), run.name
 
     return sorted(runs, key=key)
 
 
-def as_csv(runs: Sequence[TrackedRun]) -> str:
-    """Every run with every param and metric, in the order given."""
-    rows = [
-        {"rank": rank, "run_id": run.run_id, "name": run.name}
-        | {"outcome": run.outcome, **run.params, **run.metrics}
-        | {"reason": run.tags.get("reason", "")}
+def _sortable(run: TrackedRun, by: str) -> tuple[bool, float, str]:
+    """Whether the run has no such number, the number, and the text of a param that is none."""
+    value = run.metrics.get(by, run.params.get(by))
+    if value is None or (by == "loss" and run.outcome == "diverged"):
+        return True, 0.0, ""
+    try:
+        return False, float(value), ""
+    except ValueError:
+        return False, 0.0, str(value)
+
+
+def _lr(run: TrackedRun) -> float:
+    return float(run.params.get("lr", "inf"))
+
+
+def as_frame(runs: Sequence[TrackedRun]) -> pd.DataFrame:
+    """A row for each run in the order given, with every param and metric."""
+    return pd.DataFrame(
+        [
+            {"rank": rank, "run_id": run.run_id, "name": run.name}
+            | {"outcome": run.outcome, **run.params, **run.metrics}
+            | {"reason": run.tags.get("reason", "")}
+            for rank, run in enumerate(runs, start=1)
+        ]
+    )
+
+
+def as_records(runs: Sequence[TrackedRun]) -> list[dict[str, object]]:
+    """Every run in the order given, for JSON: params as they were recorded, metrics as numbers."""
+    return [
+        {"rank": rank, "run_id": run.run_id, "name": run.name, "status": run.status, "outcome": run.outcome}
+        | {"params": run.params, "metrics": run.metrics, "reason": run.tags.get("reason")}
         for rank, run in enumerate(runs, start=1)
     ]
-    return pd.DataFrame(rows).to_csv(index=False)
 
 
-def print_table(runs: Sequence[TrackedRun], console: Console) -> None:
-    """The runs in the order given; of many, the first and a count of the rest; then the reasons."""
+def as_html(runs: Sequence[TrackedRun], title: str) -> str:
+    """A page of its own: what tells the first thousand runs apart, and what came of them."""
+    apart, numbers = told_apart(runs), ("loss", "loss_gap", *parameter_names(runs), "lr_over_limit")
+    header = ["#", *apart, *numbers, *TEXTS]
+    rows = []
+    for rank, run in enumerate(runs[:MOST_HTML_ROWS], start=1):
+        params = (_param(run.params.get(key, "")) for key in apart)
+        texts = (_what_came_of(run), run.tags.get("reason", ""), run.run_id)
+        cells = [str(rank), *params, *(_number(run, key) for key in numbers), *texts]
+        rows.append(f'<tr class="{run.outcome}">{_cells("td", header, cells)}</tr>')
+    return Template(PAGE.read_text("utf-8")).substitute(
+        title=html.escape(title),
+        header=f"<tr>{_cells('th', header, header)}</tr>",
+        rows="\n".join(rows),
+        rest="".join(f"<p>{html.escape(line)}</p>" for line in _rest(runs[MOST_HTML_ROWS:])),
+    )
+
+
+def _cells(tag: str, header: Sequence[str], cells: Sequence[str]) -> str:
+    kinds = ("text" if name in TEXTS else "number" for name in header)
+    return "".join(
+        f'<{tag} class="{kind}">{html.escape(cell)}</{tag}>' for kind, cell in zip(kinds, cells, strict=True)
+    )
+
+
+def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None:
+    """The runs in the order given; of more than `most`, a count of the rest; then the reasons."""
     names = parameter_names(runs)
-    told_apart = _told_apart(runs)
+    apart = told_apart(runs)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("#", *told_apart, "loss", "loss_gap", *names):
+    for column in ("#", *apart, "loss", "loss_gap", *names):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
-    for rank, run in enumerate(runs[:MOST_ROWS], start=1):
+    for rank, run in enumerate(runs[:most], start=1):
         numbers = (_number(run, key) for key in ("loss", "loss_gap", *names))
-        params = (_param(run.params.get(key, "")) for key in told_apart)
+        params = (_param(run.params.get(key, "")) for key in apart)
         table.add_row(str(rank), *params, *numbers, _what_came_of(run), style=_style(run))
     console.print(table)
-    for line in (*_rest(runs[MOST_ROWS:]), *_reasons(runs)):
+    for line in (*_rest(runs[most:]), *reasons(runs)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def print_sweep(runs: Sequence[TrackedRun], page: str, how_to_serve: str) -> None:
-    """What a sweep ends with: its runs best first, and where to compare them."""
+def print_comparison(runs: Sequence[TrackedRun], page: str, how_to_serve: str, most: int = MOST_ROWS) -> None:
+    """The runs in the order given, and where to look at them."""
     console = Console()
     console.width = max(console.width, WIDEST)  # a narrow terminal wraps lines, and loses no digit
-    print_table(runs, console)
+    print_table(runs, console, most)
     _print_page("compare", page, how_to_serve, console)
 
 
@@ -82,6 +151,12 @@ def print_calibration(calibration: Calibration, page: str, how_to_serve: str) ->
     _print_page("on record", page, how_to_serve, console)
 
 
+def print_model(uri: str) -> None:
+    """Where a model is, in the words that use it."""
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"model        {uri}   (python -m src.predict {uri} READING …)")
+
+
 def _print_page(label: str, page: str, how_to_serve: str, console: Console) -> None:
     serve = f"   (served by: {how_to_serve})" if how_to_serve else ""
     console.print(f"{label:<12} {page}{serve}", soft_wrap=True, highlight=False, markup=False)
@@ -98,7 +173,8 @@ def parameter_names(runs: Sequence[TrackedRun]) -> list[str]:
     return sorted(names, key=lambda name: (name == "b", name))  # the constant last, as in the models
 
 
-def _told_apart(runs: Sequence[TrackedRun]) -> list[str]:
+def told_apart(runs: Sequence[TrackedRun]) -> list[str]:
+    """The params that differ between the runs, and those that are always worth a column."""
     keys = dict.fromkeys(key for run in runs for key in run.params if key not in DERIVED)
     return [key for key in keys if key in ALWAYS or len({run.params.get(key) for run in runs}) > 1]
 
@@ -128,18 +204,39 @@ def _what_came_of(run: TrackedRun) -> str:
 def _rest(runs: Sequence[TrackedRun]) -> Iterator[str]:
     if runs:
         counts = Counter(run.outcome for run in runs)
-        parts = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-        yield f"… and {len(runs)} more in runs.csv of the sweep's page: {parts}"
+        parts = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
+        yield f"… and {len(runs):,} more, all in python -m src.compare --format csv: {parts}"
 
 
-def _reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
-    """Each reason once, with the runs it holds for; of many reasons, those of the first runs."""
-    reasons: dict[str, list[str]] = defaultdict(list)
+def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
+    """Each reason once, with the ranks it holds for; many that differ by the learning rate as one."""
+    found: dict[str, list[Ranked]] = defaultdict(list)
     for rank, run in enumerate(runs, start=1):
         if "reason" in run.tags:
-            reasons[run.tags["reason"]].append(str(rank))
-    for reason, ranks in list(reasons.items())[:MOST_REASONS]:
-        which = ", ".join(ranks) if len(ranks) <= 4 else f"{ranks[0]} and {len(ranks) - 1} more"
+            found[run.tags["reason"]].append((rank, run))
+    if len(found) > MOST_REASONS:
+        found = _joined(found)
+    for reason, members in found.items():
+        ranks = [str(rank) for rank, _ in members]
+        which = ", ".join(ranks) if len(ranks) <= 4 else f"{ranks[0]} and {len(ranks) - 1:,} more"
         yield f"#{which}: {reason}"
-    if len(reasons) > MOST_REASONS:
-        yield f"… and {len(reasons) - MOST_REASONS} more reasons, each on its run's page"
+
+
+def _joined(found: dict[str, list[Ranked]]) -> dict[str, list[Ranked]]:
+    """One reason for all learning rates beyond the limit of one input, or below it."""
+    groups: dict[tuple[str, str], list[Ranked]] = defaultdict(list)
+    for reason, members in found.items():
+        lr, ratio = _lr(members[0][1]), members[0][1].metrics["lr_over_limit"]
+        groups[f"{lr / ratio:.2g}" if ratio > 1 else "", reason.partition(": ")[2]] += members
+    return {
+        f"{_beyond(limit, [run for _, run in members])}: {advice}": sorted(members, key=lambda each: each[0])
+        for (limit, advice), members in groups.items()
+    }
+
+
+def _beyond(limit: str, runs: Sequence[TrackedRun]) -> str:
+    rates = f"{min(map(_lr, runs)):g} to {max(map(_lr, runs)):g}"
+    if not limit:
+        return f"the loss left the range of the dtype, though lr {rates} is under the limit"
+    ratios = [run.metrics["lr_over_limit"] for run in runs]
+    return f"lr {rates} is {min(ratios):.2g} to {max(ratios):.3g} times the limit {limit} of this input"

@@ -9,16 +9,30 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
-from src.tracking.reader import children
-from src.tracking.record import LONGEST_NAME, LONGEST_TAG, DatasetRecord, Status, TrackedRun, common_tags, cut
+from src.tracking import reader
+from src.tracking.record import (
+    LONGEST_NAME,
+    LONGEST_TAG,
+    NOTE,
+    Status,
+    TrackedRun,
+    common_tags,
+    cut,
+    dataset_record,
+)
+from src.tracking.selection import Selection
 from src.tracking.store import Store, open_store
 from src.tracking.writer import dataset_input
+
+if TYPE_CHECKING:
+    from src.calibration import Run
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,7 @@ class Marker:
 
     experiment: str
     parent_id: str
+    register: str | None
 
 
 @dataclass(frozen=True)
@@ -44,14 +59,30 @@ class Sweep:
 
     def runs(self) -> list[TrackedRun]:
         """The sweep's runs, in no order."""
-        return children(self.store, self.parent_id)
+        return reader.runs(self.store, Selection(sweep=self.name))
 
-    def end(self, status: Status, artifacts: dict[str, str]) -> None:
-        """Log the artifacts (name -> text) and the config that repeats the sweep; no longer RUNNING."""
+    @property
+    def name(self) -> str:
+        """What its runs are tagged with."""
+        return self.folder.name
+
+    @property
+    def title(self) -> str:
+        """The parent's name."""
+        return _title(self.folder)
+
+    def end(self, status: Status, page: Path) -> None:
+        """Log the page's files and the config that repeats the sweep; no longer RUNNING.
+
+        The page's `note.md` is the sweep's description.
+        """
         client = self.store.client
         try:
-            for name, text in {**artifacts, "sweep.yaml": _repeating(self.folder)}.items():
-                client.log_text(self.parent_id, text, name)
+            (page / "sweep.yaml").write_text(_repeating(self.folder), "utf-8")
+            client.log_artifacts(self.parent_id, str(page))
+            note = page / "note.md"
+            if note.exists():
+                client.set_tag(self.parent_id, NOTE, cut(note.read_text("utf-8"), LONGEST_TAG))
         finally:
             client.set_terminated(self.parent_id, status, int(time.time() * 1000))
 
@@ -61,21 +92,26 @@ def begun(folder: Path) -> list[Marker]:
     return [Marker(**json.loads(path.read_text())) for path in sorted(folder.glob("parent-*.json"))]
 
 
-def parent_run(store: Store, folder: Path, dataset: DatasetRecord, experiment: str) -> str:
-    """The id of the sweep's parent in this experiment, made by whoever comes first."""
+def parent_run(store: Store, folder: Path, run: Run) -> str:
+    """The id of the parent, in this run's experiment, of its sweep: made by whoever comes first."""
     marker = folder / f"parent-{store.experiment_id}.json"
     with FileLock(folder / "parent.lock"):
         if marker.exists():
             return str(json.loads(marker.read_text())["parent_id"])
-        swept = " ".join(_overrides(folder))
-        tags = {**common_tags(), "sweep": folder.name, "overrides": cut(swept, LONGEST_TAG)}
+        overrides = cut(" ".join(_overrides(folder)), LONGEST_TAG)
+        tags = {**common_tags(), "sweep": folder.name, "overrides": overrides}
         parent_id: str = store.client.create_run(
-            store.experiment_id, tags=tags, run_name=cut(f"sweep {swept}", LONGEST_NAME)
+            store.experiment_id, tags=tags, run_name=_title(folder)
         ).info.run_id
-        marker.write_text(json.dumps({"experiment": experiment, "parent_id": parent_id}))
+        begun = Marker(run.settings.tracking.experiment, parent_id, run.settings.register_as)
+        marker.write_text(json.dumps(asdict(begun)))
         # A dataset's first logging collides between processes: here only one is at it.
-        store.client.log_inputs(parent_id, [dataset_input(dataset)])
+        store.client.log_inputs(parent_id, [dataset_input(dataset_record(run.problem.pairs))])
         return parent_id
+
+
+def _title(folder: Path) -> str:
+    return cut(f"sweep {' '.join(_overrides(folder))}", LONGEST_NAME)
 
 
 def _composed(folder: Path) -> DictConfig:

@@ -1,0 +1,167 @@
+"""`python -m src.compare`: the same comparison in the terminal, and what may be asked of it."""
+
+import csv
+import io
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from src import compare
+from src.tracking import bulk
+from tests.test_record import recorded
+
+Capture = pytest.CaptureFixture[str]
+GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=20")
+
+
+@pytest.fixture
+def swept(command: Callable[..., int], client: MlflowClient, capfd: Capture) -> str:
+    """The name of a sweep of four runs, one diverged; another sweep and a single run came before."""
+    assert command("-m", "lr=1e-4,2e-4", "epochs=5", "normalization=zscore") == 0
+    assert command("epochs=5") == 0
+    assert command(*GRID) == 0
+    capfd.readouterr()
+    parents = [run for run in recorded(client) if not run.data.params]
+    return max(parents, key=lambda run: run.info.start_time).data.tags["sweep"]
+
+
+def shown(capfd: Capture, *args: str) -> list[dict[str, str]]:
+    """The rows of `compare ARGS --format csv`."""
+    assert compare.command([*args, "--format", "csv"]) == 0
+    return list(csv.DictReader(io.StringIO(capfd.readouterr().out)))
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_latest_sweep_is_shown_as_its_sweep_showed_it(
+    command: Callable[..., int], capfd: Capture
+) -> None:
+    assert command(*GRID) == 0
+    by_train = capfd.readouterr().out.splitlines()
+    assert compare.command([]) == 0
+    by_compare = capfd.readouterr().out.splitlines()
+    assert by_compare == [line for line in by_train if not line.startswith("model ")]
+
+
+def test_csv_and_json_hold_every_param_and_metric(swept: str, client: MlflowClient, capfd: Capture) -> None:
+    expected = {
+        run.info.run_id: run for run in recorded(client, f"tags.sweep = '{swept}'") if run.data.params
+    }
+    rows = shown(capfd)
+    assert {row["run_id"] for row in rows} == set(expected)
+    assert compare.command(["--format", "json"]) == 0
+    for record, row in zip(json.loads(capfd.readouterr().out), rows, strict=True):
+        run = expected[record["run_id"]]
+        assert record["params"] == run.data.params
+        assert record["metrics"] == run.data.metrics
+        assert record["outcome"] == run.data.tags["outcome"]
+        assert (row["run_id"], row["rank"]) == (record["run_id"], str(record["rank"]))
+        assert {key: row[key] for key in run.data.params} == run.data.params
+        assert {key: float(row[key]) for key in run.data.metrics} == run.data.metrics
+
+
+@pytest.mark.usefixtures("swept")
+def test_a_sweep_by_its_name_or_its_parents_id(client: MlflowClient, capfd: Capture) -> None:
+    first = min((run for run in recorded(client) if not run.data.params), key=lambda run: run.info.start_time)
+    by_name = shown(capfd, first.data.tags["sweep"])
+    assert {row["lr"] for row in by_name} == {"0.0001", "0.0002"}
+    assert shown(capfd, first.info.run_id) == by_name
+
+
+@pytest.mark.usefixtures("swept")
+def test_runs_by_their_ids_and_a_whole_experiment(client: MlflowClient, capfd: Capture) -> None:
+    runs = [run for run in recorded(client) if run.data.params]
+    some = sorted(run.info.run_id for run in runs)[1:4]
+    assert sorted(row["run_id"] for row in shown(capfd, *some)) == some
+    assert [row["run_id"] for row in shown(capfd, some[0])] == [some[0]]
+    everything = shown(capfd, "--experiment", "thermometer")
+    assert len(everything) == len(runs) == 7
+    gaps = [float(row["loss_gap"]) for row in everything if row["loss_gap"]]
+    assert gaps == sorted(gaps)
+    assert [row["outcome"] for row in everything[len(gaps) :]] == ["diverged"]
+
+
+@pytest.mark.usefixtures("swept")
+def test_filter_sort_and_top(capfd: Capture) -> None:
+    rows = shown(capfd, "--filter", "params.normalization = 'zscore' and metrics.loss > 0")
+    assert {row["normalization"] for row in rows} == {"zscore"}
+    assert len(rows) == 2
+    losses = [
+        float(row["loss"]) for row in shown(capfd, "--sort", "loss desc") if row["outcome"] == "stopped"
+    ]
+    assert losses == sorted(losses, reverse=True)
+    assert [row["lr"] for row in shown(capfd, "--sort", "lr", "--top", "3")] == ["0.001", "0.001", "0.01"]
+
+
+@pytest.mark.usefixtures("swept")
+def test_through_the_client_the_same_runs_are_found(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a server, or a database whose schema the fast reader does not know."""
+    fast = shown(capfd), shown(capfd, "--experiment", "thermometer")
+    monkeypatch.setattr(bulk, "KNOWN_SCHEMAS", set())
+    by_key = [sorted(map(sorted, (row.items() for row in rows))) for rows in fast]
+    slow = shown(capfd), shown(capfd, "--experiment", "thermometer")
+    assert [sorted(map(sorted, (row.items() for row in rows))) for rows in slow] == by_key
+
+
+@pytest.mark.usefixtures("swept")
+def test_a_page_of_the_chosen_runs(folder: Path) -> None:
+    assert compare.command(["--filter", "params.normalization = 'zscore'", "--page", "out/page"]) == 0
+    files = {path.name for path in (folder / "out" / "page").iterdir()}
+    assert files == {
+        "runs.csv",
+        "runs.html",
+        "note.md",
+        "loss_curves.png",
+        "loss_gap.png",
+        "fits.png",
+        "graph.png",
+    }
+    assert len((folder / "out" / "page" / "runs.csv").read_text().splitlines()) == 3
+    (folder / "data" / "thermometer.csv").write_text("t_u,t_c\n1,2\n2,3\n3,5\n")
+    assert compare.command(["--page", "later"]) == 0
+    assert "has changed since" in (folder / "later" / "note.md").read_text()
+    assert not (folder / "later" / "fits.png").exists()
+
+
+MISTAKES = {
+    "--bogus": "unrecognized arguments",
+    "--format xml": "invalid choice: 'xml'",
+    "--top 0": "--top 0 is not allowed",
+    "--top many": "invalid int value",
+    "--sort bogus": "no run has that; give one of",
+    "--sort 'loss up'": "give 'KEY', 'KEY asc' or 'KEY desc'",
+    "--filter bogus": "the filter 'bogus' cannot be read",
+    "--filter \"params.lr = '7'\"": "no run passes the filter",
+    "--experiment bogus": "there is no experiment bogus: the store has thermometer",
+    "sweep-bogus": "there is no sweep sweep-bogus; the latest is sweep-20",
+    "0123": "there is no run 0123",
+    "0123 4567": "there is no run 0123, 4567",
+    "--register a/b": "give a name without / and :",
+    "--page data/thermometer.csv": "cannot be made",
+}
+
+
+@pytest.mark.usefixtures("swept")
+def test_mistakes_are_told_in_a_line(client: MlflowClient, capfd: Capture) -> None:
+    for line, told in MISTAKES.items():
+        assert compare.command(shlex.split(line)) == 2, line
+        output = capfd.readouterr()
+        assert output.err.startswith("error: ")
+        assert told in output.err
+        assert len(output.err.splitlines()) == 1
+    assert client.search_registered_models() == []
+
+
+def test_no_store_is_told_and_none_is_made(empty_folder: Path, capfd: Capture) -> None:
+    assert compare.command([]) == 2
+    assert "there are no runs here: no file" in capfd.readouterr().err
+    assert {path.name for path in empty_folder.iterdir()} == {"data"}
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_store_without_a_sweep(capfd: Capture) -> None:
+    assert compare.command([]) == 2
+    assert "no sweep is on record" in capfd.readouterr().err

@@ -1,0 +1,64 @@
+"""What a sweep says of itself in plain words, and whether its advice is any good."""
+
+import shlex
+from collections.abc import Callable
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.test_record import recorded
+
+
+@pytest.fixture
+def note(command: Callable[..., int], client: MlflowClient) -> Callable[..., str]:
+    """The description of the sweep `ARGS`."""
+
+    def sweep(*args: str) -> str:
+        assert command("-m", *args) == 0
+        parents = [run for run in recorded(client) if not run.data.params]
+        latest = max(parents, key=lambda run: run.info.start_time)
+        return latest.data.tags["mlflow.note.content"]
+
+    return sweep
+
+
+def test_the_best_the_distance_the_diverged_and_why(note: Callable[..., str]) -> None:
+    """The README's sweep; its figures are facts of the seed, tested elsewhere."""
+    told = note("lr=1e-2,1e-3", "normalization=none,scale,zscore", "epochs=500,5000")
+    assert "12 runs: 4 converged, 4 stopped short of convergence, 4 diverged." in told
+    assert "**Best is `lr=0.01 zscore 5000`: `t_c = 0.53677" in told
+    assert "with loss 2.92765, 1.03e-09 above the exact optimum's. `lr=0.01 zscore 500` converged too" in told
+    assert "- #9, 10: lr 0.001 is 2.9 times the limit 0.00034 of this input: use a smaller lr" in told
+    assert "To try next" not in told, "the best run has converged"
+
+
+def test_many_reasons_of_one_input_are_told_as_one(note: Callable[..., str]) -> None:
+    """Twelve rates beyond the raw input's limit, two beyond scale's: 0.000339938, 0.0329782 in the seed."""
+    told = note("lr=range(0.0055,0.04,0.003)", "normalization=none,scale", "epochs=400")
+    lines = [line for line in told.splitlines() if line.startswith("- #")]
+    assert len(lines) == 2
+    assert "lr 0.0055 to 0.0385 is 16 to 113 times the limit 0.00034 of this input" in lines[0]
+    assert "lr 0.0355 to 0.0385 is 1.1 to 1.17 times the limit 0.033 of this input" in lines[1]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        ["lr=1e-3", "epochs=500"],  # stopped short
+        ["lr=1e-3", "normalization=none", "epochs=50"],  # diverged
+        ["lr=1e-3", "epochs=50", "model=quadratic", "normalization=minmax"],
+        ["lr=1e-9", "epochs=50", "data=norris", "normalization=none", "dtype=float64"],
+    ],
+)
+def test_every_advice_converges_when_it_is_followed(
+    first: list[str], note: Callable[..., str], command: Callable[..., int], client: MlflowClient
+) -> None:
+    told = note(*first)
+    tries = [line[3:-1] for line in told.splitlines() if line.startswith("- `")]
+    assert any("zscore" in line for line in tries)
+    for line in tries:
+        if int(line.split("epochs=")[1]) > 50_000:
+            continue  # true as well, but long
+        assert command(*shlex.split(line)) == 0
+        latest = max(recorded(client), key=lambda run: run.info.start_time)
+        assert latest.data.tags["outcome"] == "converged", line
