@@ -125,8 +125,9 @@ def name(page: Page, place: int) -> Locator:
 
 
 def show_curves(page: Page, count: int) -> Locator:
-    """The only chart, a click away from the table, once so many runs' curves are in it."""
+    """The loss chart, a click away from the table, once so many runs' curves are in it."""
     page.locator("label:has(input[name='runs-view-mode'][value='CHART'])").click()
-    expect(page.locator(CHART)).to_have_count(1)
+    chart = page.locator(CHART).first
+    expect(chart).to_be_visible()
     page.wait_for_function(HAS_CURVES, arg=count)
-    return page.locator(CHART)
+    return chart

@@ -118,6 +118,7 @@ def test_the_loss_curves_of_all_runs_are_drawn_on_log_axes(page: Page, runs: lis
     for run in usable(runs):
         assert drawn["curves"][run.info.run_name][-1] == run.data.metrics["loss"]
     expect(chart).to_be_in_viewport(ratio=0.9)
+    expect(page.get_by_test_id("experiment-view-compare-runs-card")).to_have_count(1)  # the rest is folded
 
 
 def test_a_diverged_curve_leaves_the_chart_and_does_not_ruin_it(page: Page, runs: list[Run]) -> None:

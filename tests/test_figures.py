@@ -248,7 +248,9 @@ def test_where_all_diverge_their_curves_are_shown_whole() -> None:
 def test_epochs_are_whole_numbers() -> None:
     """Of a run of one epoch, too."""
     sweep = train((0.1, "zscore", 1))
-    axis = loss_curves(sweep.runs, sweep.curves).axes[0].xaxis
+    figure = loss_curves(sweep.runs, sweep.curves)
+    png(figure)
+    axis = figure.axes[0].xaxis
     low, high = axis.get_view_interval()
     ticks = [
         (tick.get_loc(), tick.label1.get_text())
@@ -290,8 +292,9 @@ def test_a_sample_of_the_curves_says_so(many: Sweep) -> None:
     assert "2,500 diverged" in caption(figure)
 
 
-def test_a_small_sweep_is_sampled_whole(readme: Sweep) -> None:
-    assert sample(readme.runs, 300) == readme.runs
+def test_a_small_sweep_is_sampled_whole(many: Sweep) -> None:
+    for number in (0, 1, 12, 300):
+        assert sample(many.runs[:number], 300) == many.runs[:number]
 
 
 # fits
@@ -316,6 +319,12 @@ def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
     png(figure)
     assert figure.axes[0].get_ylim() == fits(near, readme.problem).axes[0].get_ylim()
     assert "2 lr=0.01 zscore 500 (outside)" in legend(figure)
+
+
+def test_infinite_fits_among_many_leave_bands(readme: Sweep) -> None:
+    """Beyond 1.8e308, at the end of float64, which no run has reached but one may."""
+    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "w": 1e308, "b": -1e308})
+    png(fits([readme.runs[0]] * 5 + [far] * 15, readme.problem))
 
 
 def test_where_all_diverge_the_data_and_the_optimum_remain() -> None:

@@ -306,6 +306,8 @@ def test_a_model_is_logged_and_registered_once(store: Store, run: TrackedRun) ->
     assert registered.uri == "models:/thermometer/1"
     assert model.log(store, run, register="it's another").uri == "models:/it's another/1"
     assert model.log(store, run, register="it's another").version == "1"
+    assert {each.name for each in store.client.search_registered_models()} == {"thermometer", "it's another"}
+    assert len(store.client.search_model_versions(f"run_id = '{run.run_id}'")) == 2
     [version] = store.client.search_model_versions("name = 'thermometer'")
     assert version.description.startswith("`t_c = 0.5367")
     assert (version.run_id, version.status) == (run.run_id, "READY")
@@ -354,6 +356,15 @@ def test_a_model_that_was_cut_short_is_failed_and_not_used_again(
         True: "READY",
         False: "FAILED",
     }
+
+
+def test_a_model_that_was_deleted_is_logged_anew(store: Store, run: TrackedRun) -> None:
+    first = model.log(store, run, register="thermometer")
+    store.client.delete_logged_model(first.model_id)
+    second = model.log(store, run, register="thermometer")
+    assert second.model_id != first.model_id
+    assert second.uri == "models:/thermometer/2"
+    assert model.load(store, second.uri).input == "t_u"
 
 
 def test_a_model_of_another_kind_is_refused(store: Store) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -20,6 +22,7 @@ from src.tracking import model
 from src.tracking.store import existing
 from tests.test_model import bare_environment, bare_variables
 from tests.test_processes import wait_for_server
+from tests.test_readme import README, shown
 
 pytestmark = pytest.mark.slow
 
@@ -231,3 +234,19 @@ def test_a_model_goes_through_a_tracking_server(
         assert predict.command([which, "35.7", "-4"]) == 0
         assert capfd.readouterr() == answer
     assert not (folder / "mlflow.db").exists()
+
+
+def test_the_readmes_request_gets_the_readmes_answer(
+    command: Callable[..., int], serve: Callable[[str], Server]
+) -> None:
+    [sweep] = re.findall(r"^    \$ python -m src\.train (-m .*)$", README, re.MULTILINE)
+    [uri] = re.findall(
+        r"^    mlflow models serve -m (\S+) --env-manager local --port 5001$", README, re.MULTILINE
+    )
+    [curl] = re.findall(r"^    \$ (curl .*:5001/invocations .*)$", README, re.MULTILINE)
+    assert command(*shlex.split(sweep)) == 0
+    told = serve(uri).post(shlex.split(curl)[-1]).content["predictions"]
+    [line] = shown(curl)
+    expected = json.loads(line)["predictions"]
+    assert [each["t_c"] for each in told] == pytest.approx([each["t_c"] for each in expected], abs=1e-4)
+    assert [each["in_range"] for each in told] == [each["in_range"] for each in expected]

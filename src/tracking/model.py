@@ -154,10 +154,13 @@ def log(store: Store, run: TrackedRun, register: str | None = None) -> Logged:
 
 
 def _logged(store: Store, run_id: str) -> LoggedModel | None:
-    outputs = store.client.get_run(run_id).outputs
-    ids = [output.model_id for output in outputs.model_outputs] if outputs else []
-    models = map(store.client.get_logged_model, ids)
-    return next((model for model in models if model.name == NAME), None)
+    """The run's model that is there already: complete, and not deleted."""
+    found = store.client.search_logged_models(
+        [store.client.get_run(run_id).info.experiment_id],
+        filter_string=f"source_run_id = '{run_id}' AND name = '{NAME}' AND status = 'READY'",
+        max_results=1,
+    )
+    return found[0] if found else None
 
 
 def _log(store: Store, run: TrackedRun) -> LoggedModel:
@@ -204,7 +207,8 @@ def _save(path: Path, model: LoggedModel, config: dict[str, Any]) -> None:
 
 def _metrics(client: MlflowClient, run_id: str, model_id: str) -> list[Metric]:
     """The run's final metrics, at the model too: its page shows them, and ranks by them."""
-    last = [client.get_metric_history(run_id, key)[-1] for key in client.get_run(run_id).data.metrics]
+    histories = [client.get_metric_history(run_id, key) for key in client.get_run(run_id).data.metrics]
+    last = [max(history, key=lambda point: point.step) for history in histories]
     return [Metric(each.key, each.value, each.timestamp, each.step, model_id, run_id=run_id) for each in last]
 
 

@@ -32,7 +32,7 @@ GRID = 200  # points of a curve
 MOST_IN_BANDS = 2000  # more, evenly spaced in the ranking, look the same
 MARGIN = 0.1  # of the data's range, on each side
 ROUNDING = 1e-6  # a range that is smaller than this part of its values is none
-FAR = 1000  # of that range: so far off, a curve is cut, for no canvas holds 1e38
+FAR = 1000  # times that range off, a curve is cut: it may be infinite, which has no percentiles
 
 
 def fits(runs: Sequence[TrackedRun], problem: Problem) -> Figure:
