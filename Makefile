@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run sweep ui test test-slow lint format types contract bench check lock clean
+.PHONY: help setup run sweep compare ui test test-slow lint format types contract pictures bench check lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -21,13 +21,16 @@ run: setup  ## one run: the book's
 sweep: setup  ## a sweep over two learning rates
 	$(BIN)/python -m src.train -m lr=1e-2,1e-3
 
+compare: setup  ## the latest sweep's runs, best first
+	$(BIN)/python -m src.compare
+
 ui: setup  ## MLflow's page on the runs
 	$(BIN)/mlflow ui
 
 test: setup  ## the tests, in about two minutes
 	$(BIN)/pytest
 
-test-slow: setup  ## the tests that start whole processes
+test-slow: setup  ## the tests that start whole processes, servers and a browser
 	$(BIN)/pytest -m slow
 
 lint: setup  ## ruff
@@ -41,6 +44,9 @@ types: setup  ## mypy
 
 contract: setup  ## who may import whom
 	$(BIN)/lint-imports
+
+pictures: setup  ## the README's pictures again, by a headless Chromium
+	$(BIN)/python -m docs.screenshots
 
 bench: setup  ## how fast a sweep is, beside the stock launcher; some minutes on a quiet machine
 	$(BIN)/python -m benchmarks.sweep
