@@ -71,10 +71,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def _mistakes(options: argparse.Namespace) -> Iterator[str]:
     if not WHICH.fullmatch(options.which):
-        which = options.which.strip() or "nothing"
         yield (
-            f"{which} is given to predict with: give best, a run's id (32 digits), models:/NAME/VERSION, "
-            "models:/NAME@ALIAS or models:/NAME"
+            f"{options.which.strip()!r} is no calibration: give best, a run's id (32 digits), "
+            "models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME"
         )
     if bad := [word.strip() for word in options.readings if not _is_number(word) or math.isinf(float(word))]:
         yield f"{', '.join(bad)}: not a finite number; give readings like 35.7, or a file as --csv FILE"

@@ -3,6 +3,7 @@
     python -m src.train                                   # one run: the book's
     python -m src.train -m lr=1e-2,1e-3                   # a sweep
     python -m src.train -m lr=1e-2,1e-3 normalization=none,scale,zscore epochs=500,5000
+    python -m src.train -m lr=1e-2,1e-3 register=NAME     # and the best run's model under a name
     python -m src.train --help                            # every setting
 
 Exit codes: 0, diverged runs included; 1 where some jobs of a sweep failed; 2 for a mistake, with nothing

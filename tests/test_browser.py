@@ -27,7 +27,7 @@ DRAWN = """(chart) => {
     const curves = chart._fullData.map(curve => [curve.name, Array.from(curve.y)]);
     return {x: xaxis.type, y: yaxis.type, range: yaxis.range, curves: Object.fromEntries(curves)};
 }"""
-ALL_OF_IT = "cell => cell.scrollWidth <= cell.clientWidth"  # or the page cuts the text
+IS_WHOLE = "text => text.scrollWidth <= text.clientWidth"  # or the page cuts it
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +83,12 @@ def test_the_link_shows_the_runs_best_first_and_what_matters_of_each(page: Page,
     for place, run in enumerate(usable(runs)):
         expect(name(page, place)).to_have_text(run.info.run_name)
         for key in ("loss_gap", "loss", "w", "b"):
-            shown = cell(page, place, f"metrics.`{key}`")
+            shown = cell(page, place, f"metrics.`{key}`").locator(".ag-cell-value")
             expect(shown).to_have_text(re.compile("[0-9]"))
             number = shown.inner_text()
             assert float(number) == run.data.metrics[key]
             expect(shown).to_be_in_viewport(ratio=0.99)
-            assert "e" not in number or shown.evaluate(ALL_OF_IT), f"{number} without its exponent"
+            assert "e" not in number or shown.evaluate(IS_WHOLE), f"the exponent of {number} is cut"
         for key in ("lr", "normalization", "epochs"):
             shown = cell(page, place, f"params.`{key}`")
             expect(shown).to_have_text(run.data.params[key])
@@ -118,7 +118,8 @@ def test_the_loss_curves_of_all_runs_are_drawn_on_log_axes(page: Page, runs: lis
     for run in usable(runs):
         assert drawn["curves"][run.info.run_name][-1] == run.data.metrics["loss"]
     expect(chart).to_be_in_viewport(ratio=0.9)
-    expect(page.get_by_test_id("experiment-view-compare-runs-card")).to_have_count(1)  # the rest is folded
+    expect(page.get_by_test_id("experiment-view-compare-runs-section-header")).to_have_count(2)
+    expect(page.get_by_role("button", name="Add chart")).to_have_count(1)  # the other section is folded
 
 
 def test_a_diverged_curve_leaves_the_chart_and_does_not_ruin_it(page: Page, runs: list[Run]) -> None:

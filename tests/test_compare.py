@@ -4,27 +4,48 @@ import csv
 import io
 import json
 import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from src import compare
+from src import compare, train
 from src.tracking import bulk
+from tests.conftest import working_folder
 from tests.test_record import recorded
 
 Capture = pytest.CaptureFixture[str]
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=20")
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Path:
+    """A folder with a sweep of four runs, one diverged; another sweep and a single run came before."""
+    place = tmp_path_factory.mktemp("swept")
+    with pytest.MonkeyPatch.context() as patch:
+        working_folder(place, patch)
+        shutil.copy(migrated_store, "mlflow.db")
+        for args in (("-m", "lr=1e-4,2e-4", "epochs=5", "normalization=zscore"), ("epochs=5",), GRID):
+            patch.setattr(sys, "argv", ["src/train.py", *args])
+            assert train.command() == 0
+    return place
+
+
 @pytest.fixture
-def swept(command: Callable[..., int], client: MlflowClient, capfd: Capture) -> str:
-    """The name of a sweep of four runs, one diverged; another sweep and a single run came before."""
-    assert command("-m", "lr=1e-4,2e-4", "epochs=5", "normalization=zscore") == 0
-    assert command("epochs=5") == 0
-    assert command(*GRID) == 0
+def client(place: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> MlflowClient:
+    """MLflow's own client on the store of the folder, in which the test works."""
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     capfd.readouterr()
+    return MlflowClient(f"sqlite:///{place / 'mlflow.db'}")
+
+
+@pytest.fixture
+def swept(client: MlflowClient) -> str:
+    """The latest sweep's name."""
     parents = [run for run in recorded(client) if not run.data.params]
     return max(parents, key=lambda run: run.info.start_time).data.tags["sweep"]
 
@@ -63,7 +84,7 @@ def test_csv_and_json_hold_every_param_and_metric(swept: str, client: MlflowClie
         assert {key: float(row[key]) for key in run.data.metrics} == run.data.metrics
 
 
-@pytest.mark.usefixtures("swept")
+@pytest.mark.usefixtures("client")
 def test_a_sweep_by_its_name_or_its_parents_id(client: MlflowClient, capfd: Capture) -> None:
     first = min((run for run in recorded(client) if not run.data.params), key=lambda run: run.info.start_time)
     by_name = shown(capfd, first.data.tags["sweep"])
@@ -71,7 +92,7 @@ def test_a_sweep_by_its_name_or_its_parents_id(client: MlflowClient, capfd: Capt
     assert shown(capfd, first.info.run_id) == by_name
 
 
-@pytest.mark.usefixtures("swept")
+@pytest.mark.usefixtures("client")
 def test_runs_by_their_ids_and_a_whole_experiment(client: MlflowClient, capfd: Capture) -> None:
     runs = [run for run in recorded(client) if run.data.params]
     some = sorted(run.info.run_id for run in runs)[1:4]
@@ -84,7 +105,7 @@ def test_runs_by_their_ids_and_a_whole_experiment(client: MlflowClient, capfd: C
     assert [row["outcome"] for row in everything[len(gaps) :]] == ["diverged"]
 
 
-@pytest.mark.usefixtures("swept")
+@pytest.mark.usefixtures("client")
 def test_filter_sort_and_top(capfd: Capture) -> None:
     rows = shown(capfd, "--filter", "params.normalization = 'zscore' and metrics.loss > 0")
     assert {row["normalization"] for row in rows} == {"zscore"}
@@ -96,7 +117,7 @@ def test_filter_sort_and_top(capfd: Capture) -> None:
     assert [row["lr"] for row in shown(capfd, "--sort", "lr", "--top", "3")] == ["0.001", "0.001", "0.01"]
 
 
-@pytest.mark.usefixtures("swept")
+@pytest.mark.usefixtures("client")
 def test_through_the_client_the_same_runs_are_found(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a server, or a database whose schema the fast reader does not know."""
     fast = shown(capfd), shown(capfd, "--experiment", "thermometer")
@@ -106,10 +127,11 @@ def test_through_the_client_the_same_runs_are_found(capfd: Capture, monkeypatch:
     assert [sorted(map(sorted, (row.items() for row in rows))) for rows in slow] == by_key
 
 
-@pytest.mark.usefixtures("swept")
-def test_a_page_of_the_chosen_runs(folder: Path) -> None:
-    assert compare.command(["--filter", "params.normalization = 'zscore'", "--page", "out/page"]) == 0
-    files = {path.name for path in (folder / "out" / "page").iterdir()}
+@pytest.mark.usefixtures("client")
+def test_a_page_of_the_chosen_runs(tmp_path: Path) -> None:
+    page = tmp_path / "out" / "page"
+    assert compare.command(["--filter", "params.normalization = 'zscore'", "--page", str(page)]) == 0
+    files = {path.name for path in page.iterdir()}
     assert files == {
         "runs.csv",
         "runs.html",
@@ -119,11 +141,20 @@ def test_a_page_of_the_chosen_runs(folder: Path) -> None:
         "fits.png",
         "graph.png",
     }
-    assert len((folder / "out" / "page" / "runs.csv").read_text().splitlines()) == 3
-    (folder / "data" / "thermometer.csv").write_text("t_u,t_c\n1,2\n2,3\n3,5\n")
-    assert compare.command(["--page", "later"]) == 0
-    assert "has changed since" in (folder / "later" / "note.md").read_text()
-    assert not (folder / "later" / "fits.png").exists()
+    assert len((page / "runs.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.usefixtures("client")
+def test_a_page_without_the_data_that_a_run_was_trained_on(place: Path, tmp_path: Path) -> None:
+    data, before = place / "data" / "thermometer.csv", (place / "data" / "thermometer.csv").read_bytes()
+    try:
+        data.write_text("t_u,t_c\n1,2\n2,3\n3,5\n")
+        assert compare.command(["--page", str(tmp_path)]) == 0
+    finally:
+        data.write_bytes(before)
+    assert "has changed since" in (tmp_path / "note.md").read_text()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"runs.csv", "runs.html", "note.md", "loss_curves.png", "loss_gap.png"}
 
 
 MISTAKES = {
@@ -144,7 +175,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.usefixtures("swept")
+@pytest.mark.usefixtures("client")
 def test_mistakes_are_told_in_a_line(client: MlflowClient, capfd: Capture) -> None:
     for line, told in MISTAKES.items():
         assert compare.command(shlex.split(line)) == 2, line

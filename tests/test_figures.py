@@ -152,6 +152,12 @@ def test_ten_thousand_runs_are_three_small_figures_of_few_lines(many: Sweep) -> 
         assert len(png(figure)) < 300_000
 
 
+def test_of_many_diverged_runs_in_a_row_some_are_crossed(many: Sweep) -> None:
+    """2,500 of them, as dense as can be told apart: at most a cross for each thirty-third of the width."""
+    crosses = with_marker(loss_gap_map(many.runs).axes[0], "x")
+    assert 10 < max(len(line.get_xdata()) for line in crosses) < 34
+
+
 def test_of_many_runs_the_best_the_median_and_the_worst_are_named(many: Sweep) -> None:
     """5,000 of the 10,000 are usable, so the worst is the 7,500th."""
     usable = [run for run in many.runs if "loss_gap" in run.metrics]
@@ -162,9 +168,9 @@ def test_of_many_runs_the_best_the_median_and_the_worst_are_named(many: Sweep) -
         f"worst {usable[-1].name}",
     ]
     drawn = {run.run_id: many.curves[run.run_id] for run in sample(many.runs, 300)}
-    assert legend(loss_curves(many.runs, drawn))[:3] == expected
-    labels = legend(fits(many.runs, many.problem))
-    assert [label for label in labels if label.startswith(("best", "median", "worst"))] == expected
+    bands = ["5 to 95 % of the usable runs", "25 to 75 % of the usable runs"]
+    assert legend(loss_curves(many.runs, drawn))[:5] == expected + bands
+    assert legend(fits(many.runs, many.problem))[2:7] == expected + bands
 
 
 def test_few_runs_are_all_named_with_rank_and_look_of_their_own(readme: Sweep) -> None:
@@ -199,8 +205,8 @@ def test_axes_name_columns_and_units(readme: Sweep) -> None:
 
 
 def test_any_column_name_is_drawn_as_it_stands_and_cut(tmp_path: Path) -> None:
-    """Dollars begin a formula to matplotlib, here none, and it warns of characters that the font lacks."""
-    names = ["cost $_$ in $", "温度" + " long" * 40]
+    """Dollars enclose a formula to matplotlib, here a wrong one; of a character it lacks it warns."""
+    names = ["cost $^$ each", "温度" + " long" * 40]
     path = tmp_path / "odd.csv"
     path.write_text(f"{','.join(names)}\n1,2\n2,4.5\n3,6\n", "utf-8")
     data = {"path": str(path), "input": names[0], "target": names[1], "units": {names[1]: "$/元"}}
@@ -292,6 +298,14 @@ def test_a_sample_of_the_curves_says_so(many: Sweep) -> None:
     assert "2,500 diverged" in caption(figure)
 
 
+def test_a_sample_of_another_ranking_holds_the_named_runs_too(many: Sweep) -> None:
+    """By learning rate, diverged runs stand between usable ones."""
+    runs = ranked(many.runs, by="lr")
+    usable = [run for run in runs if "loss_gap" in run.metrics]
+    drawn = {run.run_id for run in sample(runs, 300)}
+    assert {run.run_id for run in (usable[0], usable[(len(usable) - 1) // 2], usable[-1])} <= drawn
+
+
 def test_a_small_sweep_is_sampled_whole(many: Sweep) -> None:
     for number in (0, 1, 12, 300):
         assert sample(many.runs[:number], 300) == many.runs[:number]
@@ -313,18 +327,20 @@ def test_residuals_of_the_best_run_and_of_the_optimum(readme: Sweep) -> None:
 
 
 def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
-    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "w": 1e30, "b": 1e38})
-    near, spoilt = ([readme.runs[0], other] for other in (readme.runs[1], far))
-    figure = fits(spoilt, readme.problem)
-    png(figure)
-    assert figure.axes[0].get_ylim() == fits(near, readme.problem).axes[0].get_ylim()
-    assert "2 lr=0.01 zscore 500 (outside)" in legend(figure)
+    """As far as a usable run can be: its loss gap, the square of that, is a number still."""
+    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "w": 1e152, "b": -1e152})
+    near = fits(readme.runs[:2], readme.problem).axes[0].get_ylim()
+    for runs in ([readme.runs[0], far], [readme.runs[0]] * 5 + [far] * 15):
+        figure = fits(runs, readme.problem)
+        png(figure)
+        assert figure.axes[0].get_ylim() == near
+        assert any(label.endswith("lr=0.01 zscore 500 (outside)") for label in legend(figure))
 
 
-def test_infinite_fits_among_many_leave_bands(readme: Sweep) -> None:
-    """Beyond 1.8e308, at the end of float64, which no run has reached but one may."""
-    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "w": 1e308, "b": -1e308})
-    png(fits([readme.runs[0]] * 5 + [far] * 15, readme.problem))
+def test_residuals_are_shown_up_to_the_datas_own_range(readme: Sweep) -> None:
+    """From -4 to 28 °C: beyond that a best run is none, and would flatten the optimum's."""
+    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "b": 1e6})
+    assert fits([far], readme.problem).axes[1].get_ylim() == pytest.approx((-32, 32), rel=0.15)
 
 
 def test_where_all_diverge_the_data_and_the_optimum_remain() -> None:
@@ -369,8 +385,8 @@ def test_cells_tell_their_gap_and_crosses_the_diverged(readme: Sweep) -> None:
     assert {"23", "4.9", "1.1e-06", "1e-09"} <= set(texts(axes))
     crosses = [tuple(point) for line in with_marker(axes, "x") for point in line.get_xydata()]
     assert sorted(crosses) == [(1e-3, 0), (1e-3, 1), (1e-2, 0), (1e-2, 1)]
-    star = with_marker(axes, "*")[0].get_xydata()[0]
-    assert star == pytest.approx([1e-2, 5], abs=0.3)
+    lr, row = with_marker(axes, "*")[0].get_xydata()[0]
+    assert (lr, round(row)) == (pytest.approx(1e-2), 5)
 
 
 def test_the_largest_unstable_gap_does_not_spoil_the_colours() -> None:
@@ -393,6 +409,13 @@ def test_factors_of_a_scale_are_rows_of_their_own() -> None:
     parts = [train((1e-3, "scale", 10), normalization=setting) for setting in settings]
     axes = loss_gap_map([part.runs[0] for part in parts]).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["scale · ×0.1", "scale · ×0.01"]
+
+
+def test_two_files_are_rows_of_their_own(readme: Sweep) -> None:
+    other = replace(readme.runs[1], params={**readme.runs[1].params, "data": "elsewhere/norris.csv"})
+    axes = loss_gap_map([readme.runs[0], other]).axes[0]
+    rows = {label.get_text() for label in axes.get_yticklabels()}
+    assert rows == {"norris.csv · zscore · 500 epochs", "thermometer.csv · zscore · 5,000 epochs"}
 
 
 def test_too_many_rows_are_joined_and_a_cell_is_their_best(readme: Sweep) -> None:

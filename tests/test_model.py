@@ -416,6 +416,7 @@ def bare_variables() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
 
 
+@pytest.mark.slow
 def test_it_loads_without_this_project_and_without_torch(
     store: Store, run: TrackedRun, tmp_path: Path
 ) -> None:

@@ -225,12 +225,12 @@ def test_nothing_is_left_behind(ask: Ask, empty_folder: Path) -> None:
 
 # What is wrong whatever the store holds: the arguments and standard input -> what the answer must name
 WITHOUT_A_STORE = {
-    "": ["nothing is given", "best", "models:/NAME/VERSION"],
-    "35.7": ["35.7 is given to predict with", "best"],
-    "-4": ["-4 is given"],
+    "": ["'' is no calibration", "best", "models:/NAME/VERSION"],
+    "35.7": ["'35.7' is no calibration", "best"],
+    "-4": ["'-4' is no calibration"],
     "worst 1": ["worst", "best"],
     "0123abc 1": ["0123abc", "32 digits"],
-    "models:/ 1": ["models:/ is given", "models:/NAME/VERSION"],
+    "models:/ 1": ["'models:/' is no calibration", "models:/NAME/VERSION"],
     "models:/a/b 1": ["models:/a/b", "models:/NAME/VERSION"],
     "models:/a@b/1 1": ["models:/a@b/1"],
     "best abc": ["abc", "not a finite number", "--csv FILE"],
@@ -358,6 +358,7 @@ assert not heavy, heavy
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "heavy"),
     [
@@ -374,6 +375,7 @@ def test_a_mistake_answers_before_mlflow_is_imported_and_torch_never_is(
     subprocess.run([sys.executable, "-c", text], check=True, cwd=empty_folder)
 
 
+@pytest.mark.slow
 def test_whoever_has_read_enough_may_leave(ask: Ask, empty_folder: Path) -> None:
     """`python -m src.predict ... | head -1`, with more to write than a pipe holds."""
     del ask

@@ -41,6 +41,7 @@ def test_many_reasons_of_one_input_are_told_as_one(note: Callable[..., str]) -> 
     assert "lr 0.0355 to 0.0385 is 1.1 to 1.17 times the limit 0.033 of this input" in lines[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first",
     [

@@ -157,10 +157,10 @@ def _logged(store: Store, run_id: str) -> LoggedModel | None:
     """The run's model that is there already: complete, and not deleted."""
     found = store.client.search_logged_models(
         [store.client.get_run(run_id).info.experiment_id],
-        filter_string=f"source_run_id = '{run_id}' AND name = '{NAME}' AND status = 'READY'",
-        max_results=1,
+        filter_string=f"source_run_id = '{run_id}' AND name = '{NAME}'",
     )
-    return found[0] if found else None
+    # MLflow's own filter on the status finds nothing
+    return next((model for model in found if model.status == LoggedModelStatus.READY), None)
 
 
 def _log(store: Store, run: TrackedRun) -> LoggedModel:

@@ -119,7 +119,7 @@ def existing(experiment: str | None = None) -> Store:
             f"there are no runs here: no file {path}; train some with python -m src.train, "
             "change to the folder they are in, or name their store in MLFLOW_TRACKING_URI"
         )
-    return _open(lambda client: _known_experiment_id(client, experiment) if experiment else "")
+    return _open(lambda client: _known_experiment_id(client, experiment))
 
 
 def _open(experiment_id: Callable[[MlflowClient], str]) -> Store:
@@ -191,7 +191,10 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
     return str(experiment.experiment_id)
 
 
-def _known_experiment_id(client: MlflowClient, name: str) -> str:
+def _known_experiment_id(client: MlflowClient, name: str | None) -> str:
+    if name is None:
+        client.search_experiments(max_results=1)  # a knock: a server may not be there
+        return ""
     experiment = client.get_experiment_by_name(name)
     if experiment is None or experiment.lifecycle_stage == "deleted":
         names = ", ".join(each.name for each in client.search_experiments())

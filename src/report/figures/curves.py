@@ -137,7 +137,10 @@ def _draw_diverged(
     }
     if len(runs) > MOST_NAMED:
         _draw_exits(axes, {"": list(exits.values())})
-        lines = {f"diverged: {count(len(lost))}": run for run in [*drawn.values()][len(drawn) // 2 :][:1]}
+        lines = {
+            f"diverged: {count(len(lost))}, one drawn": run
+            for run in [*drawn.values()][len(drawn) // 2 :][:1]
+        }
     else:
         _draw_exits(axes, _side_by_side(axes, exits))
         inside = [rank for rank in drawn if rank not in exits]

@@ -32,7 +32,6 @@ GRID = 200  # points of a curve
 MOST_IN_BANDS = 2000  # more, evenly spaced in the ranking, look the same
 MARGIN = 0.1  # of the data's range, on each side
 ROUNDING = 1e-6  # a range that is smaller than this part of its values is none
-FAR = 1000  # times that range off, a curve is cut: it may be infinite, which has no percentiles
 
 
 def fits(runs: Sequence[TrackedRun], problem: Problem) -> Figure:
@@ -70,26 +69,21 @@ def _draw_curves(axes: Axes, runs: Sequence[TrackedRun], problem: Problem) -> li
     low, high = _widened(np.concatenate([t_c, exact]))
     axes.set(xlim=(left, right), ylim=(low, high))
     axes.grid(color="0.92")
-    far = FAR * (high - low)
-
-    def curves(some: Sequence[TrackedRun]) -> Floats:
-        values = _predict(problem, _params(some, problem), x)
-        return np.clip(np.nan_to_num(values, nan=np.inf), low - far, high + far)
-
     handles: list[Artist] = list(
         axes.plot(t_u, t_c, "o", color="black", markersize=5, label="data", zorder=4)
     )
     handles += axes.plot(x, exact, label="exact optimum", zorder=3, **OPTIMUM)
     badges = []
     for each in named(runs, {run.run_id for run in runs}):
-        y = curves([each.run])[0]
+        y = _predict(problem, _params([each.run], problem), x)[0]
         outside = " (outside)" if y.min() >= high or y.max() <= low else ""
         handles += axes.plot(x, y, label=each.label + outside, **each.look)
         badges.append((x, y, each.badge, each.colour))
     draw_badges(axes, badges, np.column_stack([t_u, t_c]))
     usable = [run for run in runs if is_usable(run)]
     if len(runs) > MOST_NAMED and usable:
-        handles += draw_bands(axes, x, curves(usable[:: -(-len(usable) // MOST_IN_BANDS)]))
+        some = usable[:: -(-len(usable) // MOST_IN_BANDS)]
+        handles += draw_bands(axes, x, _predict(problem, _params(some, problem), x))
     return handles
 
 

@@ -131,7 +131,7 @@ def _caption(number: int, joined: bool, left_out: int) -> str:
 def _rows(runs: Sequence[TrackedRun]) -> tuple[list[str], list[_Row], bool, int]:
     """What tells rows apart; the rows from the top; whether some were joined; how many are left out."""
     apart = [key for key in told_apart(runs) if key != "lr"]
-    known = [key for key in (*COLLAPSED, "epochs") if key in apart or key == "normalization"]
+    known = [key for key in COLLAPSED if key in apart or key == "normalization"]
     keys = known + [key for key in apart if key not in known]
     rows = _grouped(runs, keys)
     if joined := len(rows) > MOST_ROWS:

@@ -65,17 +65,19 @@ def named(runs: Sequence[TrackedRun], ids: Collection[str]) -> list[Named]:
 
 
 def _landmarks(number: int) -> dict[str, int]:
-    """The best, the median and the worst of so many that are ranked."""
-    return {"best": 0, "median": (number - 1) // 2, "worst": number - 1}
+    """The places of the best, the median and the worst of so many that are ranked."""
+    return {"best": 0, "median": (number - 1) // 2, "worst": number - 1} if number else {}
 
 
 def sample(runs: Sequence[TrackedRun], most: int) -> list[TrackedRun]:
     """At most so many of ranked runs, evenly spaced, with the first, the last and those drawn by name."""
-    usable = sum(map(is_usable, runs))
-    landmarks = {place for place in _landmarks(usable).values() if place >= 0}
+    if len(runs) <= most:
+        return list(runs)
+    usable = [place for place, run in enumerate(runs) if is_usable(run)]
+    landmarks = {usable[place] for place in _landmarks(len(usable)).values()}
     room = most - len(landmarks)
     even = {round(place * (len(runs) - 1) / (room - 1)) for place in range(room)}
-    return [runs[place] for place in sorted(even | landmarks)] if len(runs) > most else list(runs)
+    return [runs[place] for place in sorted(even | landmarks)]
 
 
 def told_apart(runs: Sequence[TrackedRun]) -> list[str]:
