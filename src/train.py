@@ -272,7 +272,7 @@ def _publish(sweep: Sweep, runs: Sequence[TrackedRun]) -> str:
 
     best = [run.run_id for run in runs[: view.MOST_CURVES]]
     losses = [losses for _, losses in reader.curves(sweep.store, best).values()]
-    names, settings = table.parameter_names(runs), table.told_apart(runs)
+    names, settings = table.parameter_names(runs), table.columns(runs)
     return view.publish(sweep.store, sweep.name, names, losses, settings)
 
 

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from mlflow import MlflowClient
 
 from src import train
 
 ROOT = Path(__file__).parents[1]
+settings.register_profile("unhurried", deadline=None)  # how fast a machine is, is no fact about the code
+settings.load_profile("unhurried")
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 

@@ -159,7 +159,7 @@ def test_of_many_diverged_runs_in_a_row_some_are_crossed(many: Sweep) -> None:
 
 
 def test_of_many_runs_the_best_the_median_and_the_worst_are_named(many: Sweep) -> None:
-    """5,000 of the 10,000 are usable, so the worst is the 7,500th."""
+    """7,500 of the 10,000 are usable, so the worst is the 7,500th."""
     usable = [run for run in many.runs if "loss_gap" in run.metrics]
     assert len(usable) == 7500
     expected = [
@@ -184,12 +184,12 @@ def test_few_runs_are_all_named_with_rank_and_look_of_their_own(readme: Sweep) -
 
 
 def test_runs_that_share_a_name_are_told_apart() -> None:
-    """Their names hold neither dtype nor the scale's factor."""
+    """A name says what is not usual; what tells it from another is added."""
     single, double = (train((0.1, "zscore", 10), dtype=dtype) for dtype in ("float32", "float64"))
     runs = [single.runs[0], replace(double.runs[0], run_id="double")]
     figure = loss_curves(runs, {run.run_id: single.curves[single.runs[0].run_id] for run in runs})
     assert "1 lr=0.1 zscore 10 · dtype=float32" in legend(figure)
-    assert "2 lr=0.1 zscore 10 · dtype=float64" in legend(figure)
+    assert "2 lr=0.1 zscore 10 dtype=float64" in legend(figure)
 
 
 def test_axes_name_columns_and_units(readme: Sweep) -> None:

@@ -143,3 +143,16 @@ def test_a_sweep_in_which_everything_diverged_has_its_page_too(
     note = parent.data.tags["mlflow.note.content"]
     assert "2 runs: 2 diverged." in note
     assert "To try next" in note
+
+
+def test_names_and_columns_tell_runs_apart(
+    command: Callable[..., int], client: MlflowClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = "epochs=5 lr=1e-4 normalization.factor=0.1,0.05 dtype=float32,float64 model.start.w=0,2"
+    assert command("-m", *sweep.split()) == 0
+    names = {run.info.run_name for run in recorded(client) if run.data.params}
+    assert len(names) == 8
+    assert "lr=0.0001 scale ×0.05 5 dtype=float64 start w=2" in names
+    header, *_ = capfd.readouterr().out.splitlines()
+    assert {"normalization_scale", "dtype", "start_w"} <= set(header.split())
+    assert "normalization_shift" not in header

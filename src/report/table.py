@@ -16,6 +16,7 @@ from rich.table import Table
 
 from src.config import ConfigError
 from src.models import formula
+from src.report.differences import told_apart
 from src.tracking.record import TrackedRun
 
 if TYPE_CHECKING:  # who only reads the record need not wait for torch
@@ -30,7 +31,6 @@ WIDEST = 140
 ALWAYS = ("lr", "normalization", "epochs")  # params shown even where all runs share them
 TEXTS = ("outcome", "reason", "run id")
 PAGE = Path(__file__).with_name("table.html")
-DERIVED = ("normalization_shift", "normalization_scale")  # params that follow from the others
 
 
 def ranked(runs: Sequence[TrackedRun], by: str = "loss_gap", descending: bool = False) -> list[TrackedRun]:
@@ -88,7 +88,7 @@ def as_records(runs: Sequence[TrackedRun]) -> list[dict[str, object]]:
 
 def as_html(runs: Sequence[TrackedRun], title: str) -> str:
     """A page of its own: what tells the first thousand runs apart, and what came of them."""
-    apart, numbers = told_apart(runs), ("loss", "loss_gap", *parameter_names(runs), "lr_over_limit")
+    apart, numbers = columns(runs), ("loss", "loss_gap", *parameter_names(runs), "lr_over_limit")
     header = ["#", *apart, *numbers, *TEXTS]
     rows = []
     for rank, run in enumerate(runs[:MOST_HTML_ROWS], start=1):
@@ -114,7 +114,7 @@ def _cells(tag: str, header: Sequence[str], cells: Sequence[str]) -> str:
 def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None:
     """The runs in the order given; of more than `most`, a count of the rest; then the reasons."""
     names = parameter_names(runs)
-    apart = told_apart(runs)
+    apart = columns(runs)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("#", *apart, "loss", "loss_gap", *names):
         table.add_column(column, justify="right", no_wrap=True)
@@ -173,10 +173,10 @@ def parameter_names(runs: Sequence[TrackedRun]) -> list[str]:
     return sorted(names, key=lambda name: (name == "b", name))  # the constant last, as in the models
 
 
-def told_apart(runs: Sequence[TrackedRun]) -> list[str]:
-    """The params that differ between the runs, and those that are always worth a column."""
-    keys = dict.fromkeys(key for run in runs for key in run.params if key not in DERIVED)
-    return [key for key in keys if key in ALWAYS or len({run.params.get(key) for run in runs}) > 1]
+def columns(runs: Sequence[TrackedRun]) -> list[str]:
+    """The params that tell the runs apart, and those that are always worth a column."""
+    apart = {*ALWAYS, *told_apart(runs)}
+    return [key for key in dict.fromkeys(key for run in runs for key in run.params) if key in apart]
 
 
 def _param(text: str) -> str:

@@ -152,11 +152,24 @@ def cut(text: str, longest: int) -> str:
 
 
 def run_name(settings: Settings) -> str:
-    """Short, and what tells a sweep's runs apart comes first: `lr=0.01 zscore 5000`."""
-    parts = [f"lr={settings.lr:g}", settings.normalization.name, str(settings.epochs)]
-    if settings.model.name != "linear":
-        parts.append(settings.model.name)
-    return " ".join(parts)
+    """Short, and what tells a sweep's runs apart comes first: `lr=0.01 zscore 5000`.
+
+    What is usual goes without saying.
+    """
+    data, scaling = Path(settings.data.path).name, settings.normalization
+    starts = [one.partition("model.start.")[2] for one in settings.overrides]
+    parts = [
+        f"lr={settings.lr:g}",
+        scaling.name,
+        f"×{scaling.factor:g}" if scaling.factor not in (None, 0.1) else "",
+        str(settings.epochs),
+        settings.model.name if settings.model.name != "linear" else "",
+        data if data != "thermometer.csv" else "",
+        f"dtype={settings.dtype}" if settings.dtype != "float32" else "",
+        f"device={settings.device}" if settings.device != "cpu" else "",
+        *(f"start {start}" for start in starts if start),
+    ]
+    return " ".join(filter(None, parts))
 
 
 def _params(run: Run) -> dict[str, str]:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
+from src.report.differences import told_apart
 from src.report.figures.canvas import (
     DARK,
     GREY,
@@ -25,7 +26,7 @@ from src.report.figures.canvas import (
     quantity,
     squared,
 )
-from src.report.figures.named import MOST_NAMED, PROBLEM, is_usable, named, names, told_apart
+from src.report.figures.named import MOST_NAMED, PROBLEM, is_usable, named, names
 from src.tracking.record import TrackedRun
 
 GRID = 200  # points of a band's edge

@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from src.report.differences import told_apart
 from src.report.figures.canvas import DARK, LARGEST, Floats, canvas, count, quantity, short, squared
-from src.report.figures.named import PROBLEM, described, told_apart
+from src.report.figures.named import PROBLEM, described
 from src.tracking.record import TrackedRun
 
 MOST_ROWS = 24

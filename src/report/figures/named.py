@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from src.report.differences import told_apart
 from src.report.figures.canvas import Dashes, count, short, styles
 from src.tracking.record import TrackedRun
 
 MOST_NAMED = 12  # runs that are drawn one by one
-DECISIVE = ("data", "model", "normalization")
-FOLLOWING = ("data_", "normalization_", "start_")  # beginnings of params that mostly follow from those
 PROBLEM = ("data", "data_input", "data_target", "model")  # what an exact optimum belongs to
 WIDE = 3.0  # points: the best run's line, to be seen under others on the same course
-IN_NAME = ("lr", "normalization", "epochs", "model")  # params that a run's name holds
+IN_NAME = ("lr", "normalization", "epochs", "model")  # params that every run's name holds
 
 
 @dataclass(frozen=True)
@@ -80,26 +79,6 @@ def sample(runs: Sequence[TrackedRun], most: int) -> list[TrackedRun]:
     return [runs[place] for place in sorted(even | landmarks)]
 
 
-def told_apart(runs: Sequence[TrackedRun]) -> list[str]:
-    """The params that differ between runs, less those that follow from others that do."""
-    keys = dict.fromkeys(key for run in runs for key in run.params)
-    differing = [key for key in keys if len({run.params.get(key) for run in runs}) > 1]
-    apart = [key for key in differing if not key.startswith(FOLLOWING)]
-    for key in sorted(differing, key=lambda key: key == "normalization_shift"):
-        if key.startswith(FOLLOWING) and _differs_among_alike(runs, [*DECISIVE, *apart], key):
-            apart.append(key)
-    return apart
-
-
-def _differs_among_alike(runs: Sequence[TrackedRun], alike: Sequence[str], key: str) -> bool:
-    """Whether runs that have all of `alike` in common, `lr` and `epochs` apart, differ in `key`."""
-    values: dict[tuple[str | None, ...], set[str | None]] = {}
-    for run in runs:
-        settled = tuple(run.params.get(other) for other in alike if other not in ("lr", "epochs"))
-        values.setdefault(settled, set()).add(run.params.get(key))
-    return any(len(found) > 1 for found in values.values())
-
-
 def setting(run: TrackedRun, key: str) -> str:
     """One of a run's params in a word or two: `zscore`, `500 epochs`, `dtype=float32`, `×0.1`."""
     value = run.params.get(key, "")
@@ -123,5 +102,9 @@ def described(run: TrackedRun, keys: Sequence[str]) -> str:
 
 def names(runs: Sequence[TrackedRun], apart: Sequence[str]) -> list[str]:
     """The runs' names, with those params that tell them apart and are not in the name."""
-    besides = [key for key in apart if key not in IN_NAME]
-    return [short(" · ".join(filter(None, [run.name, described(run, besides)])), 60) for run in runs]
+    return [short(" · ".join([run.name, *_besides_name(run, apart)]), 60) for run in runs]
+
+
+def _besides_name(run: TrackedRun, apart: Sequence[str]) -> list[str]:
+    words = (setting(run, key) for key in apart if key not in IN_NAME)
+    return [word for word in words if word and word not in run.name]
