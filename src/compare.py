@@ -9,7 +9,7 @@
     python -m src.compare --page comparison                 # table, figures and words into a folder
     python -m src.compare --register thermometer            # the first run's model, on record and registered
 
-Exit codes: 0 done, 2 a mistake and nothing written.
+Exit codes: 0 done, 2 a mistake and nothing recorded, 130 and 143 when interrupted.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if options.top is not None and options.top < 1:
         raise ConfigError(f"--top {options.top} is not allowed: give a whole number from 1")
     if options.register is not None and not re.fullmatch(MODEL_NAME, options.register):
-        raise ConfigError(f"--register {options.register!r} is not allowed: give a name without / and :")
+        raise ConfigError(f"--register {options.register!r} is not allowed: give a name without / : @")
     return options
 
 
@@ -116,13 +116,13 @@ def keep_model(run: TrackedRun, store: Store, register: str | None) -> None:
 
 def write_page(folder: Path, runs: list[TrackedRun], store: Store) -> None:
     """The files that a sweep's page has, on these runs."""
-    from src.report import page
+    from src.report import page, table
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        page.write(folder, "Comparison", table.ranked(runs), store)  # its words are about the best
     except OSError as error:
-        raise ConfigError(f"--page {folder} cannot be made: {error.strerror}") from error
-    page.write(folder, "Comparison", runs, store)
+        raise ConfigError(f"--page {folder} cannot be written: {error.strerror}") from error
 
 
 def command(argv: list[str] | None = None) -> int:

@@ -35,7 +35,7 @@ Finite = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)
 Positive = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=10**12)]
 Name = Annotated[str, Field(min_length=1, max_length=250, pattern=r"\S")]
-MODEL_NAME = r"^[^/:]*[^/:\s][^/:]*$"  # what MLflow's registry allows
+MODEL_NAME = r"^[^/:@]*[^/:@\s][^/:@]*$"  # what MLflow's registry and addresses allow
 ModelName = Annotated[str, Field(min_length=1, max_length=250, pattern=MODEL_NAME)]
 
 
@@ -54,6 +54,8 @@ class DataSettings(_Frozen):
 
     @model_validator(mode="after")
     def _two_columns(self) -> DataSettings:
+        if "in_range" in (self.input, self.target):
+            raise ValueError("in_range is what a prediction says of itself: rename that column")
         if self.input == self.target:
             raise ValueError(f"data.input and data.target are both {self.input!r}: name two columns")
         return self
@@ -125,7 +127,7 @@ class Settings(_Frozen):
     tracking: TrackingSettings
     # `register` itself is a method that pydantic's models inherit
     register_as: ModelName | None = Field(
-        default=None, alias="register", description="a name for the best run's model, without / and :"
+        default=None, alias="register", description="a name for the best run's model, without / : @"
     )
     overrides: tuple[str, ...] = Field((), description="nothing: Hydra fills it in, for the record")
 
@@ -219,6 +221,16 @@ def no_such_setting(key: str, names: Sequence[str]) -> str:
     return f"there is no setting {key}: {meant}{where} {', '.join(names) or 'none'}"
 
 
+# What conf/config.yaml gives where nothing else is asked for: names and advice do not repeat it.
+USUAL: dict[str, Any] = {
+    "data.path": "data/thermometer.csv",
+    "data.input": "t_u",
+    "data.target": "t_c",
+    "model": "linear",
+    "normalization.factor": 0.1,
+    "dtype": "float32",
+    "device": "cpu",
+}
 UNDECISIVE: Any = {"tracking": True, "register_as": True, "overrides": True, "data": {"path", "units"}}
 
 

@@ -5,7 +5,7 @@
     python -m src.predict 01a2… --csv new.csv              # by a run's id; other columns are kept
     python -m src.predict models:/thermometer/1 < new.csv  # by a registered model: a CSV, or a number a line
 
-Exit codes: 0 done, 2 a mistake and nothing written.
+Exit codes: 0 done, 2 a mistake, 130 and 143 when interrupted.
 
 torch is not needed; pandas and MLflow are imported once the command line is known to be right.
 """
@@ -97,6 +97,8 @@ def predict(options: argparse.Namespace) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         table = predictions(given, predictor, options.inverse)
+    if options.which == "best":
+        print(f"best: {predictor.of}", file=sys.stderr)
     for warning in caught:
         if warning.category is UserWarning:  # the model's own
             print(f"warning: {warning.message}", file=sys.stderr)

@@ -237,6 +237,7 @@ def _finish(folder: Path, code: int, status: Status) -> int:
         from src.tracking.sweep import begun
 
         code = 1 if code == 2 else code  # a mistake in some jobs, and others on record
+        gc.freeze()  # or every collection looks through all that the training has left
         for marker in begun(folder):
             try:
                 _finish_sweep(folder, marker, status)
@@ -259,8 +260,8 @@ def _finish_sweep(folder: Path, marker: Marker, status: Status) -> None:
         try:
             runs = table.ranked(sweep.runs())
             table.print_comparison(runs, _publish(sweep, runs), store.how_to_serve)
-            page.write(files, sweep.title, runs, store)
             _keep_model(store, runs, marker.register)
+            page.write(files, sweep.title, runs, store)
         finally:
             sweep.end(status, files)
 
@@ -292,6 +293,8 @@ def _sweep_overrides() -> list[str] | None:
     given = [flag for flag, value in modes.items() if value]
     if len(given) > 1:
         refuse(f"{' and '.join(given)} exclude each other")
+    if swept := [each for each in flags.overrides if re.match(r"\+*register=.*,", each)]:
+        refuse(f"{swept[0]}: a sweep registers the model of its best run, under one name")
     if flags.multirun or any(re.fullmatch(r"\+{0,2}hydra\.mode=MULTIRUN", each) for each in flags.overrides):
         return [each for each in flags.overrides if not re.match(r"[+~]*hydra[./]", each)]
     return None

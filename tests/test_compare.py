@@ -115,6 +115,8 @@ def test_filter_sort_and_top(capfd: Capture) -> None:
     ]
     assert losses == sorted(losses, reverse=True)
     assert [row["lr"] for row in shown(capfd, "--sort", "lr", "--top", "3")] == ["0.001", "0.001", "0.01"]
+    by_text = [row["normalization"] for row in shown(capfd, "--sort", "normalization desc")]
+    assert by_text == ["zscore", "zscore", "none", "none"]
 
 
 @pytest.mark.usefixtures("client")
@@ -145,6 +147,26 @@ def test_a_page_of_the_chosen_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("client")
+def test_a_page_is_about_the_best_however_the_table_is_sorted(tmp_path: Path) -> None:
+    assert compare.command(["--page", str(tmp_path / "usual")]) == 0
+    assert compare.command(["--page", str(tmp_path / "worst"), "--sort", "loss_gap desc"]) == 0
+    usual, worst = ((tmp_path / name / "note.md").read_text() for name in ("usual", "worst"))
+    assert usual == worst
+
+
+def test_a_wide_table_loses_no_digit(command: Callable[..., int], folder: Path, capfd: Capture) -> None:
+    """Wider than any terminal: what tells these runs apart takes twenty columns."""
+    (folder / "another-file-with-a-long-name-of-its-own.csv").write_text("t_u,t_c\n1,2\n2,3\n3,5\n4,5\n")
+    path = "data.path=data/thermometer.csv,another-file-with-a-long-name-of-its-own.csv"
+    wide = ("model=linear,quadratic", "dtype=float32,float64", "normalization=none,zscore", path)
+    assert command("-m", *wide, "epochs=5", "lr=1e-8") == 0
+    header, *rows = capfd.readouterr().out.splitlines()
+    assert header.split()[0] == "#"
+    assert [row.split()[0] for row in rows[:16]] == [str(rank) for rank in range(1, 17)]
+    assert "…" not in "".join(rows[:16])
+
+
+@pytest.mark.usefixtures("client")
 def test_a_page_without_the_data_that_a_run_was_trained_on(place: Path, tmp_path: Path) -> None:
     data, before = place / "data" / "thermometer.csv", (place / "data" / "thermometer.csv").read_bytes()
     try:
@@ -170,8 +192,10 @@ MISTAKES = {
     "sweep-bogus": "there is no sweep sweep-bogus; the latest is sweep-20",
     "0123": "there is no run 0123",
     "0123 4567": "there is no run 0123, 4567",
-    "--register a/b": "give a name without / and :",
-    "--page data/thermometer.csv": "cannot be made",
+    "--register a/b": "give a name without / : @",
+    "--page data/thermometer.csv": "cannot be written",
+    "--register a@b": "give a name without / : @",
+    '"it\'s"': "there is no sweep or run",
 }
 
 

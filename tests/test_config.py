@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
-from src.config import ConfigError, Settings, check, fingerprint
+from src.config import USUAL, ConfigError, Settings, check, fingerprint
 from src.models import MODELS
 from src.normalization import NORMALIZATIONS
 from tests.conftest import ROOT
@@ -40,6 +40,14 @@ def choices(group: str) -> list[str]:
 def test_every_choice_of_every_group_composes_to_valid_settings(group: str) -> None:
     for choice in choices(group):
         assert getattr(settings(f"{group}={choice}"), group) is not None
+
+
+def test_the_usual_is_what_the_config_gives() -> None:
+    composed = settings().model_dump()
+    for key, value in USUAL.items():
+        group, _, name = key.partition(".")
+        given = composed[group][name or "name"] if isinstance(composed[group], dict) else composed[group]
+        assert given == value, key
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))

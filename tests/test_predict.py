@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -93,7 +94,9 @@ def ask_anywhere(
     def run(*args: str, stdin: bytes = b"") -> Answer:
         capfd.readouterr()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        return Answer(predict.command(list(args)), *capfd.readouterr())
+        code = predict.command(list(args))
+        out, err = capfd.readouterr()
+        return Answer(code, out, re.sub(r"^best: .*\n", "", err))
 
     return run
 
@@ -202,7 +205,9 @@ def test_a_parabola_has_no_reading_for_a_temperature_beyond_its_vertex(ask: Ask,
     assert nowhere.rows[1] == {"t_c": beyond, "t_u": "", "in_range": "false"}
 
 
-def test_best_is_the_least_loss_gap_of_the_experiment(ask: Ask, empty_folder: Path) -> None:
+def test_best_is_the_least_loss_gap_of_the_experiment(
+    ask: Ask, empty_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     client = client_of(empty_folder / "mlflow.db")
     experiment = client.get_experiment_by_name("thermometer")
     runs = [run for run in client.search_runs([experiment.experiment_id]) if "loss_gap" in run.data.metrics]
@@ -210,9 +215,29 @@ def test_best_is_the_least_loss_gap_of_the_experiment(ask: Ask, empty_folder: Pa
     best = min(runs, key=lambda run: run.data.metrics["loss_gap"])
     assert ask("best", *T_U) == ask(best.info.run_id, *T_U)
     assert ask("best", *T_U) != ask("best", *EXPERIMENT, *T_U)
+    capfd.readouterr()
+    assert predict.command(["best", "50"]) == 0
+    assert capfd.readouterr().err == f"best: {best.info.run_name}, run {best.info.run_id}\n"
     client.set_terminated(best.info.run_id, "KILLED")
     [other] = [run.info.run_id for run in runs if run is not best]
     assert ask("best", *T_U) == ask(other, *T_U)
+
+
+def test_best_of_several_calibrations_is_asked_back(ask: Ask, command: Callable[..., int]) -> None:
+    """The smallest gap of one data set says nothing about another's."""
+    assert command("data=norris", "normalization=zscore", "lr=0.5", "epochs=50") == 0
+    answer = ask("best", "35.7")
+    assert answer.code == 2
+    assert "best of which? There are runs on data/" in answer.err
+    assert "tracking.experiment=NAME" in answer.err
+
+
+def test_best_of_several_models_is_the_one_with_the_least_loss(ask: Ask, command: Callable[..., int]) -> None:
+    """Each is next to its own optimum: 2.93 for the line, 2.09 for the parabola, by numpy.polyfit."""
+    assert command("-m", "model=linear,quadratic", "normalization=zscore", "lr=0.2", "epochs=3000") == 0
+    [parabola] = ask("best", "21.8").rows
+    line = by_the_chapter(21.8)
+    assert float(parabola["t_c"]) > line + 1
 
 
 def test_nothing_is_left_behind(ask: Ask, empty_folder: Path) -> None:

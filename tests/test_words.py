@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -30,6 +31,24 @@ def test_the_best_the_distance_the_diverged_and_why(note: Callable[..., str]) ->
     assert "with loss 2.92765, 1.03e-09 above the exact optimum's. `lr=0.01 zscore 500` converged too" in told
     assert "- #9, 10: lr 0.001 is 2.9 times the limit 0.00034 of this input: use a smaller lr" in told
     assert "To try next" not in told, "the best run has converged"
+
+
+def test_a_parabola_is_told_with_its_highest_power_first(note: Callable[..., str]) -> None:
+    """Expected: numpy.polyfit(t_u, t_c, 2) on the chapter's data gives 0.00283, 0.2476, -10.65."""
+    told = note("lr=0.1,0.2", "model=quadratic", "normalization=zscore", "epochs=2000")
+    assert "`t_c = 0.002830" in told
+    assert "* t_u**2 + 0.2476" in told
+
+
+@pytest.mark.usefixtures("folder")
+def test_advice_can_be_pasted_whatever_the_columns_are_called(
+    note: Callable[..., str], command: Callable[..., int]
+) -> None:
+    Path("my file.csv").write_text("Volt (V),it's °C\n1,2\n2,3.9\n3,6.1\n")
+    columns = ["data.path='my file.csv'", "data.input='Volt (V)'", "data.target='it\\'s °C'"]
+    told = note(*columns, "lr=1e-5", "epochs=5")
+    line = next(line[3:-1] for line in told.splitlines() if line.startswith("- `") and "zscore" in line)
+    assert command(*shlex.split(line)) == 0
 
 
 def test_many_reasons_of_one_input_are_told_as_one(note: Callable[..., str]) -> None:

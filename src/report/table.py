@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from src.config import ConfigError
-from src.models import formula
+from src.models import MODELS, formula
+from src.models import parameter_names as names_of
 from src.report.differences import told_apart
 from src.tracking.record import TrackedRun
 
@@ -27,7 +29,7 @@ Ranked = tuple[int, TrackedRun]
 MOST_ROWS = 30  # on the screen; the CSV holds all
 MOST_HTML_ROWS = 1000
 MOST_REASONS = 8
-WIDEST = 140
+WIDEST = 1000
 ALWAYS = ("lr", "normalization", "epochs")  # params shown even where all runs share them
 TEXTS = ("outcome", "reason", "run id")
 PAGE = Path(__file__).with_name("table.html")
@@ -42,27 +44,31 @@ def ranked(runs: Sequence[TrackedRun], by: str = "loss_gap", descending: bool = 
     if runs and by not in {**known, "loss_gap": None}:
         raise ConfigError(f"--sort {by}: no run has that; give one of {', '.join(known)}")
 
-    def key(run: TrackedRun) -> tuple[bool, float, str, float, float, str]:
-        is_missing, number, text = _sortable(run, by)
-        gap = run.metrics.get("loss_gap", math.inf)
-        return is_missing, -number if descending else number, text, gap, _lr(run), run.name
+    def key(run: TrackedRun) -> tuple[float, float, str]:
+        return run.metrics.get("loss_gap", math.inf), _lr(run), run.name
 
-    return sorted(runs, key=key)
+    found = sorted(runs, key=key)
+    there = [run for run in found if _sortable(run, by) is not None]
+    there.sort(key=lambda run: _sortable(run, by) or (0.0, ""), reverse=descending)
+    return there + [run for run in found if _sortable(run, by) is None]
 
 
-def _sortable(run: TrackedRun, by: str) -> tuple[bool, float, str]:
-    """Whether the run has no such number, the number, and the text of a param that is none."""
+def _sortable(run: TrackedRun, by: str) -> tuple[float, str] | None:
+    """A metric or param as a number, or else the text of one that is none; None where there is nothing."""
     value = run.metrics.get(by, run.params.get(by))
     if value is None or (by == "loss" and run.outcome == "diverged"):
-        return True, 0.0, ""
+        return None
     try:
-        return False, float(value), ""
+        return float(value), ""
     except ValueError:
-        return False, 0.0, str(value)
+        return math.inf, str(value)
 
 
 def _lr(run: TrackedRun) -> float:
-    return float(run.params.get("lr", "inf"))
+    try:
+        return float(run.params.get("lr", "inf"))
+    except ValueError:  # of another program's run
+        return math.inf
 
 
 def as_frame(runs: Sequence[TrackedRun]) -> pd.DataFrame:
@@ -100,7 +106,7 @@ def as_html(runs: Sequence[TrackedRun], title: str) -> str:
         title=html.escape(title),
         header=f"<tr>{_cells('th', header, header)}</tr>",
         rows="\n".join(rows),
-        rest="".join(f"<p>{html.escape(line)}</p>" for line in _rest(runs[MOST_HTML_ROWS:])),
+        rest="".join(f"<p>{html.escape(line)}</p>" for line in _rest(runs[MOST_HTML_ROWS:], "runs.csv")),
     )
 
 
@@ -123,15 +129,17 @@ def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None
         numbers = (_number(run, key) for key in ("loss", "loss_gap", *names))
         params = (_param(run.params.get(key, "")) for key in apart)
         table.add_row(str(rank), *params, *numbers, _what_came_of(run), style=_style(run))
+    wide = console.options.update(max_width=WIDEST)
+    # a narrow terminal wraps lines, and loses no digit
+    console.width = max(console.width, console.measure(table, options=wide).maximum)
     console.print(table)
-    for line in (*_rest(runs[most:]), *reasons(runs)):
+    for line in (*_rest(runs[most:], "python -m src.compare --format csv"), *reasons(runs)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_comparison(runs: Sequence[TrackedRun], page: str, how_to_serve: str, most: int = MOST_ROWS) -> None:
     """The runs in the order given, and where to look at them."""
     console = Console()
-    console.width = max(console.width, WIDEST)  # a narrow terminal wraps lines, and loses no digit
     print_table(runs, console, most)
     _print_page("compare", page, how_to_serve, console)
 
@@ -154,7 +162,7 @@ def print_calibration(calibration: Calibration, page: str, how_to_serve: str) ->
 def print_model(uri: str) -> None:
     """Where a model is, in the words that use it."""
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(f"model        {uri}   (python -m src.predict {uri} READING …)")
+    console.print(f"model        {uri}   (python -m src.predict {shlex.quote(uri)} READING …)")
 
 
 def _print_page(label: str, page: str, how_to_serve: str, console: Console) -> None:
@@ -163,14 +171,10 @@ def _print_page(label: str, page: str, how_to_serve: str, console: Console) -> N
 
 
 def parameter_names(runs: Sequence[TrackedRun]) -> list[str]:
-    """The models' parameters, known by being on record both raw and as trained."""
-    names = {
-        key.removeprefix("trained_"): None
-        for run in runs
-        for key in run.metrics
-        if key.startswith("trained_")
-    }
-    return sorted(names, key=lambda name: (name == "b", name))  # the constant last, as in the models
+    """The parameters of the runs' models, each model's as it takes them, the constant last."""
+    models = dict.fromkeys(run.params.get("model", "") for run in runs)
+    names = dict.fromkeys(name for model in models if model in MODELS for name in names_of(MODELS[model]))
+    return sorted(names, key=lambda name: name == "b")
 
 
 def columns(runs: Sequence[TrackedRun]) -> list[str]:
@@ -201,11 +205,11 @@ def _what_came_of(run: TrackedRun) -> str:
     return f"{run.outcome}{at}"
 
 
-def _rest(runs: Sequence[TrackedRun]) -> Iterator[str]:
+def _rest(runs: Sequence[TrackedRun], where: str) -> Iterator[str]:
     if runs:
         counts = Counter(run.outcome for run in runs)
         parts = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
-        yield f"… and {len(runs):,} more, all in python -m src.compare --format csv: {parts}"
+        yield f"… and {len(runs):,} more, all in {where}: {parts}"
 
 
 def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +13,13 @@ import torch
 from src import normalization
 from src.analysis import epochs_enough, fastest_rate, hessian_eigenvalues, loss_gap
 from src.calibration import Run
-from src.models import formula
+from src.config import USUAL, Settings
+from src.models import MODELS, formula, parameter_names
 from src.normalization import Affine
-from src.report.table import parameter_names, reasons
+from src.report.table import reasons
 from src.tracking.record import TrackedRun
 
+QUOTE = "\\'"  # how Hydra reads a quote within quotes
 MOST_EPOCHS = 10**7  # advice to wait for longer is none
 WORTH_IT = 0.7  # of the epochs that the run at hand needs: what saves less is not worth a word
 MEANING = {
@@ -44,13 +47,14 @@ def sweep_note(runs: Sequence[TrackedRun], best: Run | None) -> str:
 
 def _counts(runs: Sequence[TrackedRun]) -> str:
     counts = Counter(run.outcome for run in runs)
-    parts = [f"{count:,} {MEANING[outcome]}" for outcome, count in counts.items()]
+    parts = [f"{count:,} {MEANING.get(outcome, outcome)}" for outcome, count in counts.items()]
     return f"{len(runs):,} run{'s' * (len(runs) > 1)}: {', '.join(parts)}."
 
 
 def _best(runs: Sequence[TrackedRun]) -> Iterator[str]:
     best, metrics = runs[0], runs[0].metrics
-    found = formula([metrics[name] for name in parameter_names([best])], best.params["data_input"])
+    params = [metrics[name] for name in parameter_names(MODELS[best.params["model"]])]
+    found = formula(params, best.params["data_input"])
     yield f"**Best is `{best.name}`: `{best.params['data_target']} = {found}`**,"
     yield f"with loss {metrics['loss']:.6g}, {metrics['loss_gap']:.3g} above the exact optimum's."
     converged = [run for run in runs if run.outcome == "converged"]
@@ -67,7 +71,8 @@ def advice(tracked: TrackedRun, run: Run) -> list[str]:
     if tracked.outcome == "converged":
         return []
     settings, t_u = run.settings, run.problem.t_u
-    kept = [one for one in shlex.split(tracked.tags.get("overrides", "")) if not _is_replaced(one)]
+    given = tracked.tags.get("overrides", "").split()
+    kept = [*_changed(settings), *(one for one in given if one.startswith("model.start."))]
     choice = [f"normalization={settings.normalization.name}"]
     if settings.normalization.factor:
         choice.append(f"normalization.factor={settings.normalization.factor:g}")
@@ -83,9 +88,21 @@ def advice(tracked: TrackedRun, run: Run) -> list[str]:
     return found
 
 
-def _is_replaced(override: str) -> bool:
-    key = override.lstrip("+~").partition("=")[0]
-    return key in ("lr", "epochs") or key.split(".")[0] in ("normalization", "experiment", "register")
+def _changed(settings: Settings) -> Iterator[str]:
+    """What to give Hydra for the settings, besides the training's, that are not the usual ones."""
+    data = settings.data
+    chosen = {
+        "data.path": data.path,
+        "data.input": data.input,
+        "data.target": data.target,
+        "model": settings.model.name,
+        "dtype": settings.dtype,
+        "device": settings.device,
+    }
+    for key, value in chosen.items():
+        if value != USUAL[key]:
+            is_plain = re.fullmatch(r"[\w./-]+", value)
+            yield f"{key}={value}" if is_plain else key + "='" + value.replace("'", QUOTE) + "'"
 
 
 def _enough(run: Run, fitted: Affine, rate: float | None) -> tuple[float, float]:

@@ -5,6 +5,7 @@ import os
 
 # Before MLflow is imported anywhere: it reads these once.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we print our own
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7 would hang for minutes
 
 # The migrations of a fresh store report some fifty lines; only their failures matter.

@@ -26,6 +26,7 @@ from src.config import ConfigError, one_line
 from src.models import MODELS, parameter_names
 from src.tracking import calibration_model, reader
 from src.tracking.record import NOTE, DatasetRecord, TrackedRun
+from src.tracking.selection import quoted
 from src.tracking.store import Store
 
 NAME = "calibration"  # of a run's model
@@ -54,9 +55,10 @@ class Logged:
 class Predictor:
     """A calibration at work: a frame with the column `input` gives `target`, and the other way round.
 
-    `predict` is `CalibrationModel.predict`.
+    `of` says whose it is; `predict` is `CalibrationModel.predict`.
     """
 
+    of: str
     input: str
     target: str
     predict: Callable[[pd.DataFrame], pd.DataFrame]
@@ -97,20 +99,36 @@ def _why_unusable(run: TrackedRun) -> str:
 def best(store: Store) -> TrackedRun:
     """The experiment's usable run that is nearest to its exact optimum, by `loss_gap`.
 
-    Raises ConfigError where there is none.
+    Of several models the one with the least loss, since each has an optimum of its own. Raises ConfigError
+    where there is none, or where runs on several data sets leave open which calibration is meant.
     """
-    page = store.client.search_runs(
-        store.experiment_ids,
-        filter_string="attributes.status = 'FINISHED'",
-        order_by=["metrics.loss_gap ASC"],  # those without one, as a sweep's parent, come last
-        max_results=1,
-    )
-    if not page or "loss_gap" not in page[0].data.metrics:
+    nearest = _first(store, "metrics.loss_gap ASC")
+    if nearest is None:
         name = store.client.get_experiment(store.experiment_id).name
         raise ConfigError(
             f"no run of the experiment {name} has a calibration: train some with python -m src.train"
         )
-    return reader.get(store, page[0].info.run_id)
+    for key in ("data", "data_input", "data_target"):
+        if other := _first(store, "metrics.loss_gap ASC", f"params.{key} != {quoted(nearest.params[key])}"):
+            raise ConfigError(
+                f"best of which? There are runs on {nearest.params[key]} and on {other.params[key]}: "
+                "give a run's id, and keep each calibration in an experiment, by tracking.experiment=NAME"
+            )
+    if _first(store, "metrics.loss_gap ASC", f"params.model != {quoted(nearest.params['model'])}"):
+        return _first(store, "metrics.loss ASC") or nearest
+    return nearest
+
+
+def _first(store: Store, order: str, condition: str = "") -> TrackedRun | None:
+    """The first run in this order that is usable, and where the condition holds."""
+    clauses = ["attributes.status = 'FINISHED'", "metrics.loss_gap >= 0", condition]
+    page = store.client.search_runs(
+        store.experiment_ids,
+        filter_string=" and ".join(filter(None, clauses)),
+        order_by=[order],
+        max_results=1,
+    )
+    return reader.get(store, page[0].info.run_id) if page else None
 
 
 def of_run(store: Store, run: TrackedRun) -> Predictor:
@@ -118,7 +136,8 @@ def of_run(store: Store, run: TrackedRun) -> Predictor:
     config = config_of(run, reader.dataset(store, run.run_id))
     model = calibration_model.CalibrationModel()
     model.load_context(PythonModelContext({}, config))  # type: ignore[no-untyped-call]
-    return Predictor(config["input"], config["target"], lambda frame: model.predict(None, frame))
+    of = f"{run.name}, run {run.run_id}"
+    return Predictor(of, config["input"], config["target"], lambda frame: model.predict(None, frame))
 
 
 def load(store: Store, uri: str) -> Predictor:
@@ -131,7 +150,7 @@ def load(store: Store, uri: str) -> Predictor:
     try:
         with warnings.catch_warnings(action="ignore"):  # of versions a little newer than the model's
             model = mlflow.pyfunc.load_model(f"{uri}/latest" if is_latest else uri)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ImportError) as error:
         known = ", ".join(each.name for each in store.client.search_registered_models())
         raise ConfigError(
             f"{uri} cannot be loaded: {one_line(error)}; the store's registered models: {known or 'none'}"
@@ -139,7 +158,7 @@ def load(store: Store, uri: str) -> Predictor:
     config = model.model_config
     if not {"params", "input", "target", "input_range"} <= set(config):
         raise ConfigError(f"{uri} is no calibration of src.train's: load it with mlflow.pyfunc.load_model")
-    return Predictor(config["input"], config["target"], model.predict)
+    return Predictor(uri, config["input"], config["target"], model.predict)
 
 
 def log(store: Store, run: TrackedRun, register: str | None = None) -> Logged:

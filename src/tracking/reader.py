@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -71,6 +72,8 @@ def named(store: Store, names: Sequence[str], filter: str = "") -> Selection:
     Raises ConfigError for a name that is not on record.
     """
     [first, *others] = names
+    if odd := [name for name in names if not re.fullmatch(r"[\w.-]+", name)]:
+        raise ConfigError(f"there is no sweep or run {', '.join(map(repr, odd))}")
     if others:
         return Selection(run_ids=tuple(names), filter=filter)
     if first.startswith("sweep-"):

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from src.config import ConfigError, Settings, fingerprint, one_line
+from src.config import USUAL, ConfigError, Settings, fingerprint, one_line
 from src.models import formula
 
 if TYPE_CHECKING:  # who only reads the record need not wait for torch
@@ -161,12 +161,12 @@ def run_name(settings: Settings) -> str:
     parts = [
         f"lr={settings.lr:g}",
         scaling.name,
-        f"×{scaling.factor:g}" if scaling.factor not in (None, 0.1) else "",
+        f"×{scaling.factor:g}" if scaling.factor not in (None, USUAL["normalization.factor"]) else "",
         str(settings.epochs),
-        settings.model.name if settings.model.name != "linear" else "",
-        data if data != "thermometer.csv" else "",
-        f"dtype={settings.dtype}" if settings.dtype != "float32" else "",
-        f"device={settings.device}" if settings.device != "cpu" else "",
+        settings.model.name if settings.model.name != USUAL["model"] else "",
+        data if data != Path(USUAL["data.path"]).name else "",
+        f"dtype={settings.dtype}" if settings.dtype != USUAL["dtype"] else "",
+        f"device={settings.device}" if settings.device != USUAL["device"] else "",
         *(f"start {start}" for start in starts if start),
     ]
     return " ".join(filter(None, parts))

@@ -20,13 +20,14 @@ class Selection:
         """All of it in MLflow's search syntax."""
         clauses = []
         if self.sweep:
-            clauses.append(f"tags.sweep = {_quoted(self.sweep)}")
+            clauses.append(f"tags.sweep = {quoted(self.sweep)}")
         if self.run_ids:
-            clauses.append(f"attributes.run_id IN ({', '.join(map(_quoted, self.run_ids))})")
+            clauses.append(f"attributes.run_id IN ({', '.join(map(quoted, self.run_ids))})")
         if self.filter:
             clauses.append(self.filter)
         return " and ".join(clauses)
 
 
-def _quoted(text: str) -> str:
-    return f"'{text}'"
+def quoted(text: str) -> str:
+    """A value in MLflow's search syntax, which knows no escapes."""
+    return f'"{text}"' if "'" in text else f"'{text}'"
