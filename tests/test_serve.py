@@ -232,7 +232,9 @@ def test_a_model_goes_through_a_tracking_server(
     assert answer.out.startswith("t_u,t_c,in_range\n35.7,1.859")
     for which in (run.run_id, logged.uri, "models:/thermometer"):
         assert predict.command([which, "35.7", "-4"]) == 0
-        assert capfd.readouterr() == answer
+        told = capfd.readouterr()
+        assert told.out == answer.out
+        assert answer.err == f"best: {run.name}, run {run.run_id}\n{told.err}"
     assert not (folder / "mlflow.db").exists()
 
 
