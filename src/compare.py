@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.commandline import ArgumentParser, answer
-from src.config import MODEL_NAME, ConfigError
+from src.config import LONGEST_MODEL_NAME, MODEL_NAME, ConfigError
 
 if TYPE_CHECKING:
     from src.tracking.record import TrackedRun
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line; raises ConfigError for one that cannot be read."""
     parser = ArgumentParser("src.compare", __doc__ or "")
-    parser.add_argument("which", nargs="*", help="the name of a sweep, or ids of runs; the latest sweep")
-    parser.add_argument("--experiment", metavar="NAME", help="all its runs, or the sweep of it")
+    parser.add_argument(
+        "which", nargs="*", help="the name of a sweep, or ids of runs; without any, the latest sweep"
+    )
+    parser.add_argument("--experiment", metavar="NAME", help="all its runs; with WHICH, only where to look")
     parser.add_argument("--filter", default="", help="in MLflow's search syntax")
     parser.add_argument(
         "--sort", default="loss_gap", metavar="KEY", help="a metric or param, also 'KEY desc'"
@@ -47,8 +49,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if options.top is not None and options.top < 1:
         raise ConfigError(f"--top {options.top} is not allowed: give a whole number from 1")
-    if options.register is not None and not re.fullmatch(MODEL_NAME, options.register):
-        raise ConfigError(f"--register {options.register!r} is not allowed: give a name without / : @")
+    name = options.register
+    if name is not None and (len(name) > LONGEST_MODEL_NAME or not re.fullmatch(MODEL_NAME, name)):
+        raise ConfigError(f"--register {name[:60]!r} is not allowed: give a short name without / : @")
     return options
 
 

@@ -35,8 +35,9 @@ Finite = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)
 Positive = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=10**12)]
 Name = Annotated[str, Field(min_length=1, max_length=250, pattern=r"\S")]
+LONGEST_MODEL_NAME = 250
 MODEL_NAME = r"^[^/:@]*[^/:@\s][^/:@]*$"  # what MLflow's registry and addresses allow
-ModelName = Annotated[str, Field(min_length=1, max_length=250, pattern=MODEL_NAME)]
+ModelName = Annotated[str, Field(max_length=LONGEST_MODEL_NAME, pattern=MODEL_NAME)]
 
 
 class _Frozen(BaseModel):

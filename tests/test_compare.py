@@ -192,9 +192,10 @@ MISTAKES = {
     "sweep-bogus": "there is no sweep sweep-bogus; the latest is sweep-20",
     "0123": "there is no run 0123",
     "0123 4567": "there is no run 0123, 4567",
-    "--register a/b": "give a name without / : @",
+    "--register a/b": "give a short name without / : @",
     "--page data/thermometer.csv": "cannot be written",
-    "--register a@b": "give a name without / : @",
+    f"--register {'x' * 251}": "give a short name",
+    "--register a@b": "give a short name without / : @",
     '"it\'s"': "there is no sweep or run",
 }
 

@@ -77,7 +77,7 @@ def test_the_html_table_says_what_the_csv_says(page: Path) -> None:
 
 
 def test_the_html_table_holds_a_thousand_rows_and_says_what_it_leaves_out() -> None:
-    tags = {"outcome": "stopped", "reason": "<b>&"}
+    tags = {"outcome": 'stopped"><b>', "reason": "<b>&"}
     runs = [
         TrackedRun(f"{i:032x}", "run", "FINISHED", {"lr": str(i)}, {"loss": 1.0}, tags) for i in range(1500)
     ]

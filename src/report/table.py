@@ -101,7 +101,7 @@ def as_html(runs: Sequence[TrackedRun], title: str) -> str:
         params = (_param(run.params.get(key, "")) for key in apart)
         texts = (_what_came_of(run), run.tags.get("reason", ""), run.run_id)
         cells = [str(rank), *params, *(_number(run, key) for key in numbers), *texts]
-        rows.append(f'<tr class="{run.outcome}">{_cells("td", header, cells)}</tr>')
+        rows.append(f'<tr class="{html.escape(run.outcome)}">{_cells("td", header, cells)}</tr>')
     return Template(PAGE.read_text("utf-8")).substitute(
         title=html.escape(title),
         header=f"<tr>{_cells('th', header, header)}</tr>",
