@@ -18,9 +18,9 @@ from contextlib import closing
 import torch
 
 from benchmarks import TABLES
-from src.calibration import MOST_ELEMENTS_OF_ONE_THREAD, curve_schedule
 from src.config import DataSettings
 from src.data import load
+from src.fit.plan import MOST_ELEMENTS_OF_ONE_THREAD, curve_schedule
 from src.loop import LossCurves, training_loop
 
 DATA = DataSettings(

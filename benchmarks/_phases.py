@@ -57,7 +57,8 @@ def main() -> int:
     # All that the command imports bit by bit, so that importing counts as the start.
     import hydra._internal.hydra
 
-    from src import calibration, data, train
+    from src import data, train
+    from src.fit import plan as calibration
     from src.report import table
     from src.tracking import store, sweep, writer
 

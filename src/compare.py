@@ -21,13 +21,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.commandline import ArgumentParser, answer
-from src.config import LONGEST_MODEL_NAME, MODEL_NAME, ConfigError
+from .config import LONGEST_MODEL_NAME, MODEL_NAME, ConfigError
+from .terminal.arguments import ArgumentParser, answer
 
 if TYPE_CHECKING:
-    from src.tracking.record import TrackedRun
-    from src.tracking.selection import Selection
-    from src.tracking.store import Store
+    from .tracking.record import TrackedRun
+    from .tracking.selection import Selection
+    from .tracking.store import Store
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -57,9 +57,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def compare(options: argparse.Namespace) -> None:
     """Print the runs that are asked for; raises ConfigError where there are none."""
-    from src.report import table
-    from src.tracking import reader
-    from src.tracking import store as stores
+    from .report import table
+    from .tracking import reader
+    from .tracking import store as stores
 
     store = stores.existing(options.experiment)
     selection = select(options, store)
@@ -80,8 +80,8 @@ def compare(options: argparse.Namespace) -> None:
 
 def select(options: argparse.Namespace, store: Store) -> Selection:
     """Which runs are meant."""
-    from src.tracking import reader
-    from src.tracking.selection import Selection
+    from .tracking import reader
+    from .tracking.selection import Selection
 
     if options.which:
         return reader.named(store, options.which, options.filter)
@@ -95,8 +95,8 @@ def select(options: argparse.Namespace, store: Store) -> Selection:
 
 def chosen(options: argparse.Namespace, store: Store, selection: Selection) -> list[TrackedRun]:
     """The selected runs, ranked, as many as asked for."""
-    from src.report import table
-    from src.tracking import reader
+    from .report import table
+    from .tracking import reader
 
     runs = reader.runs(store, selection)
     missing = set(selection.run_ids) - {run.run_id for run in runs}
@@ -112,14 +112,14 @@ def chosen(options: argparse.Namespace, store: Store, selection: Selection) -> l
 
 def keep_model(run: TrackedRun, store: Store, register: str | None) -> None:
     """Log the run's model, and register it where that is asked for; beside CSV and JSON, not in them."""
-    from src.tracking import model
+    from .tracking import model
 
     print(f"model        {model.log(store, run, register).uri}", file=sys.stderr)
 
 
 def write_page(folder: Path, runs: list[TrackedRun], store: Store) -> None:
     """The files that a sweep's page has, on these runs."""
-    from src.report import page, table
+    from .report import page, table
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from src.models import MODELS, parameter_names
+from .models import MODELS, parameter_names
 
 
 class ConfigError(Exception):

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from src.config import ConfigError, DataSettings, one_line
+from .config import ConfigError, DataSettings, one_line
 
 MOST_NAMED = 10  # of a file's bad cells; the rest are counted
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from src.models import Loss, Model, linear, loss_fn
+from .models import Loss, Model, linear, loss_fn
 
 CHAPTER_EVERY = 500  # the chapter prints the loss each 500 epochs
 

@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
-from src.commandline import ArgumentParser, answer
-from src.config import ConfigError
+from .config import ConfigError
+from .terminal.arguments import ArgumentParser, answer
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from src.tracking.model import Predictor
+    from .tracking.model import Predictor
 
 TRACKING = Path(__file__).resolve().parents[1] / "conf" / "tracking" / "mlflow.yaml"
 WHICH = re.compile(r"best|[0-9a-f]{32}|models:/[^/:@]+(/\d+|/latest|@[^/:@]+)?")
@@ -107,7 +107,7 @@ def predict(options: argparse.Namespace) -> None:
 
 def read(options: argparse.Namespace) -> Given:
     """From the command line, the file, or standard input; raises ConfigError for what is no CSV."""
-    from src import data
+    from . import data
 
     if options.readings:
         source, content = "the command line", "\n".join(options.readings).encode()
@@ -126,8 +126,8 @@ def read(options: argparse.Namespace) -> Given:
 
 def choose(which: str, experiment: str | None) -> Predictor:
     """Raises ConfigError where there is no store, no such run or model, or it has no calibration."""
-    from src.tracking import model, reader
-    from src.tracking.store import existing
+    from .tracking import model, reader
+    from .tracking.store import existing
 
     if which.startswith("models:/"):
         return model.load(existing(), which)
@@ -145,7 +145,7 @@ def predictions(given: Given, predictor: Predictor, inverse: bool) -> pd.DataFra
     """
     import pandas as pd
 
-    from src import data
+    from . import data
 
     header = given.header or [predictor.target if inverse else predictor.input]
     name = _column(given.source, header, predictor, inverse)

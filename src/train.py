@@ -31,16 +31,16 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
-from src import interrupts, mistakes
-from src.config import ConfigError, check
-from src.mistakes import PageError, TrainingError
+from .config import ConfigError, check
+from .terminal import errors, interrupts
+from .terminal.errors import PageError, TrainingError
 
 if TYPE_CHECKING:
-    from src.calibration import Calibration, Run
-    from src.loop import LossCurves
-    from src.tracking.record import Status, TrackedRun
-    from src.tracking.store import Store
-    from src.tracking.sweep import Marker, Sweep
+    from .fit.plan import Calibration, Run
+    from .loop import LossCurves
+    from .tracking.record import Status, TrackedRun
+    from .tracking.store import Store
+    from .tracking.sweep import Marker, Sweep
 
 TOLD = "told by the launcher"  # the note on an error that hydra_plugins/batch_launcher has printed
 
@@ -60,8 +60,8 @@ def train(cfgs: Sequence[DictConfig]) -> list[float | Exception]:
     settings, refused = _sorted_out(check, dict(enumerate(cfgs)))
     if not settings:
         return [refused[index] for index in range(len(cfgs))]
-    from src.calibration import Bench
-    from src.data import load
+    from .data import load
+    from .fit.plan import Bench
 
     runs, unprepared = _sorted_out(Bench(load).prepare, settings)
     results: dict[int, float | Exception] = {**refused, **unprepared}
@@ -87,11 +87,11 @@ def _sorted_out(step: Callable[[A], B], given: dict[int, A]) -> tuple[dict[int, 
 
 
 def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exception]:
-    from src import progress
-    from src.tracking import record
-    from src.tracking.store import open_store
-    from src.tracking.sweep import parent_run
-    from src.tracking.writer import open_writer
+    from .terminal import progress
+    from .tracking import record
+    from .tracking.store import open_store
+    from .tracking.sweep import parent_run
+    from .tracking.writer import open_writer
 
     store = open_store(experiment)
     writer = open_writer(store)
@@ -120,8 +120,8 @@ def _train_and_record(runs: list[Run], experiment: str) -> list[float | Exceptio
 
 def _finish_run(store: Store, calibration: Calibration, run_id: str) -> None:
     """What a single run has beyond its record: its lines on the screen, its graph and its model."""
-    from src.report import page, table
-    from src.tracking import reader
+    from .report import page, table
+    from .tracking import reader
 
     table.print_calibration(calibration, store.run_page(run_id), store.how_to_serve)
     try:
@@ -130,14 +130,14 @@ def _finish_run(store: Store, calibration: Calibration, run_id: str) -> None:
             store.client.log_artifacts(run_id, files)
         _keep_model(store, [reader.get(store, run_id)], calibration.run.settings.register_as)
     except Exception as error:
-        told = mistakes.explain(error)
+        told = errors.explain(error)
         raise PageError(f"the run is on record, but not all of its page: {told}") from error
 
 
 def _keep_model(store: Store, runs: Sequence[TrackedRun], register: str | None) -> None:
     """Log the model of the first of these runs, and register it where that is asked for."""
-    from src.report import table
-    from src.tracking import model
+    from .report import table
+    from .tracking import model
 
     usable = [run for run in runs if run.outcome in ("converged", "stopped")]
     if usable:
@@ -152,9 +152,9 @@ def _now_ms() -> int:
 
 def _calibrate(runs: list[Run], stop: Callable[[], bool]) -> list[Calibration]:
     """A single run prints the chapter's lines, ten of them however many epochs; many show a bar."""
-    from src import progress
-    from src.calibration import calibrate, tenths
-    from src.loop import print_loss
+    from .fit.plan import calibrate, tenths
+    from .loop import print_loss
+    from .terminal import progress
 
     settings = runs[0].settings
     if len(runs) > 1:
@@ -218,7 +218,7 @@ def _run(folder: Path) -> tuple[int, Status]:
             traceback.print_exception(mistake.__cause__ or mistake)
             return 1, "FAILED"
         if TOLD not in getattr(mistake, "__notes__", ()):
-            print(f"error: {mistakes.explain(mistake)}", file=sys.stderr)
+            print(f"error: {errors.explain(mistake)}", file=sys.stderr)
         return 2, "FINISHED"
     return 0, "FINISHED"
 
@@ -234,7 +234,7 @@ def _finish(folder: Path, code: int, status: Status) -> int:
     with interrupts.deferred():
         if not any(folder.glob("parent-*")):
             return code
-        from src.tracking.sweep import begun
+        from .tracking.sweep import begun
 
         code = 1 if code == 2 else code  # a mistake in some jobs, and others on record
         gc.freeze()  # or every collection looks through all that the training has left
@@ -242,7 +242,7 @@ def _finish(folder: Path, code: int, status: Status) -> int:
             try:
                 _finish_sweep(folder, marker, status)
             except Exception as error:
-                told = f"the runs are on record, but not all of their page: {mistakes.explain(error)}"
+                told = f"the runs are on record, but not all of their page: {errors.explain(error)}"
                 print(f"error: experiment {marker.experiment}: {told}", file=sys.stderr)
                 code = code or 1
         return code
@@ -250,8 +250,8 @@ def _finish(folder: Path, code: int, status: Status) -> int:
 
 def _finish_sweep(folder: Path, marker: Marker, status: Status) -> None:
     """Show a sweep's runs, write its page and keep the best run's model; whatever fails, it is ended."""
-    from src.report import page, table
-    from src.tracking.sweep import Sweep
+    from .report import page, table
+    from .tracking.sweep import Sweep
 
     sweep = Sweep.of(marker, folder)
     store = sweep.store
@@ -268,8 +268,8 @@ def _finish_sweep(folder: Path, marker: Marker, status: Status) -> None:
 
 def _publish(sweep: Sweep, runs: Sequence[TrackedRun]) -> str:
     """The address at which MLflow's page shows a sweep, ready to read."""
-    from src.report import table
-    from src.tracking import reader, view
+    from .report import table
+    from .tracking import reader, view
 
     best = [run.run_id for run in runs[: view.MOST_CURVES]]
     losses = [losses for _, losses in reader.curves(sweep.store, best).values()]

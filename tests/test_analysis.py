@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.analysis import (
+from src.fit.yardstick import (
     epochs_enough,
     fastest_rate,
     hessian_eigenvalues,

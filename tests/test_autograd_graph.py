@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.autograd_graph import Graph, Node, trace
+from src.fit.graph import Graph, Node, trace
 from src.models import MODELS, linear, quadratic
 
 START = {"w": 1.0, "b": 0.0}

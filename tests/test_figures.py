@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
-from src.autograd_graph import trace
-from src.calibration import Bench, Problem, calibrate
 from src.config import Settings
 from src.data import load
+from src.fit.graph import trace
+from src.fit.plan import Bench, Problem, calibrate
 from src.models import MODELS, linear
 from src.report.figures import autograd_graph, fits, loss_curves, loss_gap_map, sample
-from src.report.figures.canvas import styles
-from src.report.figures.curves import Curve
+from src.report.figures._canvas import styles
+from src.report.figures.loss_curves import Curve
 from src.report.table import ranked
 from src.tracking.record import Session, TrackedRun, of_calibration
 from tests.conftest import ROOT

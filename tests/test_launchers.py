@@ -7,7 +7,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from src import calibration, train
+from src import train
+from src.fit import plan as calibration
 from tests.test_record import curve, recorded
 
 # Three normalizations, two numbers of epochs, four rates, the largest beyond every limit (1.0 of zscore)

@@ -22,9 +22,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModelContext
 from mlflow.pyfunc.utils import pyfunc
 
-from src.calibration import Bench, calibrate
 from src.config import ConfigError, check
 from src.data import load
+from src.fit.plan import Bench, calibrate
 from src.tracking import model, reader
 from src.tracking.calibration_model import CalibrationModel
 from src.tracking.record import DatasetRecord, Session, TrackedRun, of_calibration

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from src.calibration import curve_schedule
+from src.fit.plan import curve_schedule
 from tests.test_chapter import TABLE, TOLERANCE
 
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,scale,zscore", "epochs=500,5000", "hydra/launcher=basic")
@@ -273,7 +273,7 @@ def test_a_crash_is_told_from_divergence(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    from src import calibration
+    from src.fit import plan as calibration
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory")
@@ -293,7 +293,7 @@ def test_a_bug_before_the_training_is_no_mistake_of_the_users(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    from src import calibration
+    from src.fit import plan as calibration
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")

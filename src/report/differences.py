@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from src.tracking.record import TrackedRun
+from ..tracking.record import TrackedRun
 
 DECISIVE = ("data", "model", "normalization")
 FOLLOWING = ("data_", "normalization_", "start_")  # beginnings of params that mostly follow from those

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from src.autograd_graph import trace
-from src.calibration import Bench, Run
-from src.config import ConfigError
-from src.data import load
-from src.report import figures, table, words
-from src.tracking import reader
-from src.tracking.record import TrackedRun, dataset_record, settings_of
-from src.tracking.store import Store
+from ..config import ConfigError
+from ..data import load
+from ..fit.graph import trace
+from ..fit.plan import Bench, Run
+from ..tracking import reader
+from ..tracking.record import TrackedRun, dataset_record, settings_of
+from ..tracking.store import Store
+from . import figures, table, words
 
 MOST_CURVES = 300  # more would not be seen, and take long to read from a server
 DPI = 130

@@ -15,14 +15,14 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from src.config import ConfigError
-from src.models import MODELS, formula
-from src.models import parameter_names as names_of
-from src.report.differences import told_apart
-from src.tracking.record import TrackedRun
+from ..config import ConfigError
+from ..models import MODELS, formula
+from ..models import parameter_names as names_of
+from ..tracking.record import TrackedRun
+from .differences import told_apart
 
 if TYPE_CHECKING:  # who only reads the record need not wait for torch
-    from src.calibration import Calibration
+    from ..fit.plan import Calibration
 
 Ranked = tuple[int, TrackedRun]
 

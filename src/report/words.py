@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from src import normalization
-from src.analysis import epochs_enough, fastest_rate, hessian_eigenvalues, loss_gap
-from src.calibration import Run
-from src.config import USUAL, Settings
-from src.models import MODELS, formula, parameter_names
-from src.normalization import Affine
-from src.report.table import reasons
-from src.tracking.record import TrackedRun
+from .. import normalization
+from ..config import USUAL, Settings
+from ..fit.plan import Run
+from ..fit.yardstick import epochs_enough, fastest_rate, hessian_eigenvalues, loss_gap
+from ..models import MODELS, formula, parameter_names
+from ..normalization import Affine
+from ..tracking.record import TrackedRun
+from .table import reasons
 
 QUOTE = "\\'"  # how Hydra reads a quote within quotes
 MOST_EPOCHS = 10**7  # advice to wait for longer is none

@@ -17,9 +17,9 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Select, insert, select, text
 from sqlalchemy.orm import Session
 
-from src.tracking.record import DatasetRecord, RunRecord, TrackedRun
-from src.tracking.selection import Selection
-from src.tracking.store import Store
+from .record import DatasetRecord, RunRecord, TrackedRun
+from .selection import Selection
+from .store import Store
 
 KNOWN_SCHEMAS = {"dc11669786a5"}  # alembic heads of MLflow whose tables this file knows
 

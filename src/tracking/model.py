@@ -22,12 +22,12 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc.model import PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from src.config import ConfigError, one_line
-from src.models import MODELS, parameter_names
-from src.tracking import calibration_model, reader
-from src.tracking.record import NOTE, DatasetRecord, TrackedRun
-from src.tracking.selection import quoted
-from src.tracking.store import Store
+from ..config import ConfigError, one_line
+from ..models import MODELS, parameter_names
+from . import calibration_model, reader
+from .record import NOTE, DatasetRecord, TrackedRun
+from .selection import quoted
+from .store import Store
 
 NAME = "calibration"  # of a run's model
 REQUIREMENTS = [f"{name}=={version(name)}" for name in ("mlflow", "numpy", "pandas")]

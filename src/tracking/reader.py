@@ -9,11 +9,11 @@ from dataclasses import replace
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from src.config import ConfigError, one_line
-from src.tracking import bulk, view
-from src.tracking.record import DatasetRecord, TrackedRun
-from src.tracking.selection import Selection
-from src.tracking.store import Store
+from ..config import ConfigError, one_line
+from . import bulk, view
+from .record import DatasetRecord, TrackedRun
+from .selection import Selection
+from .store import Store
 
 PAGE_SIZE = 1000
 

@@ -13,12 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from src.config import USUAL, ConfigError, Settings, fingerprint, one_line
-from src.models import formula
+from ..config import USUAL, ConfigError, Settings, fingerprint, one_line
+from ..models import formula
 
 if TYPE_CHECKING:  # who only reads the record need not wait for torch
-    from src.calibration import Calibration, Run
-    from src.data import Floats, Pairs
+    from ..data import Floats, Pairs
+    from ..fit.plan import Calibration, Run
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 

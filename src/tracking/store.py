@@ -24,8 +24,8 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from src.config import ConfigError, one_line
-from src.tracking.record import NOTE
+from ..config import ConfigError, one_line
+from .record import NOTE
 
 OPENINGS = 4  # tries on a fresh PostgreSQL, where concurrent migrations fail but recover
 UI_ADDRESS = "http://127.0.0.1:5000"  # where `mlflow ui` without options serves

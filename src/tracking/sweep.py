@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
-from src.tracking import reader
-from src.tracking.record import (
+from . import reader
+from .record import (
     LONGEST_NAME,
     LONGEST_TAG,
     NOTE,
@@ -27,12 +27,12 @@ from src.tracking.record import (
     cut,
     dataset_record,
 )
-from src.tracking.selection import Selection
-from src.tracking.store import Store, open_store
-from src.tracking.writer import dataset_input
+from .selection import Selection
+from .store import Store, open_store
+from .writer import dataset_input
 
 if TYPE_CHECKING:
-    from src.calibration import Run
+    from ..fit.plan import Run
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import time
 import zlib
 from collections.abc import Iterable, Sequence
 
-from src.tracking.store import Store
+from .store import Store
 
 MOST_CURVES = 20  # drawn at once; MLflow's page knows 10, 20 and all
 

@@ -8,10 +8,10 @@ from typing import Protocol
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 
-from src.tracking.bulk import BulkWriter, OnWritten, ignore
-from src.tracking.bulk import knows as bulk_knows
-from src.tracking.record import DatasetRecord, RunRecord
-from src.tracking.store import Store
+from .bulk import BulkWriter, OnWritten, ignore
+from .bulk import knows as bulk_knows
+from .record import DatasetRecord, RunRecord
+from .store import Store
 
 
 class Writer(Protocol):

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from src.autograd_graph import Graph, Node
-from src.report.figures.canvas import COLOURS, DARK, canvas, short
+from ...fit.graph import Graph, Node
+from ._canvas import COLOURS, DARK, canvas, short
 
 FORWARD, BACKWARD = DARK, COLOURS[1]
 DASHED = (0, (4, 2))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from src.models import Model, loss_fn, parameter_names
+from ..models import Model, loss_fn, parameter_names
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from src.config import ConfigError, no_such_setting, one_line
+from ..config import ConfigError, no_such_setting, one_line
 
 LONGEST = 400
 

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from src.report.differences import told_apart
-from src.report.figures.canvas import (
+from ...tracking.record import TrackedRun
+from ..differences import told_apart
+from ._canvas import (
     DARK,
     GREY,
     LARGEST,
@@ -26,8 +27,7 @@ from src.report.figures.canvas import (
     quantity,
     squared,
 )
-from src.report.figures.named import MOST_NAMED, PROBLEM, is_usable, named, names
-from src.tracking.record import TrackedRun
+from ._named import MOST_NAMED, PROBLEM, is_usable, named, names
 
 GRID = 200  # points of a band's edge
 DIVERGED: dict[str, Any] = {"color": GREY, "linestyle": (0, (3, 2)), "linewidth": 1.2, "zorder": 1.5}

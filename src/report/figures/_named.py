@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from src.report.differences import told_apart
-from src.report.figures.canvas import Dashes, count, short, styles
-from src.tracking.record import TrackedRun
+from ...tracking.record import TrackedRun
+from ..differences import told_apart
+from ._canvas import Dashes, count, short, styles
 
 MOST_NAMED = 12  # runs that are drawn one by one
 PROBLEM = ("data", "data_input", "data_target", "model")  # what an exact optimum belongs to

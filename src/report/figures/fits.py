@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from src.calibration import Problem
-from src.report.figures.canvas import (
+from ...fit.plan import Problem
+from ...tracking.record import TrackedRun
+from ._canvas import (
     COLOURS,
     OPTIMUM,
     Floats,
@@ -25,8 +26,7 @@ from src.report.figures.canvas import (
     quantity,
     short,
 )
-from src.report.figures.named import MOST_NAMED, is_usable, named
-from src.tracking.record import TrackedRun
+from ._named import MOST_NAMED, is_usable, named
 
 GRID = 200  # points of a curve
 MOST_IN_BANDS = 2000  # more, evenly spaced in the ranking, look the same

@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from src.report.differences import told_apart
-from src.report.figures.canvas import DARK, LARGEST, Floats, canvas, count, quantity, short, squared
-from src.report.figures.named import PROBLEM, described
-from src.tracking.record import TrackedRun
+from ...tracking.record import TrackedRun
+from ..differences import told_apart
+from ._canvas import DARK, LARGEST, Floats, canvas, count, quantity, short, squared
+from ._named import PROBLEM, described
 
 MOST_ROWS = 24
 COLLAPSED = (*PROBLEM, "normalization", "normalization_scale")  # what rows stand for where there are too many

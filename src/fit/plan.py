@@ -17,12 +17,12 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
-from src import normalization
-from src.analysis import CONVERGED_GAP, Optimum, least_squares, loss_gap, stability_limit
-from src.config import ConfigError, DataSettings, NormalizationSettings, Settings
-from src.data import Pairs
-from src.loop import LossCurves, training_loop
-from src.models import MODELS, Model, parameter_names
+from .. import normalization
+from ..config import ConfigError, DataSettings, NormalizationSettings, Settings
+from ..data import Pairs
+from ..loop import LossCurves, training_loop
+from ..models import MODELS, Model, parameter_names
+from .yardstick import CONVERGED_GAP, Optimum, least_squares, loss_gap, stability_limit
 
 T = TypeVar("T")
 Outcome = Literal["converged", "stopped", "diverged", "killed"]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from src.models import Model, parameter_names
-from src.normalization import Affine, minmax
+from ..models import Model, parameter_names
+from ..normalization import Affine, minmax
 
 # A run has converged when what it could still gain is under this part of the target's variance.
 CONVERGED_GAP = 1e-6

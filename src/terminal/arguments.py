@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from src.config import ConfigError, one_line
+from ..config import ConfigError, one_line
 
 
 class ArgumentParser(argparse.ArgumentParser):

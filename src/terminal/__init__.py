@@ -1,0 +1,1 @@
+"""What a command shows and hears: its arguments, errors, interrupts and progress."""
