@@ -15,14 +15,15 @@ Exit codes: 0 done, 2 a mistake and nothing recorded, 130 and 143 when interrupt
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .config import LONGEST_MODEL_NAME, MODEL_NAME, ConfigError
-from .terminal.arguments import ArgumentParser, answer
+from . import heavy
+from .config import ConfigError
+from .kinds import LONGEST_MODEL_NAME, MODEL_NAME
+from .terminal.command import ArgumentParser, run_command
 
 if TYPE_CHECKING:
     from .tracking.record import TrackedRun
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line; raises ConfigError for one that cannot be read."""
-    parser = ArgumentParser("src.compare", __doc__ or "")
+    parser = ArgumentParser("compare", __doc__ or "")
     parser.add_argument(
         "which", nargs="*", help="the name of a sweep, or ids of runs; without any, the latest sweep"
     )
@@ -57,48 +58,37 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def compare(options: argparse.Namespace) -> None:
     """Print the runs that are asked for; raises ConfigError where there are none."""
-    from .report import table
-    from .tracking import reader
-    from .tracking import store as stores
-
-    store = stores.existing(options.experiment)
+    store = heavy.store.existing(options.experiment)
     selection = select(options, store)
     runs = chosen(options, store, selection)
-    match options.format:
-        case "csv":
-            table.as_frame(runs).to_csv(sys.stdout, index=False)
-        case "json":
-            print(json.dumps(table.as_records(runs), indent=2))
-        case "table":
-            page = reader.page(store, selection, runs[0])
-            table.print_comparison(runs, page, store.how_to_serve, options.top or table.MOST_ROWS)
-    if options.model or options.register:
-        keep_model(runs[0], store, options.register)
     if options.page:
-        write_page(options.page, runs, store)
+        make_folder(options.page)
+    heavy.publish.publish(
+        heavy.comparison.Comparison(store, "Comparison", runs),
+        heavy.reader.page(store, selection, runs[0]),
+        style=options.format,
+        most=options.top or heavy.screen.MOST_ROWS,
+        model=runs[0] if options.model or options.register else None,
+        register=options.register,
+        page=options.page,
+    )
 
 
 def select(options: argparse.Namespace, store: Store) -> Selection:
     """Which runs are meant."""
-    from .tracking import reader
-    from .tracking.selection import Selection
-
     if options.which:
-        return reader.named(store, options.which, options.filter)
+        return heavy.reader.named(store, options.which, options.filter)
     if options.experiment:
-        return Selection(filter=options.filter)
-    latest = reader.latest_sweep(store)
+        return heavy.selection.Selection(filter=options.filter)
+    latest = heavy.reader.latest_sweep(store)
     if latest is None:
         raise ConfigError("no sweep is on record: give ids of runs, or an experiment with --experiment NAME")
-    return Selection(sweep=latest, filter=options.filter)
+    return heavy.selection.Selection(sweep=latest, filter=options.filter)
 
 
 def chosen(options: argparse.Namespace, store: Store, selection: Selection) -> list[TrackedRun]:
     """The selected runs, ranked, as many as asked for."""
-    from .report import table
-    from .tracking import reader
-
-    runs = reader.runs(store, selection)
+    runs = heavy.reader.runs(store, selection)
     missing = set(selection.run_ids) - {run.run_id for run in runs}
     if missing and not options.filter:
         raise ConfigError(f"there is no run {', '.join(sorted(missing))}")
@@ -107,30 +97,20 @@ def chosen(options: argparse.Namespace, store: Store, selection: Selection) -> l
     by, _, order = options.sort.partition(" ")
     if order not in ("", "asc", "desc"):
         raise ConfigError(f"--sort {options.sort!r} cannot be read: give 'KEY', 'KEY asc' or 'KEY desc'")
-    return table.ranked(runs, by, descending=order == "desc")[: options.top]
+    return heavy.comparison.ranked(runs, by, descending=order == "desc")[: options.top]
 
 
-def keep_model(run: TrackedRun, store: Store, register: str | None) -> None:
-    """Log the run's model, and register it where that is asked for; beside CSV and JSON, not in them."""
-    from .tracking import model
-
-    print(f"model        {model.log(store, run, register).uri}", file=sys.stderr)
-
-
-def write_page(folder: Path, runs: list[TrackedRun], store: Store) -> None:
-    """The files that a sweep's page has, on these runs."""
-    from .report import page, table
-
+def make_folder(folder: Path) -> None:
+    """Raises ConfigError where nothing can be written to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        page.write(folder, "Comparison", table.ranked(runs), store)  # its words are about the best
     except OSError as error:
         raise ConfigError(f"--page {folder} cannot be written: {error.strerror}") from error
 
 
 def command(argv: list[str] | None = None) -> int:
     """What `python -m src.compare` does; returns the exit code."""
-    return answer(lambda: compare(parse(sys.argv[1:] if argv is None else argv)))
+    return run_command(lambda: compare(parse(sys.argv[1:] if argv is None else argv)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .config import ConfigError, DataSettings, one_line
+from .config import ConfigError, one_line
+from .package import SHIPPED
+from .settings import DataSettings
 
 MOST_NAMED = 10  # of a file's bad cells; the rest are counted
 
@@ -59,9 +61,13 @@ def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> 
 
 
 def read(path: str, setting: str) -> bytes:
-    """A file's content; raises ConfigError, which calls the path by its setting, where it cannot be read."""
+    """A file's content; raises ConfigError, which calls the path by its setting, where it cannot be read.
+
+    The data that come with the package are found from any folder.
+    """
     try:
-        return Path(path).read_bytes()
+        is_shipped = not Path(path).exists() and (SHIPPED / path).is_relative_to(SHIPPED / "data")
+        return (SHIPPED / path if is_shipped else Path(path)).read_bytes()
     except FileNotFoundError:
         raise ConfigError(
             f"{setting}{path}: no such file under {Path.cwd()}; give the path of a CSV"

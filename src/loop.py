@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from .models import Loss, Model, linear, loss_fn
+from .losses import Loss, mean_squared_error
+from .models import Model, linear
 
 CHAPTER_EVERY = 500  # the chapter prints the loss each 500 epochs
 
@@ -97,7 +98,7 @@ def training_loop(
     t_c: Tensor,
     *,
     model: Model = linear,
-    loss_fn: Loss = loss_fn,
+    loss_fn: Loss = mean_squared_error,
     curves: LossCurves | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Tensor:
@@ -105,8 +106,7 @@ def training_loop(
 
     `params` (K,) or (R, K); `t_u` and `t_c` (N,) or (R, N); `n_epochs` and `learning_rate` one for
     all runs, or (R,). Without `curves` it prints the loss every 500 epochs, as the chapter does.
-    `curves` must record each run's last epoch: that is where the loop lets go of it. The loop ends
-    early, between two epochs, when `stop()` says so. Memory does not depend on the epochs.
+    The loop ends early, between two epochs, when `stop()` says so. Memory does not depend on the epochs.
     Source of the update: `params -= learning_rate * params.grad`, "Deep Learning with PyTorch", the
     section on autograd.
     """
@@ -125,7 +125,8 @@ def training_loop(
     runs = torch.arange(len(final), device=final.device)[last > 0]  # the runs at work, ascending
     params, lr, last, t_u, t_c = _keep(last > 0, params, lr, last, t_u, t_c)
 
-    for epoch in range(1, int(last.max()) + 1 if len(last) else 1):
+    ends = set(last.tolist())
+    for epoch in range(1, max(ends, default=0) + 1):
         if stop():
             break
         # `params` is a new leaf in each epoch, so its grad starts empty: nothing to zero.
@@ -137,6 +138,7 @@ def training_loop(
         params = (before - lr * params.grad).requires_grad_()
         if epoch in curves.due:
             curves.record(epoch, runs, losses.detach(), before, params.detach())
+        if epoch in curves.due or epoch in ends:
             staying = (last > epoch) & (curves.diverged_at[runs] == 0)
             if not staying.all():
                 final[runs[~staying]] = params.detach()[~staying]

@@ -20,20 +20,21 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from . import heavy
 from .config import ConfigError
-from .terminal.arguments import ArgumentParser, answer
+from .package import CONF
+from .terminal.command import ArgumentParser, run_command
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .tracking.model import Predictor
 
-TRACKING = Path(__file__).resolve().parents[1] / "conf" / "tracking" / "mlflow.yaml"
+TRACKING = CONF / "tracking" / "mlflow.yaml"
 WHICH = re.compile(r"best|[0-9a-f]{32}|models:/[^/:@]+(/\d+|/latest|@[^/:@]+)?")
 IN_RANGE = "in_range"  # the output's column: is the reading within the calibrated range?
 
@@ -49,7 +50,7 @@ class Given:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line; raises ConfigError with every mistake in it."""
-    parser = ArgumentParser("src.predict", __doc__ or "")
+    parser = ArgumentParser("predict", __doc__ or "")
     parser.usage = "%(prog)s WHICH [READING ...] [--csv FILE] [--experiment NAME] [--inverse]"
     parser.add_argument(
         "words",
@@ -107,18 +108,16 @@ def predict(options: argparse.Namespace) -> None:
 
 def read(options: argparse.Namespace) -> Given:
     """From the command line, the file, or standard input; raises ConfigError for what is no CSV."""
-    from . import data
-
     if options.readings:
         source, content = "the command line", "\n".join(options.readings).encode()
     elif options.csv is not None:
-        source, content = options.csv, data.read(options.csv, "--csv ")
+        source, content = options.csv, heavy.data.read(options.csv, "--csv ")
     elif sys.stdin.isatty():
         raise ConfigError("give readings, or a file as --csv FILE, or either on standard input")
     else:
         source, content = "standard input", sys.stdin.buffer.read()
-    table = data.parse(content, source)
-    header = data.header(table)
+    table = heavy.data.parse(content, source)
+    header = heavy.data.header(table)
     if len(header) == 1 and _is_number(header[0]):
         return Given(source, None, table)
     return Given(source, header, table.iloc[1:])
@@ -126,16 +125,15 @@ def read(options: argparse.Namespace) -> Given:
 
 def choose(which: str, experiment: str | None) -> Predictor:
     """Raises ConfigError where there is no store, no such run or model, or it has no calibration."""
-    from .tracking import model, reader
-    from .tracking.store import existing
-
     if which.startswith("models:/"):
-        return model.load(existing(), which)
+        return heavy.model.load(heavy.store.existing(), which)
     if which == "best":
-        store = existing(OmegaConf.load(TRACKING).experiment if experiment is None else experiment)
-        return model.of_run(store, model.best(store))
-    store = existing()
-    return model.of_run(store, reader.get(store, which))
+        store = heavy.store.existing(
+            OmegaConf.load(TRACKING).experiment if experiment is None else experiment
+        )
+        return heavy.model.of_run(store, heavy.model.best(store))
+    store = heavy.store.existing()
+    return heavy.model.of_run(store, heavy.reader.get(store, which))
 
 
 def predictions(given: Given, predictor: Predictor, inverse: bool) -> pd.DataFrame:
@@ -145,13 +143,11 @@ def predictions(given: Given, predictor: Predictor, inverse: bool) -> pd.DataFra
     """
     import pandas as pd
 
-    from . import data
-
     header = given.header or [predictor.target if inverse else predictor.input]
     name = _column(given.source, header, predictor, inverse)
-    values, problems = data.numbers(name, given.rows.iloc[:, header.index(name)])
+    values, problems = heavy.data.numbers(name, given.rows.iloc[:, header.index(name)])
     if problems:
-        raise ConfigError(f"{given.source}: {'; '.join(data.first(problems))}")
+        raise ConfigError(f"{given.source}: {'; '.join(heavy.data.first(problems))}")
     found = predictor.predict(pd.DataFrame({name: values}, index=given.rows.index))
     other = predictor.input if name == predictor.target else predictor.target
     answers = [found[other].map(_digits), found[IN_RANGE].map({True: "true", False: "false"})]
@@ -185,7 +181,7 @@ def _digits(value: float | None) -> str:
 
 def command(argv: list[str] | None = None) -> int:
     """What `python -m src.predict` does; returns the exit code."""
-    return answer(lambda: predict(parse(sys.argv[1:] if argv is None else argv)))
+    return run_command(lambda: predict(parse(sys.argv[1:] if argv is None else argv)))
 
 
 if __name__ == "__main__":

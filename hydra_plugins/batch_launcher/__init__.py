@@ -1,1 +1,6 @@
 """Hydra launcher that hands the configs of a whole sweep to one function; see README.md."""
+
+from ._failures import Failure, JobsFailedError
+from ._progress import bar
+
+__all__ = ["Failure", "JobsFailedError", "bar"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -26,31 +25,11 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ._compose import Deferred, SweepLoader
-from ._progress import progress
+from ._progress import bar
 
 log = logging.getLogger(__name__)
 
-# The note (PEP 678) on an exception that `report_failures` has printed: an application that finds it
-# need not print the error again.
-TOLD = "told by the launcher"
-
 BatchFunction = Callable[[list[DictConfig]], Iterable[Any]]
-
-
-class ToldJob(JobReturn):
-    """A JobReturn that raises its failure without a line of its own: `report_failures` has told it."""
-
-    @property
-    def return_value(self) -> Any:
-        """What the job returned; raises what it raised."""
-        assert self.status is not JobStatus.UNKNOWN, "return_value not yet available"
-        if self.status is JobStatus.FAILED:
-            raise self._return_value
-        return self._return_value
-
-    @return_value.setter
-    def return_value(self, value: Any) -> None:
-        self._return_value = value
 
 
 def launch_batches(
@@ -76,27 +55,6 @@ def launch_batches(
             returns += _launch_batch(function, hydra_context, batch, initial_job_idx + start)
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     return returns
-
-
-def report_failures(returns: Sequence[JobReturn], initial_job_idx: int) -> None:
-    """Name every failed job on stderr: a sweeper goes on to raise the first failure only.
-
-    Jobs with the same error are told together.
-    """
-    failures: dict[str, list[str]] = {}
-    for number, job in enumerate(returns, start=initial_job_idx):
-        if job.status is JobStatus.FAILED:
-            error = job._return_value
-            told = f"{type(error).__name__}: {error}"
-            failures.setdefault(told, []).append(f"job {number} ({' '.join(job.overrides or ())})")
-            if TOLD not in getattr(error, "__notes__", ()):
-                error.add_note(TOLD)
-    if failures:
-        print(f"{sum(map(len, failures.values()))} of {len(returns)} jobs failed:", file=sys.stderr)
-    for told, (first, *more) in failures.items():
-        alike = f" and {len(more)} more" if more else ""
-        message = f"{first}{alike}: {told}"
-        print("  " + message.replace("\n", "\n    "), file=sys.stderr)
 
 
 @contextmanager
@@ -126,8 +84,9 @@ def _launch_batch(
     new_job = partial(_new_job, loader, str(Path.cwd()), JobRuntime.instance().get("name"))
     jobs = [new_job(overrides, number) for number, overrides in enumerate(batch, first)]
     composed, configs = [], []
-    with _no_collecting():
-        for number, job in enumerate(progress(jobs, "composing"), first):
+    with _no_collecting(), bar("composing", "jobs", len(jobs)) as reached:
+        for number, job in enumerate(jobs, first):
+            reached(number - first + 1)
             overrides = batch[number - first]
             try:
                 configs.append(loader.job_config(overrides, number))
@@ -182,7 +141,7 @@ def _new_job(
     def hydra_only() -> DictConfig:
         return OmegaConf.masked_copy(loader.hydra_config(overrides, number), "hydra")
 
-    return ToldJob(
+    return JobReturn(
         overrides=overrides,
         cfg=Deferred(partial(loader.job_config, overrides, number)),
         hydra_cfg=Deferred(hydra_only),

@@ -73,14 +73,16 @@ class BatchLauncher(basic_launcher.BasicLauncher):
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs; every failure among them is listed on stderr once all have run."""
-        from ._launch import launch_batches, report_failures
+        """Run the jobs; who looks at a failed one's value gets JobsFailedError, which holds every failure."""
+        from ._failures import with_failures
+        from ._launch import launch_batches
 
+        assert self.config is not None
+        untold = self.config.hydra.job.config.override_dirname.exclude_keys
         if self.function is None:
             returns = super().launch(job_overrides, initial_job_idx)
         else:
             assert self.hydra_context is not None
-            assert self.config is not None
             returns = launch_batches(
                 self.function,
                 self.batch_size,
@@ -89,5 +91,4 @@ class BatchLauncher(basic_launcher.BasicLauncher):
                 job_overrides,
                 initial_job_idx,
             )
-        report_failures(returns, initial_job_idx)
-        return returns
+        return with_failures(returns, initial_job_idx, untold)

@@ -12,24 +12,37 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..models import Model, parameter_names
-from ..normalization import Affine, minmax
+from ..functions import parameter_names
+from ..models import Model
+from ..normalization import Affine
+from ..polynomial import fold_matrix
 
 # A run has converged when what it could still gain is under this part of the target's variance.
 CONVERGED_GAP = 1e-6
+
+
+def converged_below(t_c: Tensor) -> float:
+    """The `loss_gap` under which a run on these targets (N,) has converged."""
+    return CONVERGED_GAP * float(t_c.var(correction=0))
 
 
 @dataclass(frozen=True)
 class Optimum:
     """The least-squares fit on raw input.
 
-    `params` (K,) in raw units; `loss` the mean squared error there; `standard_errors` (K,), NaN
-    where there are as many parameters as observations.
+    `params` (K,), called `names`, in raw units; `loss` the mean squared error there; `standard_errors`
+    (K,), NaN where there are as many parameters as observations.
     """
 
+    names: tuple[str, ...]
     params: Tensor
     loss: float
     standard_errors: Tensor
+
+    @property
+    def named(self) -> dict[str, float]:
+        """`best_w`, `best_b`, …: the parameters as they are on record."""
+        return {f"best_{name}": value for name, value in zip(self.names, self.params.tolist(), strict=True)}
 
 
 def design_matrix(model: Model, t_u: Tensor) -> Tensor:
@@ -46,22 +59,31 @@ def least_squares(model: Model, t_u: Tensor, t_c: Tensor) -> Optimum:
     the millions would lose most digits. Source of the standard errors: sqrt of the diagonal of
     `s**2 (X'X)**-1`, with `s**2` the residual sum of squares over N - K.
     """
-    unit_interval = minmax(t_u)
-    centred = Affine(unit_interval.shift + 0.5 / unit_interval.scale, 2 * unit_interval.scale)
+    centred = _centred(t_u)
     design = design_matrix(model, centred.apply(t_u, torch.float64))  # (N, K)
     n, k = design.shape
     q, r = torch.linalg.qr(design)
     params = torch.linalg.solve_triangular(r, (q.T @ t_c)[:, None], upper=True)[:, 0]
     squares = ((design @ params - t_c) ** 2).sum()
-    fold = centred.fold_matrix(k)
+    fold = torch.from_numpy(fold_matrix(centred, k))
     # X'X = R'R, so the covariance of the folded parameters is s**2 G G' with G = fold @ R**-1
     root = torch.linalg.solve_triangular(r, fold, upper=True, left=False)
     variance = squares / (n - k) if n > k else torch.tensor(float("nan"), dtype=torch.float64)
     return Optimum(
+        names=parameter_names(model),
         params=fold @ params,
         loss=float(squares / n),
         standard_errors=(variance * (root**2).sum(dim=-1)).sqrt(),
     )
+
+
+def _centred(t_u: Tensor) -> Affine:
+    """What brings the input (N,) to [-1, 1]; raises ValueError where it does not vary."""
+    spread = t_u.max() - t_u.min()
+    if not (0 < spread < torch.inf and 1 / spread < torch.inf):
+        raise ValueError("an input that varies, within the range of arithmetic, is needed")
+    per_spread = float(1 / spread)
+    return Affine(float(t_u.min()) + 0.5 / per_spread, 2 * per_spread)
 
 
 def stability_limit(model: Model, t_un: Tensor) -> float:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..spelling import ALWAYS, CHOICES, DATA, SHIFT, is_detail
 from ..tracking.record import TrackedRun
 
-DECISIVE = ("data", "model", "normalization")
-FOLLOWING = ("data_", "normalization_", "start_")  # beginnings of params that mostly follow from those
+DECISIVE = (DATA[0], *CHOICES)
 
 
-def told_apart(runs: Sequence[TrackedRun]) -> list[str]:
+def distinguishing(runs: Sequence[TrackedRun]) -> list[str]:
     """The params that differ between runs, less those that follow from others that do."""
     keys = dict.fromkeys(key for run in runs for key in run.params)
     differing = [key for key in keys if len({run.params.get(key) for run in runs}) > 1]
-    apart = [key for key in differing if not key.startswith(FOLLOWING)]
-    for key in sorted(differing, key=lambda key: key == "normalization_shift"):
-        if key.startswith(FOLLOWING) and _differs_among_alike(runs, [*DECISIVE, *apart], key):
+    apart = [key for key in differing if not is_detail(key)]
+    for key in sorted(differing, key=lambda key: key == SHIFT):
+        if is_detail(key) and _differs_among_alike(runs, [*DECISIVE, *apart], key):
             apart.append(key)
     return apart
+
+
+def columns(runs: Sequence[TrackedRun]) -> list[str]:
+    """The params that tell the runs apart, and those that are always worth a column."""
+    apart = {*ALWAYS, *distinguishing(runs)}
+    return [key for key in dict.fromkeys(key for run in runs for key in run.params) if key in apart]
 
 
 def _differs_among_alike(runs: Sequence[TrackedRun], alike: Sequence[str], key: str) -> bool:

@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Self, TypeVar
 
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from ..config import ConfigError, no_such_setting, one_line
+from ..config import FILLED_IN, ConfigError, no_such_setting, one_line
 
 LONGEST = 400
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class TrainingError(Exception):
     """An error in the training, which is no mistake of the user's; the error itself is its cause."""
 
+    @classmethod
+    def of(cls, cause: Exception) -> Self:
+        """What a job fails with where its training does."""
+        error = cls(f"{type(cause).__name__}: {cause}")
+        error.__cause__ = cause
+        return error
+
 
 class PageError(Exception):
     """What was trained is on record, but something that its page should hold beside is not."""
+
+
+def attempt_each(step: Callable[[A], B], given: dict[int, A]) -> tuple[dict[int, B], dict[int, Exception]]:
+    """What the step makes of each, and how it fails: one job's failure is not its neighbours'.
+
+    What is no ConfigError is a TrainingError then.
+    """
+    made: dict[int, B] = {}
+    failed: dict[int, Exception] = {}
+    for index, one in given.items():
+        try:
+            made[index] = step(one)
+        except ConfigError as error:
+            failed[index] = error
+        except Exception as error:
+            failed[index] = TrainingError.of(error)
+    return made, failed
 
 
 def explain(error: BaseException) -> str:
@@ -38,7 +67,7 @@ def explain(error: BaseException) -> str:
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
         parent = cause.parent_node
         names = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
-        return no_such_setting(str(cause.full_key), [n for n in names if n not in ("overrides", "hydra")])
+        return no_such_setting(str(cause.full_key), [n for n in names if n not in (*FILLED_IN, "hydra")])
     text = one_line(error).partition(" Config search path:")[0]
     if isinstance(cause, OmegaConfBaseException):
         text = f"{text}: {str(cause).splitlines()[0]}"

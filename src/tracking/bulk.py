@@ -28,7 +28,7 @@ CONTEXT = ("mlflow.data.context", "training")  # the tag of a dataset input
 MANY = 500  # runs after which the database is told how its indexes lie
 
 Row = tuple[object, ...]  # in the order of the table's columns
-OnWritten = Callable[[int], None]
+OnWritten = Callable[[int], object]
 
 
 def ignore(written: int) -> None:

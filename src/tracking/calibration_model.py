@@ -3,7 +3,7 @@
 MLflow keeps this file with every logged model and runs it where the model is loaded. It needs numpy, pandas
 and MLflow, nothing of this project, and no torch. What it knows is its `model_config`:
 
-    params        of a line or a parabola, the highest power first
+    params        of a polynomial, the highest power first
     input         the column of readings
     target        the column of true values
     input_range   the least and the largest reading that it was calibrated with
@@ -26,7 +26,7 @@ ROUNDING = 1e-9  # relative: what a reading may lose on the way there and back
 
 
 class CalibrationModel(PythonModel):
-    """A line or a parabola and its inverse, with a word on how far they hold."""
+    """A polynomial and its inverse, with a word on how far they hold."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Take what the model knows from its config."""
@@ -113,7 +113,12 @@ def _numbers(column: "pd.Series[Any]") -> Floats:
 
 
 def _roots(params: Floats, values: Floats) -> Floats:
-    """Where a line or a parabola takes the values (N,): (2, N), not finite where it does not."""
+    """Where a polynomial takes the values (N,): (degree, N), not finite where it does not."""
+    if len(params) > 3:
+        shifted = np.tile(params, (len(values), 1))
+        shifted[:, -1] -= values
+        found = np.stack([np.roots(each) for each in shifted], axis=-1)
+        return np.where(abs(found.imag) <= ROUNDING * abs(found), found.real, np.inf)
     a, b, constant = np.pad(params, (3 - len(params), 0))  # a line is a parabola without curvature
     c = constant - values
     discriminant = b * b - 4 * a * c

@@ -22,8 +22,11 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc.model import PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
+from .. import package
 from ..config import ConfigError, one_line
-from ..models import MODELS, parameter_names
+from ..functions import parameter_names
+from ..models import MODELS
+from ..spelling import DATA
 from . import calibration_model, reader
 from .record import NOTE, DatasetRecord, TrackedRun
 from .selection import quoted
@@ -90,7 +93,7 @@ def config_of(run: TrackedRun, dataset: DatasetRecord) -> dict[str, Any]:
 
 def _why_unusable(run: TrackedRun) -> str:
     if "model" not in run.params:
-        return "is the parent of a sweep, or none of src.train's, and has no calibration"
+        return f"is the parent of a sweep, or not a run of {package.NAME}.train, and has no calibration"
     if run.outcome == "diverged":
         return f"diverged and has no calibration ({run.tags.get('reason', 'no reason on record')})"
     return f"{run.outcome} and has no calibration"
@@ -106,9 +109,9 @@ def best(store: Store) -> TrackedRun:
     if nearest is None:
         name = store.client.get_experiment(store.experiment_id).name
         raise ConfigError(
-            f"no run of the experiment {name} has a calibration: train some with python -m src.train"
+            f"no run of the experiment {name} has a calibration: train some with {package.command('train')}"
         )
-    for key in ("data", "data_input", "data_target"):
+    for key in DATA:
         if other := _first(store, "metrics.loss_gap ASC", f"params.{key} != {quoted(nearest.params[key])}"):
             raise ConfigError(
                 f"best of which? There are runs on {nearest.params[key]} and on {other.params[key]}: "
@@ -157,7 +160,9 @@ def load(store: Store, uri: str) -> Predictor:
         ) from error
     config = model.model_config
     if not {"params", "input", "target", "input_range"} <= set(config):
-        raise ConfigError(f"{uri} is no calibration of src.train's: load it with mlflow.pyfunc.load_model")
+        raise ConfigError(
+            f"{uri} is not a calibration of {NAME}.train: load it with mlflow.pyfunc.load_model"
+        )
     return Predictor(uri, config["input"], config["target"], model.predict)
 
 

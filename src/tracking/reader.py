@@ -10,6 +10,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from ..config import ConfigError, one_line
+from ..package import NAME, command
 from . import bulk, view
 from .record import DatasetRecord, TrackedRun
 from .selection import Selection
@@ -93,7 +94,7 @@ def get(store: Store, run_id: str) -> TrackedRun:
     try:
         found = store.client.get_run(run_id)
     except MlflowException as error:
-        raise ConfigError(f"there is no run {run_id}: python -m src.compare lists those there are") from error
+        raise ConfigError(f"there is no run {run_id}: {command('compare')} lists those there are") from error
     if found.info.lifecycle_stage == "deleted":
         raise ConfigError(f"run {run_id} was deleted: mlflow runs restore --run-id {run_id} brings it back")
     return _tracked(found)
@@ -109,7 +110,7 @@ def dataset(store: Store, run_id: str) -> DatasetRecord:
     """What a run was trained on; raises ConfigError where that is not on record."""
     inputs = store.client.get_run(run_id).inputs
     if inputs is None or not inputs.dataset_inputs:
-        raise ConfigError(f"run {run_id} has no dataset on record: it is none of src.train's")
+        raise ConfigError(f"run {run_id} has no dataset on record: it is not a run of {NAME}.train")
     found = inputs.dataset_inputs[0].dataset
     return DatasetRecord(found.name, found.digest, found.source, found.schema or "", found.profile or "")
 

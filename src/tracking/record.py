@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
-import math
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +12,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..config import USUAL, ConfigError, Settings, fingerprint, one_line
-from ..models import formula
+from ..config import ConfigError, one_line
+from ..package import NAME
+from ..polynomial import formula
+from ..settings import Settings
+from ..spelling import fingerprint, from_params, overrides, params, run_name
 
 if TYPE_CHECKING:  # who only reads the record need not wait for torch
     from ..data import Floats, Pairs
-    from ..fit.plan import Calibration, Run
+    from ..fit.plan import Run
+    from ..fit.result import Result
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -88,58 +91,54 @@ class TrackedRun:
 
 
 @dataclass(frozen=True)
-class Session:
-    """What all runs of one call have in common: when, and under which parent."""
+class Call:
+    """What all runs of one call have in common: when they were trained, and under which parent."""
 
     start_ms: int
     end_ms: int
     parent_id: str | None = None
-    sweep: str | None = None
 
 
-def of_calibration(calibration: Calibration, session: Session) -> RunRecord:
+def of_result(result: Result, call: Call) -> RunRecord:
     """The record of a run that was trained, to its end or not."""
-    metrics = dict(calibration.raw)
-    metrics |= {f"trained_{name}": value for name, value in calibration.trained.items()}
-    metrics["lr_over_limit"] = calibration.lr_over_limit
-    if calibration.loss_gap is not None:
-        metrics["loss_gap"] = calibration.loss_gap
-    if calibration.diverged_at is not None:
-        metrics["diverged_at"] = calibration.diverged_at
-    tags: dict[str, str] = {"outcome": calibration.outcome, NOTE: _note(calibration)}
-    if calibration.reason:
-        tags["reason"] = calibration.reason
-    bare = _bare(calibration.run, session, STATUS[calibration.outcome], tags)
-    metrics = {key: value for key, value in metrics.items() if math.isfinite(value)}
-    return replace(bare, metrics=metrics, epochs=calibration.epochs, losses=calibration.losses)
+    tags: dict[str, str] = {"outcome": result.outcome, NOTE: _note(result)}
+    if result.reason:
+        tags |= {"reason": str(result.reason), "advice": result.reason.advice}
+    bare = _bare(result.run, call, STATUS[result.outcome], tags)
+    return replace(bare, metrics=result.metrics, epochs=result.epochs, losses=result.losses)
 
 
-def of_crash(run: Run, session: Session, error: Exception) -> RunRecord:
+def of_crash(run: Run, call: Call, error: Exception) -> RunRecord:
     """The record of a run that an error ended: FAILED without an outcome."""
-    return _bare(run, session, "FAILED", {NOTE: f"Crashed: {type(error).__name__}: {error}"})
+    return _bare(run, call, "FAILED", {NOTE: f"Crashed: {type(error).__name__}: {error}"})
 
 
-def _bare(run: Run, session: Session, status: Status, tags: dict[str, str]) -> RunRecord:
+def _bare(run: Run, call: Call, status: Status, tags: dict[str, str]) -> RunRecord:
     """A record that lacks only its numbers."""
     settings, pairs = run.settings, run.problem.pairs
     tags |= common_tags() | {
         "fingerprint": fingerprint(settings, pairs.digest),
-        "overrides": " ".join(settings.overrides),
+        "overrides": as_text(overrides(settings)),
     }
-    if session.sweep and session.parent_id:
-        tags |= {"sweep": session.sweep, "mlflow.parentRunId": session.parent_id}
+    if settings.origin.sweep and call.parent_id:
+        tags |= {"sweep": settings.origin.sweep, "mlflow.parentRunId": call.parent_id}
     return RunRecord(
         name=cut(run_name(settings), LONGEST_NAME),
         status=status,
-        start_ms=session.start_ms,
-        end_ms=session.end_ms,
-        params={key: cut(value, LONGEST_PARAM) for key, value in _params(run).items()},
+        start_ms=call.start_ms,
+        end_ms=call.end_ms,
+        params={key: cut(value, LONGEST_PARAM) for key, value in params(settings, run.input.fitted).items()},
         metrics={},
         epochs=(),
         losses=(),
         tags={key: cut(value, LONGEST_TAG) for key, value in tags.items()},
         dataset=dataset_record(pairs),
     )
+
+
+def as_text(given: dict[str, str]) -> str:
+    """Overrides as one line."""
+    return " ".join(f"{key}={value}" for key, value in given.items())
 
 
 def cut(text: str, longest: int) -> str:
@@ -151,105 +150,37 @@ def cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def run_name(settings: Settings) -> str:
-    """Short, and what tells a sweep's runs apart comes first: `lr=0.01 zscore 5000`.
-
-    What is usual goes without saying.
-    """
-    data, scaling = Path(settings.data.path).name, settings.normalization
-    starts = [one.partition("model.start.")[2] for one in settings.overrides]
-    parts = [
-        f"lr={settings.lr:g}",
-        scaling.name,
-        f"×{scaling.factor:g}" if scaling.factor not in (None, USUAL["normalization.factor"]) else "",
-        str(settings.epochs),
-        settings.model.name if settings.model.name != USUAL["model"] else "",
-        data if data != Path(USUAL["data.path"]).name else "",
-        f"dtype={settings.dtype}" if settings.dtype != USUAL["dtype"] else "",
-        f"device={settings.device}" if settings.device != USUAL["device"] else "",
-        *(f"start {start}" for start in starts if start),
-    ]
-    return " ".join(filter(None, parts))
-
-
-def _params(run: Run) -> dict[str, str]:
-    settings, fitted = run.settings, run.input.fitted
-    return {
-        "lr": repr(settings.lr),
-        "epochs": str(settings.epochs),
-        "normalization": settings.normalization.name,
-        "normalization_shift": repr(fitted.shift),
-        "normalization_scale": repr(fitted.scale),
-        "model": settings.model.name,
-        **{f"start_{name}": repr(value) for name, value in settings.model.start.items()},
-        "data": settings.data.path,
-        "data_input": settings.data.input,
-        "data_target": settings.data.target,
-        "dtype": settings.dtype,
-        "device": settings.device,
-    }
-
-
-def settings_of(run: TrackedRun, dataset: DatasetRecord) -> Settings:
-    """The settings that a run was trained with: what `_params` and `dataset_record` put on record.
-
-    Raises ConfigError for a run that is not `src.train`'s.
-    """
-    params, columns = run.params, json.loads(dataset.profile or "{}")
+def rebuild(run: TrackedRun, dataset: DatasetRecord) -> Settings:
+    """The settings that a run was trained with; raises ConfigError for a run of another program's."""
     try:
-        start = {
-            key.removeprefix("start_"): value for key, value in params.items() if key.startswith("start_")
-        }
-        return Settings.model_validate(
-            {
-                "lr": float(params["lr"]),
-                "epochs": int(params["epochs"]),
-                "dtype": params["dtype"],
-                "device": params["device"],
-                "data": {
-                    "path": params["data"],
-                    "input": params["data_input"],
-                    "target": params["data_target"],
-                    "units": {each["name"]: each["unit"] for each in (columns["input"], columns["target"])},
-                },
-                "model": {
-                    "name": params["model"],
-                    "start": {key: float(value) for key, value in start.items()},
-                },
-                "normalization": {
-                    "name": params["normalization"],
-                    "factor": float(params["normalization_scale"])
-                    if params["normalization"] == "scale"
-                    else None,
-                },
-                "tracking": {"experiment": "?"},
-            }
-        )
+        columns = json.loads(dataset.profile or "{}")
+        units = {each["name"]: each["unit"] for each in (columns["input"], columns["target"])}
+        return from_params(run.params, units)
     except (KeyError, ValueError) as error:
-        raise ConfigError(f"run {run.run_id} is none of src.train's: {one_line(error)}") from error
+        raise ConfigError(f"run {run.run_id} is not a run of {NAME}.train: {one_line(error)}") from error
 
 
-def _note(calibration: Calibration) -> str:
+def _note(result: Result) -> str:
     """What came of a run, in a sentence or two."""
-    run = calibration.run
-    if calibration.diverged_at is not None:
-        return f"Diverged at epoch {calibration.diverged_at}: {calibration.reason}."
-    if not calibration.raw:
+    run = result.run
+    if result.diverged_at is not None:
+        return f"Diverged at epoch {result.diverged_at}: {result.reason}."
+    if not result.raw:
         return "Interrupted before its first epoch."
     data = run.settings.data
-    found = f"`{data.target} = {formula(list(calibration.raw.values()), data.input)}`"
-    distance = f"loss {calibration.losses[-1]:.6g}, {calibration.loss_gap:.3g} above the exact optimum's"
-    return f"{found}: {distance}. {_state(calibration)}"
+    found = f"`{data.target} = {formula(list(result.raw.values()), data.input)}`"
+    distance = f"loss {result.losses[-1]:.6g}, {result.loss_gap:.3g} above the exact optimum's"
+    return f"{found}: {distance}. {_state(result)}"
 
 
-def _state(calibration: Calibration) -> str:
-    epochs, limit = calibration.run.settings.epochs, calibration.run.input.limit
-    if calibration.outcome == "converged":
+def _state(result: Result) -> str:
+    epochs, limit = result.run.settings.epochs, result.run.input.limit
+    if result.outcome == "converged":
         return "Converged."
-    if calibration.outcome == "killed":
-        return f"Interrupted at epoch {calibration.epochs[-1]} of {epochs}."
-    if calibration.reason:
-        return f"Still growing at epoch {epochs}: {calibration.reason}."
+    if result.outcome == "killed":
+        return f"Interrupted at epoch {result.epochs[-1]} of {epochs}."
+    if result.reason:
+        return f"Still growing at epoch {epochs}: {result.reason}."
     return f"Stopped short at epoch {epochs}: more epochs, or a larger lr (the limit is {limit:.2g})."
 
 
@@ -289,7 +220,7 @@ def common_tags() -> dict[str, str]:
     """What a run inherits from where it was started: the user, the program, the commit."""
     tags = {
         "mlflow.user": _user(),
-        "mlflow.source.name": "src.train",
+        "mlflow.source.name": f"{NAME}.train",
         "mlflow.source.type": "LOCAL",
     }
     commit = _git("rev-parse", "HEAD")

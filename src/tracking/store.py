@@ -25,6 +25,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from ..config import ConfigError, one_line
+from ..package import command
 from .record import NOTE
 
 OPENINGS = 4  # tries on a fresh PostgreSQL, where concurrent migrations fail but recover
@@ -116,7 +117,7 @@ def existing(experiment: str | None = None) -> Store:
     path = make_url(uri).database if uri.startswith("sqlite") else None
     if path and not Path(path).exists():
         raise ConfigError(
-            f"there are no runs here: no file {path}; train some with python -m src.train, "
+            f"there are no runs here: no file {path}; train some with {command('train')}, "
             "change to the folder they are in, or name their store in MLFLOW_TRACKING_URI"
         )
     return _open(lambda client: _known_experiment_id(client, experiment))

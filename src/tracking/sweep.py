@@ -1,34 +1,22 @@
-"""A sweep's parent run: one for all its jobs, under any launcher.
+"""A sweep's parent run: one for all its jobs in an experiment, under any launcher.
 
-The jobs of one sweep share a folder (`CALIBRATION_SWEEP_DIR`, made and removed by the command). The first
-job to record something makes the parent under a lock there and leaves its id; the launching process
-ends it.
+The store alone says whether it is there: whoever records first makes it, under a lock in the folder that the
+jobs share, and the process that started the sweep ends it.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
-from omegaconf import DictConfig, OmegaConf
 
-from . import reader
-from .record import (
-    LONGEST_NAME,
-    LONGEST_TAG,
-    NOTE,
-    Status,
-    TrackedRun,
-    common_tags,
-    cut,
-    dataset_record,
-)
-from .selection import Selection
-from .store import Store, open_store
+from ..settings import Origin
+from .record import LONGEST_NAME, LONGEST_TAG, NOTE, Status, common_tags, cut, dataset_record
+from .store import Store, existing, open_store
 from .writer import dataset_input
 
 if TYPE_CHECKING:
@@ -36,107 +24,61 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Marker:
-    """What the maker of a parent leaves in the folder."""
-
-    experiment: str
-    parent_id: str
-    register: str | None
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A parent run that was begun, in the folder that its jobs share."""
+class Parent:
+    """The run that stands for a sweep in one experiment, while the sweep runs named after it."""
 
     store: Store
-    parent_id: str
-    folder: Path
+    run_id: str
 
-    @classmethod
-    def of(cls, marker: Marker, folder: Path) -> Sweep:
-        """The sweep behind a marker, its store opened."""
-        return cls(open_store(marker.experiment), marker.parent_id, folder)
-
-    def runs(self) -> list[TrackedRun]:
-        """The sweep's runs, in no order."""
-        return reader.runs(self.store, Selection(sweep=self.name))
-
-    @property
-    def name(self) -> str:
-        """What its runs are tagged with."""
-        return self.folder.name
-
-    @property
-    def title(self) -> str:
-        """The parent's name."""
-        return _title(self.folder)
-
-    def end(self, status: Status, page: Path) -> None:
-        """Log the page's files and the config that repeats the sweep; no longer RUNNING.
-
-        The page's `note.md` is the sweep's description.
-        """
+    def end(self, status: Status, title: str, overrides: str) -> None:
+        """No longer RUNNING, and called by what the sweep was over."""
         client = self.store.client
-        try:
-            (page / "sweep.yaml").write_text(_repeating(self.folder), "utf-8")
-            client.log_artifacts(self.parent_id, str(page))
-            note = page / "note.md"
-            if note.exists():
-                client.set_tag(self.parent_id, NOTE, cut(note.read_text("utf-8"), LONGEST_TAG))
-        finally:
-            client.set_terminated(self.parent_id, status, int(time.time() * 1000))
+        client.set_tag(self.run_id, "overrides", cut(overrides, LONGEST_TAG))
+        client.update_run(self.run_id, name=cut(title, LONGEST_NAME))
+        client.set_terminated(self.run_id, status, int(time.time() * 1000))
+
+    def describe(self, page: Path) -> None:
+        """Log the page's files; its `note.md` is the description."""
+        client, note = self.store.client, page / "note.md"
+        client.log_artifacts(self.run_id, str(page))
+        if note.exists():
+            client.set_tag(self.run_id, NOTE, cut(note.read_text("utf-8"), LONGEST_TAG))
 
 
-def begun(folder: Path) -> list[Marker]:
-    """The parents that the jobs sharing this folder have made: one per experiment."""
-    return [Marker(**json.loads(path.read_text())) for path in sorted(folder.glob("parent-*.json"))]
+def parent_id(store: Store, run: Run) -> str | None:
+    """The id of the parent of a run's sweep, made where there is none; None for a run on its own."""
+    origin = run.settings.origin
+    if not origin.sweep:
+        return None
+    with FileLock(origin.lock):
+        origin.lock.touch()
+        found = _find(store, origin.sweep)
+        return found[0] if found else _make(store, origin.sweep, origin.repeats, run)
 
 
-def parent_run(store: Store, folder: Path, run: Run) -> str:
-    """The id of the parent, in this run's experiment, of its sweep: made by whoever comes first."""
-    marker = folder / f"parent-{store.experiment_id}.json"
-    with FileLock(folder / "parent.lock"):
-        if marker.exists():
-            return str(json.loads(marker.read_text())["parent_id"])
-        overrides = cut(" ".join(_overrides(folder)), LONGEST_TAG)
-        tags = {**common_tags(), "sweep": folder.name, "overrides": overrides}
-        parent_id: str = store.client.create_run(
-            store.experiment_id, tags=tags, run_name=_title(folder)
-        ).info.run_id
-        begun = Marker(run.settings.tracking.experiment, parent_id, run.settings.register_as)
-        marker.write_text(json.dumps(asdict(begun)))
-        # A dataset's first logging collides between processes: here only one is at it.
-        store.client.log_inputs(parent_id, [dataset_input(dataset_record(run.problem.pairs))])
-        return parent_id
+def _make(store: Store, name: str, repeats: Path, run: Run) -> str:
+    client = store.client
+    made: str = client.create_run(
+        store.experiment_id, tags={**common_tags(), "sweep": name}, run_name=name
+    ).info.run_id
+    if repeats.exists():
+        client.log_artifact(made, str(repeats))
+    # A dataset's first logging collides between processes: here only one is at it.
+    client.log_inputs(made, [dataset_input(dataset_record(run.problem.pairs))])
+    return made
 
 
-def _title(folder: Path) -> str:
-    return cut(f"sweep {' '.join(_overrides(folder))}", LONGEST_NAME)
+def _find(store: Store, name: str) -> list[str]:
+    """The ids of the runs that are named after a sweep: its parents."""
+    clauses = f"tags.sweep = '{name}' and attributes.run_name = '{name}'"
+    return [run.info.run_id for run in store.client.search_runs(store.experiment_ids, clauses)]
 
 
-def _composed(folder: Path) -> DictConfig:
-    """The config that Hydra swept over, as its sweeper left it in the sweep's folder."""
-    path = folder / "multirun.yaml"
-    composed = OmegaConf.load(path) if path.exists() else OmegaConf.create()
-    assert isinstance(composed, DictConfig)
-    return composed
-
-
-def _overrides(folder: Path) -> list[str]:
-    """What the sweep is over, as the command that launched it left it."""
-    path = folder / "overrides.json"
-    return list(json.loads(path.read_text())) if path.exists() else []
-
-
-def _repeating(folder: Path) -> str:
-    """An experiment file that repeats the sweep even when the defaults have changed since."""
-    composed = _composed(folder)
-    params = dict(override.split("=", 1) for override in _overrides(folder) if "=" in override)
-    swept = {key.lstrip("+~").split(".")[0].split("@")[0] for key in params}
-    pinned = {key: composed[key] for key in composed if key not in {"hydra", "overrides", *swept}}
-    config = OmegaConf.create({**pinned, "hydra": {"sweeper": {"params": params}}})
-    return (
-        f"# @package _global_\n# Repeats the sweep {folder.name}. Save it as "
-        "conf/experiment/NAME.yaml, then: python -m src.train -m +experiment=NAME\n"
-        + OmegaConf.to_yaml(config)
-    )
+def parents(origin: Origin) -> Iterator[Parent]:
+    """A sweep's parents that are not ended, one for each experiment; none where nothing was recorded."""
+    assert origin.sweep
+    everywhere = existing()
+    for run_id in _find(everywhere, origin.sweep):
+        experiment_id = everywhere.client.get_run(run_id).info.experiment_id
+        name = everywhere.client.get_experiment(experiment_id).name
+        yield Parent(open_store(name), run_id)

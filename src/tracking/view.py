@@ -13,13 +13,13 @@ import time
 import zlib
 from collections.abc import Iterable, Sequence
 
+from ..spelling import ALWAYS
 from .store import Store
 
 MOST_CURVES = 20  # drawn at once; MLflow's page knows 10, 20 and all
 
 SHARED_VIEW = "mlflow.sharedViewState."  # and the view's key: the name of the tag
-SETTINGS = ("lr", "normalization", "epochs")
-ROUNDING = 1e-16  # of the start's loss: what lies below is noise
+NOISE = 1e-16  # of the start's loss: what lies below is rounding
 ROOM = 0.5  # decades above the worst start, for a diverging curve to be seen leaving
 
 # In pixels. The page writes all digits of a number and cuts what is too long: a column of tiny or of huge
@@ -40,7 +40,7 @@ def publish(
     sweep: str,
     names: Sequence[str],
     curves: Iterable[Sequence[float]],
-    settings: Sequence[str] = SETTINGS,
+    settings: Sequence[str] = ALWAYS,
 ) -> str:
     """Put a sweep's view on record; the address that opens it.
 
@@ -127,5 +127,5 @@ def _range(curves: Iterable[Sequence[float]]) -> dict[str, float]:
     start = max((losses[0] for losses in drawn), default=0)
     if not start > 0:
         return {}
-    least = max(min(map(min, drawn)), start * ROUNDING)
+    least = max(min(map(min, drawn)), start * NOISE)
     return {"yMin": math.log10(least) - 0.1, "yMax": math.log10(start) + ROOM}

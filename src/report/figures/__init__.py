@@ -1,13 +1,31 @@
-"""Figures from what the reader returns, one to a file.
+"""Figures of a comparison, one to a file; every module here without a leading underscore draws one.
+
+    def draw(comparison: Comparison) -> Figure | None: ...
 
 They read well with one run, with twelve and with ten thousand: few runs are drawn one by one and named;
 of many, the best, the median and the worst, over bands that hold the rest.
 """
 
-from ._named import sample
-from .fits import fits
-from .graph import autograd_graph
-from .loss_curves import loss_curves
-from .loss_gap import loss_gap_map
+from __future__ import annotations
 
-__all__ = ["autograd_graph", "fits", "loss_curves", "loss_gap_map", "sample"]
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..comparison import Comparison
+
+OF_A_RUN = ("graph",)  # what a single run's page shows
+
+
+def names() -> list[str]:
+    """Which figures there are."""
+    return [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
+
+
+def draw(name: str, comparison: Comparison) -> Figure | None:
+    """One of them; None where the comparison does not have it."""
+    figure: Figure | None = import_module(f".{name}", __name__).draw(comparison)
+    return figure

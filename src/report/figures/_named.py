@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
+from ...spelling import ALWAYS, CHOICES, in_words
 from ...tracking.record import TrackedRun
-from ..differences import told_apart
-from ._canvas import Dashes, count, short, styles
+from ..differences import distinguishing
+from ._canvas import Dashes, short, styles
 
 MOST_NAMED = 12  # runs that are drawn one by one
-PROBLEM = ("data", "data_input", "data_target", "model")  # what an exact optimum belongs to
 WIDE = 3.0  # points: the best run's line, to be seen under others on the same course
-IN_NAME = ("lr", "normalization", "epochs", "model")  # params that every run's name holds
+IN_NAME = {*ALWAYS, *CHOICES}  # params that a run's name holds, but for the default
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def named(runs: Sequence[TrackedRun], ids: Collection[str]) -> list[Named]:
         chosen = {
             word: min(drawable, key=lambda pair: abs(pair[0] - rank))[1] for word, rank in wanted.items()
         }
-    labels = names(list(chosen.values()), told_apart(runs))
+    labels = names(list(chosen.values()), distinguishing(runs))
     looks = styles(len(chosen))
     return [
         Named(run, f"{badge}  {label}", badge, *look, width=1.6 if place else WIDE)
@@ -79,25 +78,9 @@ def sample(runs: Sequence[TrackedRun], most: int) -> list[TrackedRun]:
     return [runs[place] for place in sorted(even | landmarks)]
 
 
-def setting(run: TrackedRun, key: str) -> str:
-    """One of a run's params in a word or two: `zscore`, `500 epochs`, `dtype=float32`, `×0.1`."""
-    value = run.params.get(key, "")
-    if not value or key in ("normalization", "model"):
-        return value
-    if key == "normalization_scale":
-        return f"×{float(value):g}" if run.params.get("normalization") == "scale" else ""
-    if key == "data":
-        return PurePath(value).name
-    if key == "epochs":
-        return count(int(value), "epoch")
-    if key.startswith("start_"):
-        return f"start {key.removeprefix('start_')}={float(value):g}"
-    return f"{key}={value if len(value) <= 24 else '…' + value[-23:]}"
-
-
 def described(run: TrackedRun, keys: Sequence[str]) -> str:
     """Some of a run's params in words."""
-    return " · ".join(filter(None, (setting(run, key) for key in keys)))
+    return " · ".join(filter(None, (in_words(key, run.params) for key in keys)))
 
 
 def names(runs: Sequence[TrackedRun], apart: Sequence[str]) -> list[str]:
@@ -106,5 +89,5 @@ def names(runs: Sequence[TrackedRun], apart: Sequence[str]) -> list[str]:
 
 
 def _besides_name(run: TrackedRun, apart: Sequence[str]) -> list[str]:
-    words = (setting(run, key) for key in apart if key not in IN_NAME)
+    words = (in_words(key, run.params) for key in apart if key not in IN_NAME)
     return [word for word in words if word and word not in run.name]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ...fit.plan import Problem
+from ...data import Pairs
+from ...fit.yardstick import least_squares
+from ...functions import parameter_names
+from ...models import MODELS, Model
 from ...tracking.record import TrackedRun
+from ..comparison import Comparison
 from ._canvas import (
     COLOURS,
     OPTIMUM,
@@ -31,16 +37,49 @@ from ._named import MOST_NAMED, is_usable, named
 GRID = 200  # points of a curve
 MOST_IN_BANDS = 2000  # more, evenly spaced in the ranking, look the same
 MARGIN = 0.1  # of the data's range, on each side
-ROUNDING = 1e-6  # a range that is smaller than this part of its values is none
+NARROW = 1e-6  # a range that is smaller than this part of its values is none
 
 
-def fits(runs: Sequence[TrackedRun], problem: Problem) -> Figure:
-    """The problem's pairs with the runs' curves over them, and below what the best and the optimum leave.
+@dataclass(frozen=True)
+class Problem:
+    """What the runs have in common: their pairs, their model, and its exact optimum in raw input units."""
 
-    `runs` are the problem's own, ranked, best first. The range is that of the data: a bad fit leaves it.
+    pairs: Pairs
+    model: Model
+
+    @cached_property
+    def optimum(self) -> Tensor:
+        """(1, K) float64."""
+        t_u, t_c = torch.from_numpy(self.pairs.t_u), torch.from_numpy(self.pairs.t_c)
+        return least_squares(self.model, t_u, t_c).params[None]
+
+    def params(self, runs: Sequence[TrackedRun]) -> Tensor:
+        """(R, K) float64 in raw input units."""
+        names = parameter_names(self.model)
+        return torch.tensor([[run.metrics[name] for name in names] for run in runs], dtype=torch.float64)
+
+    def predict(self, params: Tensor, t_u: Floats) -> Floats:
+        """Raw parameters (R, K) over raw inputs (N,) -> (R, N)."""
+        columns = params.unsqueeze(-1).unbind(-2)  # K of (R, 1)
+        return np.asarray(self.model(torch.from_numpy(t_u), *columns))
+
+
+def draw(comparison: Comparison) -> Figure | None:
+    """The fits of the runs on the first one's data by its model; None where these data are gone."""
+    if not comparison.pairs:
+        return None
+    return fits(comparison.alike, comparison.pairs)
+
+
+def fits(runs: Sequence[TrackedRun], pairs: Pairs) -> Figure:
+    """The pairs with the runs' curves over them, and below what the best and the optimum leave.
+
+    `runs` are on these pairs and of one model, ranked, best first. The range is that of the data: a bad fit
+    leaves it.
     """
+    problem = Problem(pairs, MODELS[runs[0].params["model"]])
     usable = [run for run in runs if is_usable(run)]
-    settings = problem.pairs.settings
+    settings = pairs.settings
     figure = canvas("Fits over the data", _caption(len(runs), len(usable), problem), height=6.5)
     above, below = figure.subplots(2, sharex=True, height_ratios=(2.6, 1))
     above.set_ylabel(quantity(settings.target, settings.target_unit))
@@ -65,7 +104,7 @@ def _draw_curves(axes: Axes, runs: Sequence[TrackedRun], problem: Problem) -> li
     t_u, t_c = problem.pairs.t_u, problem.pairs.t_c
     left, right = _widened(t_u)
     x = np.linspace(left, right, GRID)
-    exact = _predict(problem, problem.optimum.params[None], x)[0]
+    exact = problem.predict(problem.optimum, x)[0]
     low, high = _widened(np.concatenate([t_c, exact]))
     axes.set(xlim=(left, right), ylim=(low, high))
     axes.grid(color="0.92")
@@ -75,7 +114,7 @@ def _draw_curves(axes: Axes, runs: Sequence[TrackedRun], problem: Problem) -> li
     handles += axes.plot(x, exact, label="exact optimum", zorder=3, **OPTIMUM)
     badges = []
     for each in named(runs, {run.run_id for run in runs}):
-        y = _predict(problem, _params([each.run], problem), x)[0]
+        y = problem.predict(problem.params([each.run]), x)[0]
         outside = " (outside)" if y.min() >= high or y.max() <= low else ""
         handles += axes.plot(x, y, label=each.label + outside, **each.look)
         badges.append((x, y, each.badge, each.colour))
@@ -83,7 +122,7 @@ def _draw_curves(axes: Axes, runs: Sequence[TrackedRun], problem: Problem) -> li
     usable = [run for run in runs if is_usable(run)]
     if len(runs) > MOST_NAMED and usable:
         some = usable[:: -(-len(usable) // MOST_IN_BANDS)]
-        handles += draw_bands(axes, x, _predict(problem, _params(some, problem), x))
+        handles += draw_bands(axes, x, problem.predict(problem.params(some), x))
     return handles
 
 
@@ -91,14 +130,14 @@ def _draw_residuals(axes: Axes, usable: Sequence[TrackedRun], problem: Problem) 
     """Handles for a legend."""
     t_u, t_c = problem.pairs.t_u, problem.pairs.t_c
     unit = short(problem.pairs.settings.target_unit)
-    exact = t_c - _predict(problem, problem.optimum.params[None], t_u)[0]
+    exact = t_c - problem.predict(problem.optimum, t_u)[0]
     axes.axhline(0, color="0.4", linewidth=0.8)
     axes.grid(color="0.92")
     rows: list[tuple[str, Floats, dict[str, Any]]] = [
         ("optimum", exact, {"marker": "D", "mfc": "none", "mec": "black", "markersize": 8})
     ]
     if usable:
-        best = t_c - _predict(problem, _params(usable[:1], problem), t_u)[0]
+        best = t_c - problem.predict(problem.params(usable[:1]), t_u)[0]
         rows.append(("best run", best, {"marker": "o", "color": COLOURS[0], "markersize": 4.5}))
     largest = max(np.abs(row).max() for _, row, _ in rows)
     _, top = _widened(np.array([0.0, min(largest, np.ptp(t_c) or largest)]))  # what is worse is no fit
@@ -115,20 +154,8 @@ def _rms(residuals: Floats) -> str:
     return f"{np.sqrt((residuals**2).mean()):.4g}"
 
 
-def _params(runs: Sequence[TrackedRun], problem: Problem) -> Tensor:
-    """(R, K) in raw input units."""
-    rows = [[run.metrics[name] for name in problem.names] for run in runs]
-    return torch.tensor(rows, dtype=torch.float64)
-
-
-def _predict(problem: Problem, params: Tensor, t_u: Floats) -> Floats:
-    """Raw parameters (R, K) over raw inputs (N,) -> (R, N)."""
-    columns = params.unsqueeze(-1).unbind(-2)  # K of (R, 1)
-    return np.asarray(problem.model(torch.from_numpy(t_u), *columns))
-
-
 def _widened(values: Floats) -> tuple[float, float]:
     """The range of values with a margin."""
     low, high = float(values.min()), float(values.max())
-    margin = max(MARGIN * (high - low), ROUNDING * max(abs(low), abs(high))) or 1.0
+    margin = max(MARGIN * (high - low), NARROW * max(abs(low), abs(high))) or 1.0
     return low - margin, high + margin

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from ...fit.graph import Graph, Node
+from ...fit.graph import Graph, Node, trace
+from ...models import MODELS
+from ...normalization import Affine
+from ...spelling import SCALE, SHIFT
+from ..comparison import Comparison
 from ._canvas import COLOURS, DARK, canvas, short
 
 FORWARD, BACKWARD = DARK, COLOURS[1]
@@ -20,6 +25,17 @@ FILLS = {"parameter": "#DCEBF7", "data": "0.9", "operation": "white", "loss": "#
 GAP, ROW = 0.75, 0.9  # between two columns; from one leaf to the next
 LONGEST_DATA = 13  # characters that the smaller boxes hold
 SLOT, BESIDE = 0.32, 0.07  # where a result's operands arrive; the two arrows of one of them
+
+
+def draw(comparison: Comparison) -> Figure | None:
+    """The graph of the first run's start; None where its data are gone."""
+    if not comparison.pairs:
+        return None
+    settings, params = comparison.settings, comparison.runs[0].params
+    fitted = Affine(float(params[SHIFT]), float(params[SCALE]))
+    t_un = fitted.apply(torch.from_numpy(comparison.pairs.t_u), getattr(torch, settings.dtype))
+    t_c = torch.from_numpy(comparison.pairs.t_c)
+    return autograd_graph(trace(MODELS[settings.model.name], t_un, t_c, settings.model.start))
 
 
 def autograd_graph(graph: Graph) -> Figure:

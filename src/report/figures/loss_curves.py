@@ -11,8 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
+from ...spelling import PROBLEM
 from ...tracking.record import TrackedRun
-from ..differences import told_apart
+from ..comparison import Comparison, Curve
+from ..differences import distinguishing
 from ._canvas import (
     DARK,
     GREY,
@@ -27,8 +29,9 @@ from ._canvas import (
     quantity,
     squared,
 )
-from ._named import MOST_NAMED, PROBLEM, is_usable, named, names
+from ._named import MOST_NAMED, is_usable, named, names, sample
 
+MOST_CURVES = 300  # more would not be seen, and take long to read from a server
 GRID = 200  # points of a band's edge
 DIVERGED: dict[str, Any] = {"color": GREY, "linestyle": (0, (3, 2)), "linewidth": 1.2, "zorder": 1.5}
 FAR = 100  # times the usable runs' largest start: another's start beyond it would flatten their curves
@@ -36,8 +39,15 @@ FIRST = 0.92  # where epochs begin: just before the first, and after the tick at
 RANK_WIDTH = 0.03  # what a rank above the frame takes of its width
 
 Losses = Sequence[float]
-Curve = tuple[Sequence[int], Losses]
 Path = tuple[Floats, Floats]
+
+
+def draw(comparison: Comparison) -> Figure | None:
+    """The curves of all runs, or of some evenly spaced in the ranking."""
+    runs = comparison.runs
+    if not runs:
+        return None
+    return loss_curves(runs, comparison.curves(sample(runs, MOST_CURVES)), comparison.unit)
 
 
 def loss_curves(runs: Sequence[TrackedRun], curves: Mapping[str, Curve], unit: str = "") -> Figure:
@@ -74,7 +84,7 @@ def _caption(runs: Sequence[TrackedRun], drawn: int, has_usable: bool) -> str:
         parts = [f"{drawn:,} of {count(len(runs))}, evenly spaced in the ranking."]
     if lost := sum(run.outcome == "diverged" for run in runs):
         parts.append(f"{lost:,} diverged{' and left through the top (▲)' if has_usable else ''}.")
-    if len(runs) > MOST_NAMED and "epochs" in told_apart(runs):
+    if len(runs) > MOST_NAMED and "epochs" in distinguishing(runs):
         parts.append("The bands are those of the runs that are still at work.")
     return " ".join(parts)
 
@@ -146,7 +156,7 @@ def _draw_diverged(
         _draw_exits(axes, _side_by_side(axes, exits))
         inside = [rank for rank in drawn if rank not in exits]
         draw_badges(axes, [(*paths[drawn[rank].run_id], rank, GREY) for rank in inside])
-        labels = names(list(drawn.values()), told_apart(runs))
+        labels = names(list(drawn.values()), distinguishing(runs))
         lines = {
             f"{rank}  {label}, diverged": run
             for (rank, run), label in zip(drawn.items(), labels, strict=True)

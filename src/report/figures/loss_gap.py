@@ -18,13 +18,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from ...spelling import PROBLEM, SCALE
 from ...tracking.record import TrackedRun
-from ..differences import told_apart
+from ..comparison import Comparison
+from ..differences import distinguishing
 from ._canvas import DARK, LARGEST, Floats, canvas, count, quantity, short, squared
-from ._named import PROBLEM, described
+from ._named import described
 
 MOST_ROWS = 24
-COLLAPSED = (*PROBLEM, "normalization", "normalization_scale")  # what rows stand for where there are too many
+COLLAPSED = (*PROBLEM, "normalization", SCALE)  # what rows stand for where there are too many
 WIDEST = math.sqrt(10)  # a cell reaches so far to each side, as a factor, where no neighbour is nearer
 WITH_VALUE = 0.085  # a cell as wide, in fractions of the frame, holds its value
 APART = 0.03  # crosses in a row stand as far apart, in fractions of the frame
@@ -65,6 +67,11 @@ class _Row:
     def middles(self) -> Floats:
         """(cells,): where to write in a cell."""
         return np.asarray(np.exp(np.log(self.edges).mean(axis=1)))
+
+
+def draw(comparison: Comparison) -> Figure | None:
+    """The map of all runs."""
+    return loss_gap_map(comparison.runs, comparison.unit) if comparison.runs else None
 
 
 def loss_gap_map(runs: Sequence[TrackedRun], unit: str = "") -> Figure:
@@ -131,7 +138,7 @@ def _caption(number: int, joined: bool, left_out: int) -> str:
 
 def _rows(runs: Sequence[TrackedRun]) -> tuple[list[str], list[_Row], bool, int]:
     """What tells rows apart; the rows from the top; whether some were joined; how many are left out."""
-    apart = [key for key in told_apart(runs) if key != "lr"]
+    apart = [key for key in distinguishing(runs) if key != "lr"]
     known = [key for key in COLLAPSED if key in apart or key == "normalization"]
     keys = known + [key for key in apart if key not in known]
     rows = _grouped(runs, keys)

@@ -1,0 +1,50 @@
+"""Calibrate an instrument: one command to train, to compare and to predict.
+
+    calibrate train -m lr=1e-2,1e-3       # where it is installed
+    python -m src train -m lr=1e-2,1e-3   # in a checkout: the same as python -m src.train -m lr=1e-2,1e-3
+
+Exit codes: the named command's own; 2 where there is none of that name.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from importlib import import_module
+from types import ModuleType
+
+from .package import command
+
+COMMANDS = ("train", "compare", "predict")
+
+
+def main() -> int:
+    """Hand over to the command named first, which reads the arguments after it; returns the exit code."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print(_help())
+        return 0
+    if name not in COMMANDS:
+        print(f"error: there is no command {name}: give {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    sys.argv[1:] = arguments
+    exit_code: int = _module(name).command()
+    gc.freeze()  # or the interpreter spends a second looking for garbage in torch and MLflow as it ends
+    return exit_code
+
+
+def _module(name: str) -> ModuleType:
+    """A command's module alone, so that a mistake answers quickly."""
+    return import_module(f".{name}", __package__)
+
+
+def _help() -> str:
+    """What each command is for, by the first line of its module's docstring."""
+    about = {command(name): (_module(name).__doc__ or "").partition("\n")[0] for name in COMMANDS}
+    width = max(map(len, about))
+    lines = [f"  {called:{width}}  {purpose}" for called, purpose in about.items()]
+    return "\n".join(["Commands, each of which says more with --help:", "", *lines])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Runs that are ready -> their results: those that can share tensors train in one call of the loop.
+
+A run's numbers do not depend on the company it trains in.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from ..loop import LossCurves, training_loop
+from .plan import Run
+from .result import Result, measure
+from .schedule import curve_schedule
+
+OnRecord = Callable[[int, LossCurves], object]  # told of each epoch at which losses were recorded
+
+# R * N of one call of the loop: 2**24 float64 values are 128 MiB, and the loop holds a few such tensors
+MOST_ELEMENTS = 2**24
+# R * N up to which one thread is as fast as several. Beside other busy processes several are far slower:
+# each of an epoch's dozen small operations then waits for the slowest thread.
+MOST_ELEMENTS_OF_ONE_THREAD = 2**20
+
+
+def calibrate(
+    runs: Sequence[Run],
+    on_record: OnRecord = lambda epoch, curves: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[Result]:
+    """Train all runs, in the order given; `stop` ends the work early and leaves the rest `killed`."""
+    done: dict[int, Result] = {}
+    for part in _parts(runs):
+        together = _train_together([runs[index] for index in part], on_record, stop)
+        done.update(zip(part, together, strict=True))
+    return [done[index] for index in range(len(runs))]
+
+
+def _parts(runs: Sequence[Run]) -> Iterator[list[int]]:
+    """The places of runs that train together: those of one problem, as many as memory holds."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, run in enumerate(runs):
+        groups[id(run.problem)].append(index)
+    for group in groups.values():
+        width = max(1, MOST_ELEMENTS // len(runs[group[0]].problem.t_u))
+        yield from (group[start : start + width] for start in range(0, len(group), width))
+
+
+def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], bool]) -> list[Result]:
+    """One call of the loop: R runs of one problem, on one input or each on its own."""
+    problem, first = runs[0].problem, runs[0].input
+    settings = [run.settings for run in runs]
+    starts = [[run.model.start[name] for name in problem.names] for run in settings]
+    is_shared = all(run.input is first for run in runs)
+    curves = LossCurves([curve_schedule(run.epochs) for run in settings], on_record)
+    with _threads_for(len(runs) * len(problem.t_u)):
+        trained = training_loop(
+            n_epochs=torch.tensor([run.epochs for run in settings]),
+            learning_rate=torch.tensor([run.lr for run in settings], dtype=torch.float64),
+            params=torch.tensor(starts, dtype=first.t_un.dtype, device=settings[0].device),
+            t_u=first.t_un if is_shared else torch.stack([run.input.t_un for run in runs]),
+            t_c=problem.t_c,
+            model=problem.model,
+            curves=curves,
+            stop=stop,
+        )
+    return list(measure(runs, trained, curves))
+
+
+@contextmanager
+def _threads_for(elements: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if elements <= MOST_ELEMENTS_OF_ONE_THREAD else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

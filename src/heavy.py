@@ -1,0 +1,35 @@
+"""The one door to what takes seconds to import: torch, MLflow, pandas and matplotlib.
+
+`heavy.pipeline.run(...)`: the module behind the name is imported at the first look at it. So a mistake
+in what was asked for answers within a second, and who only reads the record does not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import data as data
+    from . import pipeline as pipeline
+    from .report import comparison as comparison
+    from .report import page as page
+    from .report import publish as publish
+    from .report import screen as screen
+    from .tracking import model as model
+    from .tracking import reader as reader
+    from .tracking import selection as selection
+    from .tracking import store as store
+
+ROOMS = {
+    "data": ".data",
+    "pipeline": ".pipeline",
+    **dict.fromkeys(("comparison", "page", "publish", "screen"), ".report.{}"),
+    **dict.fromkeys(("model", "reader", "selection", "store"), ".tracking.{}"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ROOMS:
+        raise AttributeError(name)
+    return import_module(ROOMS[name].format(name), __package__)

@@ -1,0 +1,51 @@
+"""Kinds of values that settings and functions' options may have; a description says what is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+
+@dataclass(frozen=True)
+class Reads:
+    """How a value of a kind reads in a run's name and on a figure, in place of `option=value`."""
+
+    template: str
+
+
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):  # bool is an int to Python, and 1 to pydantic
+        raise ValueError("a number, not a truth value")
+    return value
+
+
+def _as_text(value: object) -> object:
+    """Hydra reads a name like 2024 as a number, and one like true as a truth value."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _number(said: str, **bounds: Any) -> Any:
+    return Field(allow_inf_nan=False, description=said, **bounds)
+
+
+NotBool = BeforeValidator(_not_bool)
+Finite = Annotated[float, NotBool, _number("a finite number, like 1.5")]
+Positive = Annotated[float, NotBool, _number("a finite number greater than 0, like 0.1", gt=0)]
+Factor = Annotated[Positive, Reads("×{:g}")]
+Count = Annotated[int, NotBool, Field(ge=1, le=10**12)]
+
+AsText = BeforeValidator(_as_text)
+Text = Annotated[str, AsText, Field(min_length=1)]
+Name = Annotated[str, AsText, Field(min_length=1, max_length=250, pattern=r"\S")]
+LONGEST_MODEL_NAME = 250
+MODEL_NAME = r"^[^/:@]*[^/:@\s][^/:@]*$"  # what MLflow's registry and addresses allow
+ModelName = Annotated[str, AsText, Field(max_length=LONGEST_MODEL_NAME, pattern=MODEL_NAME)]
+
+
+def allowed(kind: Any) -> str:
+    """What a value of this kind may be."""
+    return next(str(each.description) for each in kind.__metadata__ if getattr(each, "description", None))

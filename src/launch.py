@@ -1,0 +1,134 @@
+"""Hydra: from a command line to jobs. Only this file, `repeat` and the launcher know it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from . import repeat
+from .config import ConfigError
+from .package import CONF, command
+from .settings import Origin
+
+MODES = ("run", "multirun", "cfg", "info", "help", "hydra_help", "shell_completion")
+
+Job = Callable[[DictConfig], Any]
+
+
+class Launch:
+    """A command line, read; raises ConfigError for flags that are wrong, and Hydra's errors for the rest."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.parser = get_args_parser()
+        self.parser.error = _refuse  # type: ignore[method-assign]  # Hydra's would print a screenful
+        self.flags = self.parser.parse_args(arguments)
+        given = [f"--{mode.replace('_', '-')}" for mode in MODES if getattr(self.flags, mode)]
+        if len(given) > 1:
+            _refuse(f"{' and '.join(given)} exclude each other")
+        self.config_name = self.flags.config_name or "config"
+        self.overrides: list[str] = self.flags.overrides
+        version.setbase("1.3")
+        self.hydra = Hydra.create_main_hydra2("train", _search_path(self.flags))
+
+    def tell(self) -> bool:
+        """Do what is asked for instead of a run, as by --help or --cfg; whether there was such a thing."""
+        flags, hydra, name = self.flags, self.hydra, self.config_name
+        if flags.help:
+            hydra.app_help(config_name=name, args_parser=self.parser, args=flags)
+        elif flags.hydra_help:
+            hydra.hydra_help(config_name=name, args_parser=self.parser, args=flags)
+        elif flags.cfg:
+            hydra.show_cfg(name, self.overrides, flags.cfg, flags.package, flags.resolve)
+        elif flags.info:
+            hydra.show_info(flags.info, config_name=name, overrides=self.overrides)
+        elif flags.shell_completion:
+            hydra.shell_completion(config_name=name, overrides=self.overrides)
+        else:
+            return False
+        return True
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """The config that a sweep is over, or that of a single run."""
+        return self.hydra.compose_config(
+            self.config_name,
+            self.overrides,
+            run_mode=RunMode.MULTIRUN,
+            with_log_configuration=False,
+            validate_sweep_overrides=False,
+        )
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether a sweep is asked for, by a flag or by a file."""
+        return not self.flags.run and (self.flags.multirun or self.config.hydra.mode == RunMode.MULTIRUN)
+
+    @property
+    def register(self) -> str | None:
+        """The name to register a sweep's best run under; raises ConfigError for several."""
+        swept = {**(self.config.hydra.sweeper.get("params") or {})}
+        swept |= dict(each.partition("=")[::2] for each in self.overrides if re.match(r"\+*register=", each))
+        for key, value in swept.items():
+            if key.lstrip("+") == "register" and "," in str(value):
+                raise ConfigError(
+                    f"register={value}: a sweep registers the model of its best run, under one name"
+                )
+        name = swept.get("register", self.config.get("register"))
+        return None if name is None else str(name)
+
+    def run(self, job: Job) -> Any:
+        """What the job returns for a run on its own."""
+        return self.hydra.run(self.config_name, job, self.overrides).return_value
+
+    def sweep(self, job: Job, origin: Origin) -> None:
+        """Run the job for every point of the sweep; raises what the jobs raise."""
+        belonging = [f"hydra.sweep.dir='{origin.folder}'", f"origin.sweep='{origin.sweep}'"]
+        mine = [*belonging, f"origin.folder='{origin.folder}'", "hydra.mode=MULTIRUN"]
+        self.hydra.multirun(self.config_name, job, [*mine, *self.overrides])
+
+
+@contextmanager
+def sweep_begun(write: Callable[[str], str]) -> Iterator[Origin]:
+    """A sweep's name, and a folder of that name for its jobs to share, gone when the sweep has ended.
+
+    `write` makes, from the name, the config that repeats the sweep.
+    """
+    prefix = time.strftime("sweep-%Y-%m-%d-%H%M%S-")
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+        origin = Origin(sweep=Path(folder).name, folder=folder)
+        if text := write(Path(folder).name):
+            origin.repeats.write_text(text, "utf-8")
+        yield origin
+
+
+def repeating(config: DictConfig) -> Callable[[str], str]:
+    """What makes the config that repeats a sweep over this one."""
+    return lambda sweep: repeat.of_sweep(config, sweep)
+
+
+def _search_path(flags: argparse.Namespace) -> Any:
+    path = create_config_search_path(str(Path(flags.config_path or CONF).absolute()))
+    if flags.config_dir is not None:
+        folder = Path(flags.config_dir).absolute()
+        if not folder.is_dir():
+            raise ConfigError(f"--config-dir {flags.config_dir}: no such folder")
+        path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+    return path
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ConfigError(f"{message}; see {command('train')} --help")

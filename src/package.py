@@ -1,0 +1,15 @@
+"""What the package is called, `src` in a checkout and `calibrate` in the wheel, and where its files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NAME = str(__package__)
+_HERE = Path(__file__).resolve().parent
+SHIPPED = _HERE if (_HERE / "conf").is_dir() else _HERE.parent  # where conf/ and data/ lie
+CONF = SHIPPED / "conf"
+
+
+def command(name: str) -> str:
+    """How a command is called: `python -m src.train` in a checkout, `calibrate train` where installed."""
+    return f"python -m {NAME}.{name}" if NAME == "src" else f"{NAME} {name}"

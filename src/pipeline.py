@@ -1,0 +1,146 @@
+"""From settings to runs on record and their page: here the rooms meet that take seconds to import."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from hydra_plugins.batch_launcher import bar
+
+from .config import ConfigError
+from .data import load
+from .fit.plan import Preparation, Run
+from .fit.result import Result
+from .fit.schedule import tenths
+from .fit.training import calibrate
+from .loop import LossCurves, print_loss
+from .report import figures
+from .report.comparison import Comparison, ranked
+from .report.publish import open_view, publish
+from .settings import Origin, Settings
+from .spelling import swept
+from .terminal import interrupts
+from .terminal.errors import PageError, TrainingError, attempt_each, explain
+from .tracking import reader
+from .tracking.record import Call, Status, as_text, of_crash, of_result
+from .tracking.selection import Selection
+from .tracking.store import Store, open_store
+from .tracking.sweep import Parent, parent_id, parents
+from .tracking.writer import open_writer
+
+Results = dict[int, float | Exception]
+
+
+def run(settings: dict[int, Settings]) -> Results:
+    """Train and record: for each its final loss, infinity where it diverged, or what is wrong with it."""
+    runs, failed = attempt_each(Preparation(load).prepare, settings)
+    results: Results = {**failed}
+    for experiment in dict.fromkeys(each.settings.tracking.experiment for each in runs.values()):
+        mine = {
+            index: each for index, each in runs.items() if each.settings.tracking.experiment == experiment
+        }
+        try:
+            done = _train_and_record(list(mine.values()), open_store(experiment))
+        except ConfigError as error:  # the store cannot be opened
+            done = [error] * len(mine)
+        results |= zip(mine, done, strict=True)
+    return results
+
+
+def _train_and_record(runs: list[Run], store: Store) -> list[float | Exception]:
+    writer = open_writer(store)
+    with interrupts.deferred() as stop:
+        parent, start_ms = parent_id(store, runs[0]), _now_ms()
+        try:
+            results = _calibrate(runs, stop)
+        except Exception as error:
+            call = Call(start_ms, _now_ms(), parent)
+            writer.write([of_crash(each, call, error) for each in runs])
+            return [TrainingError.of(error)] * len(runs)
+        call = Call(start_ms, _now_ms(), parent)
+        with bar("recording", "runs", len(runs)) as reached:
+            ids = writer.write([of_result(result, call) for result in results], reached)
+        if parent is None:
+            for run_id, result in zip(ids, results, strict=True):
+                _end_run(store, run_id, result.run.settings.register_as)
+        return [result.objective for result in results]
+
+
+def _calibrate(runs: list[Run], stop: Callable[[], bool]) -> list[Result]:
+    """A run on its own prints the chapter's lines, ten of them however many epochs; a sweep shows a bar."""
+    settings = runs[0].settings
+    shown = set() if settings.origin.sweep else tenths(settings.epochs)
+
+    def show(epoch: int, curves: LossCurves) -> None:
+        reached(epoch)
+        if epoch in shown:
+            print_loss(epoch, curves)
+
+    if len(runs) == 1:
+        reached = _quiet
+        return calibrate(runs, show, stop)
+    with bar("training", "epochs", max(each.settings.epochs for each in runs)) as reached:
+        return calibrate(runs, show, stop)
+
+
+def _quiet(reached: int) -> object:
+    """A bar that nobody sees."""
+    return reached
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _end_run(store: Store, run_id: str, register: str | None) -> None:
+    """A run on its own ends with its calibration on the screen, its graph and its model."""
+    comparison = Comparison(store, "", [reader.get(store, run_id)])
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            publish(
+                comparison,
+                store.run_page(run_id),
+                style="calibration",
+                model=comparison.best,
+                register=register,
+                page=Path(name),
+                figures=figures.OF_A_RUN,
+            )
+            store.client.log_artifacts(run_id, name)
+    except Exception as error:
+        raise PageError(f"the run is on record, but not all of its page: {explain(error)}") from error
+
+
+def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
+    """A sweep ends with its runs ranked on the screen, its page and the best model; raises PageError."""
+    for parent in parents(origin):
+        try:
+            _end_parent(parent, origin.sweep or "", status, register)
+        except Exception as error:
+            experiment = parent.store.client.get_experiment(parent.store.experiment_id).name
+            told = f"the runs are on record, but not all of their page: {explain(error)}"
+            raise PageError(f"experiment {experiment}: {told}") from error
+
+
+def _end_parent(parent: Parent, sweep: str, status: Status, register: str | None) -> None:
+    """Whatever fails, the parent is ended, with what there is of its page."""
+    store = parent.store
+    runs = ranked(reader.runs(store, Selection(sweep=sweep)))
+    over = as_text(swept(each.params for each in runs))
+    comparison = Comparison(store, f"sweep {over}".strip(), runs)
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            publish(
+                comparison,
+                open_view(comparison, sweep),
+                model=comparison.best,
+                register=register,
+                page=Path(name),
+            )
+        finally:
+            try:
+                parent.describe(Path(name))
+            finally:
+                parent.end(status, comparison.title, over)

@@ -1,0 +1,57 @@
+"""All that rests on models being polynomials with the highest power first.
+
+Raw-unit parameters are exact for them: a polynomial of a normalized input is one of the raw input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from .models import Model
+from .normalization import Affine
+
+Floats = npt.NDArray[np.float64]
+
+POINTS = np.array([-3.0, -0.5, 0.5, 2.0, 7.0])  # with small integers as coefficients all powers are exact
+
+
+def is_polynomial(model: Model, n_params: int) -> bool:
+    """Whether a model of K parameters is `params[0] * t_u**(K-1) + ... + params[K-1]`."""
+    trials = [*np.eye(n_params), np.arange(2.0, n_params + 2)]
+    try:
+        return all(np.array_equal(model(POINTS, *trial), np.polyval(trial, POINTS)) for trial in trials)
+    except Exception:  # a function of tensors alone
+        return False
+
+
+def fold_matrix(affine: Affine, n_params: int) -> Floats:
+    """The (K, K) matrix that takes parameters on normalized input to raw ones: `raw = matrix @ trained`.
+
+    Column k holds the raw coefficients of `t_un**(K-1-k)`, the power of one binomial,
+    `scale * t_u - scale * shift`.
+    """
+    matrix = np.zeros((n_params, n_params))
+    power = np.ones(1)  # coefficients of t_un**0, highest power first
+    for column in reversed(range(n_params)):
+        matrix[n_params - len(power) :, column] = power
+        raised = np.zeros(len(power) + 1)
+        raised[:-1] += affine.scale * power
+        raised[1:] -= affine.scale * affine.shift * power
+        power = raised
+    return matrix
+
+
+def formula(params: Sequence[float], t_u: str) -> str:
+    """A polynomial in terms of its input's name; coefficients with the highest power first.
+
+    >>> formula([0.25, 1, -17.304785], "volt")
+    '0.25 * volt**2 + 1 * volt - 17.3048'
+    """
+    highest = len(params) - 1
+    powers = ["", f" * {t_u}", *(f" * {t_u}**{power}" for power in range(2, highest + 1))]
+    terms = [f"{'-' if p < 0 else '+'} {abs(p):.6g}" for p in params]
+    joined = " ".join(term + power for term, power in zip(terms, reversed(powers), strict=True))
+    return joined.removeprefix("+ ")

@@ -1,0 +1,49 @@
+"""Why runs went wrong, in words: each reason once, with the runs that it holds for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from ..tracking.record import TrackedRun
+from .comparison import lr
+
+Ranked = tuple[int, TrackedRun]
+
+MOST_REASONS = 8
+
+
+def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
+    """Each reason once, with the ranks it holds for; many that differ by the learning rate as one."""
+    found: dict[str, list[Ranked]] = defaultdict(list)
+    for rank, run in enumerate(runs, start=1):
+        if "reason" in run.tags:
+            found[run.tags["reason"]].append((rank, run))
+    if len(found) > MOST_REASONS:
+        found = _joined(found)
+    for reason, members in found.items():
+        ranks = [str(rank) for rank, _ in members]
+        which = ", ".join(ranks) if len(ranks) <= 4 else f"{ranks[0]} and {len(ranks) - 1:,} more"
+        yield f"#{which}: {reason}"
+
+
+def _joined(found: dict[str, list[Ranked]]) -> dict[str, list[Ranked]]:
+    """One reason for all learning rates beyond the limit of one input, or below it."""
+    groups: dict[tuple[str, str], list[Ranked]] = defaultdict(list)
+    for members in found.values():
+        run = members[0][1]
+        ratio = run.metrics["lr_over_limit"]
+        groups[f"{lr(run) / ratio:.2g}" if ratio > 1 else "", run.tags.get("advice", "")] += members
+    joined = {}
+    for (limit, advice), members in groups.items():
+        cause = _beyond(limit, [run for _, run in members])
+        joined[f"{cause}: {advice}" if advice else cause] = sorted(members, key=lambda each: each[0])
+    return joined
+
+
+def _beyond(limit: str, runs: Sequence[TrackedRun]) -> str:
+    rates = f"{min(map(lr, runs)):g} to {max(map(lr, runs)):g}"
+    if not limit:
+        return f"the loss left the range of the dtype, though lr {rates} is under the limit"
+    ratios = [run.metrics["lr_over_limit"] for run in runs]
+    return f"lr {rates} is {min(ratios):.2g} to {max(ratios):.3g} times the limit {limit} of this input"

@@ -1,0 +1,93 @@
+"""What the terminal shows of runs on record: a table of many, the calibration of one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Literal, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from ..package import command
+from ..polynomial import formula
+from ..tracking.record import TrackedRun
+from .comparison import Comparison
+from .differences import columns
+from .reasons import reasons
+from .table import as_frame, as_records, number, param, parameter_names, rest, what_came_of
+
+Style = Literal["calibration", "table", "csv", "json"]
+
+MOST_ROWS = 30  # the CSV holds all
+WIDEST = 1000
+
+
+def show(comparison: Comparison, page: str, style: Style, most: int = MOST_ROWS) -> None:
+    """The runs in their order, and the address of their page."""
+    match style:
+        case "csv":
+            as_frame(comparison.runs).to_csv(sys.stdout, index=False)
+        case "json":
+            print(json.dumps(as_records(comparison.runs), indent=2))
+        case "table":
+            print_table(comparison.runs, Console(), most)
+            _print_page("compare", page, comparison.store.how_to_serve)
+        case "calibration":
+            print_calibration(comparison.runs[0])
+            _print_page("on record", page, comparison.store.how_to_serve)
+
+
+def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None:
+    """The runs in the order given; of more than `most`, a count of the rest; then the reasons."""
+    names = parameter_names(runs)
+    apart = columns(runs)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("#", *apart, "loss", "loss_gap", *names):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    for rank, run in enumerate(runs[:most], start=1):
+        numbers = (number(run, key) for key in ("loss", "loss_gap", *names))
+        params = (param(run.params.get(key, "")) for key in apart)
+        table.add_row(str(rank), *params, *numbers, what_came_of(run), style=_style(run))
+    wide = console.options.update(max_width=WIDEST)
+    # a narrow terminal wraps lines, and loses no digit
+    console.width = max(console.width, console.measure(table, options=wide).maximum)
+    console.print(table)
+    for line in (*rest(runs[most:], f"shown by {command('compare')} --format csv"), *reasons(runs)):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def print_calibration(run: TrackedRun) -> None:
+    """One run: the calibration in raw units beside the exact optimum."""
+    names, metrics = parameter_names([run]), run.metrics
+    if names[0] in metrics:
+        for label, key in (("calibration", "{}"), ("exact", "best_{}")):
+            found = formula([metrics[key.format(name)] for name in names], run.params["data_input"])
+            _say(f"{label:<12} {run.params['data_target']} = {found}")
+        _say(f"loss_gap     {metrics['loss_gap']:.3g} above the exact loss {metrics['best_loss']:.7g}")
+    why = f": {run.tags['reason']}" if "reason" in run.tags else ""
+    _say(f"outcome      {what_came_of(run)}{why}")
+
+
+def print_model(uri: str, beside: bool) -> None:
+    """Where a model is, in the words that use it; beside what a program reads, not in it."""
+    _say(
+        f"model        {uri}   ({command('predict')} {shlex.quote(uri)} READING …)",
+        sys.stderr if beside else None,
+    )
+
+
+def _print_page(label: str, page: str, how_to_serve: str) -> None:
+    serve = f"   (served by: {how_to_serve})" if how_to_serve else ""
+    _say(f"{label:<12} {page}{serve}")
+
+
+def _say(line: str, file: TextIO | None = None) -> None:
+    Console(file=file, highlight=False, soft_wrap=True, markup=False).print(line)
+
+
+def _style(run: TrackedRun) -> str:
+    return {"converged": "", "stopped": "yellow"}.get(run.outcome, "red")

@@ -1,0 +1,193 @@
+"""How a run's settings are spelled: on record and read back, in its name, as overrides, in its fingerprint.
+
+All of it follows from the list in `settings.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from .functions import arguments
+from .models import MODELS
+from .normalization import NORMALIZATIONS, Affine
+from .package import CONF
+from .settings import Setting, Settings, settings_with
+
+SHIFT, SCALE = "normalization_shift", "normalization_scale"  # the params of what was fitted
+QUOTE = "\\'"  # how Hydra reads a quote within quotes
+
+
+def settings_of(settings: Settings) -> tuple[Setting, ...]:
+    """Every setting that these have, in the order of the record."""
+    return settings_with(settings.normalization.name, settings.model.name)
+
+
+# any model and normalization will do for what does not depend on them
+RECORDED = [
+    each for each in settings_with(next(iter(NORMALIZATIONS)), next(iter(MODELS))) if each.about.param
+]
+ALWAYS = [each.about.param for each in RECORDED if each.about.always]
+PROBLEM = [each.about.param for each in sorted(RECORDED, key=lambda each: each.group) if each.about.problem]
+DATA = [each.about.param for each in RECORDED if each.group == "data"]
+CHOICES = [each.about.param for each in RECORDED if each.path[1:] == ("name",)]  # of functions
+DETAILS = {each.about.param.partition("_")[0] for each in RECORDED if "_" in each.about.param} | {
+    "normalization"
+}
+
+
+def is_detail(param: str) -> bool:
+    """Whether a param mostly follows from another: data_input from data, start_w from model."""
+    return "_" in param and param.partition("_")[0] in DETAILS
+
+
+def params(settings: Settings, fitted: Affine) -> dict[str, str]:
+    """What is on record of the settings, with the normalization as it was fitted.
+
+    An option that the fit shows as it stands, like the factor of `scale`, is not told twice.
+    """
+    told: dict[str, str] = {}
+    for setting in settings_of(settings):
+        value, is_option = (
+            setting.value(settings),
+            setting.path[0] == "normalization" and setting.path[1] != "name",
+        )
+        if setting.about.param and not (is_option and value == fitted.scale):
+            told[setting.about.param] = _text(value)
+        if setting.about.param == "normalization":
+            told |= {SHIFT: repr(fitted.shift), SCALE: repr(fitted.scale)}
+    return told
+
+
+def from_params(told: Mapping[str, str], units: Mapping[str, str]) -> Settings:
+    """The settings that a run was trained with, from its params and its columns' units.
+
+    Raises KeyError or ValueError for params that are not those of a run of this project's.
+    """
+    nested: dict[str, Any] = {"tracking": {"experiment": "?"}, "data": {"units": dict(units)}}
+    for setting in settings_with(told["normalization"], told["model"]):
+        if setting.about.param:
+            *parents, last = setting.path
+            place = nested
+            for part in parents:
+                place = place.setdefault(part, {})
+            place[last] = _recorded(setting, told)
+    return Settings.model_validate(nested)
+
+
+def run_name(settings: Settings) -> str:
+    """Short, and what tells a sweep's runs apart comes first: `lr=0.01 zscore 5000`.
+
+    What is the default goes without saying.
+    """
+    parts = [
+        (setting.about.place, setting.about.in_name(_text(value)))
+        for setting in settings_of(settings)
+        if setting.about.in_name and _is_telling(setting, value := setting.value(settings), settings)
+    ]
+    return " ".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+
+
+def overrides(settings: Settings) -> dict[str, str]:
+    """What to give Hydra, by key, for all that decides the numbers and is not the default."""
+    return {
+        setting.key: _spelled(value)
+        for setting in settings_of(settings)
+        if setting.about.param and _is_telling(setting, value := setting.value(settings), settings)
+    }
+
+
+def swept(runs: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """What differs between runs with these params, by key, each with its values: `{"lr": "0.01,0.001"}`."""
+    values: dict[str, dict[str, None]] = {}
+    for told in runs:
+        for setting in settings_with(told["normalization"], told["model"]):
+            if setting.about.param:
+                values.setdefault(setting.key, {})[_recorded(setting, told).removesuffix(".0")] = None
+    return {key: ",".join(given) for key, given in values.items() if len(given) > 1}
+
+
+def _recorded(setting: Setting, told: Mapping[str, str]) -> str:
+    """A setting's text on record: an option that is not there is what was fitted."""
+    return (
+        told.get(setting.about.param, told[SCALE])
+        if setting.group == "normalization"
+        else told[setting.about.param]
+    )
+
+
+def in_words(param: str, told: Mapping[str, str]) -> str:
+    """One of a run's params in a word or two: `zscore`, `500 epochs`, `dtype=float32`, `×0.1`."""
+    text = told.get(param, "")
+    normalization, model = told.get("normalization", ""), told.get("model", "")
+    if not text or normalization not in NORMALIZATIONS or model not in MODELS:
+        return text
+    if param == SCALE:
+        return f"×{float(text):g}" if arguments(NORMALIZATIONS[normalization]) else ""
+    known = {each.about.param: each.about.reads for each in settings_with(normalization, model)}
+    return known[param](text) if param in known else f"{param}={text}"
+
+
+def fingerprint(settings: Settings, data_digest: str) -> str:
+    """A hash (32 hex digits) of all that decides a run's numbers: settings, data, versions.
+
+    Not where it is filed, nor where the data lies: the same file elsewhere is the same.
+    """
+    decisive = {each.key: each.value(settings) for each in settings_of(settings) if each.about.decides}
+    text = json.dumps([decisive, data_digest, _versions()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "calibrate-thermometer")}
+
+
+def _is_telling(setting: Setting, value: object, settings: Settings) -> bool:
+    if setting.about.always:
+        return True
+    return value != _defaults(settings.normalization.name, settings.model.name).get(setting.path)
+
+
+@cache
+def _defaults(normalization: str, model: str) -> dict[tuple[str, ...], Any]:
+    """What conf/ gives a run of this normalization and model where nothing else is asked for, by path."""
+    main = _read("config.yaml")
+    groups = [each for each in main.pop("defaults") if isinstance(each, dict)]
+    usual = {group: choice for each in groups for group, choice in each.items() if " " not in group}
+    defaults = _flat(main, ())
+    for group, choice in (usual | {"normalization": normalization, "model": model}).items():
+        path = CONF / group / f"{choice}.yaml"
+        defaults |= _flat(_read(f"{group}/{choice}.yaml") if path.is_file() else {}, (group,))
+    return defaults | {(group, "name"): choice for group, choice in usual.items()}
+
+
+def _read(name: str) -> Any:
+    return OmegaConf.to_container(OmegaConf.load(CONF / name))
+
+
+def _flat(values: Any, path: tuple[str, ...]) -> dict[tuple[str, ...], Any]:
+    if not isinstance(values, dict):
+        return {path: values}
+    return {key: value for name in values for key, value in _flat(values[name], (*path, str(name))).items()}
+
+
+def _text(value: object) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _spelled(value: object) -> str:
+    """As Hydra reads it: numbers as short as they are, a text in quotes where it could be anything else."""
+    text = _text(value)
+    if isinstance(value, float):
+        return text.removesuffix(".0")
+    is_plain = not isinstance(value, str) or re.fullmatch(r"[A-Za-z_.][\w./-]*", text)
+    is_word = text.lower() in ("true", "false", "null", "nan", "inf")
+    return text if is_plain and not is_word else "'" + text.replace("'", QUOTE) + "'"
