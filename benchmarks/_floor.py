@@ -18,10 +18,11 @@ from contextlib import closing
 import torch
 
 from benchmarks import TABLES
-from src.config import DataSettings
 from src.data import load
-from src.fit.plan import MOST_ELEMENTS_OF_ONE_THREAD, curve_schedule
+from src.fit.schedule import curve_schedule
+from src.fit.training import MOST_ELEMENTS_OF_ONE_THREAD
 from src.loop import LossCurves, training_loop
+from src.settings import DataSettings
 
 DATA = DataSettings(
     path="data/thermometer.csv", input="t_u", target="t_c"

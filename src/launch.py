@@ -16,6 +16,7 @@ from hydra import version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -42,7 +43,14 @@ class Launch:
         self.config_name = self.flags.config_name or "config"
         self.overrides: list[str] = self.flags.overrides
         version.setbase("1.3")
+        GlobalHydra.instance().clear()
         self.hydra = Hydra.create_main_hydra2("train", _search_path(self.flags))
+
+    def __enter__(self) -> Launch:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        GlobalHydra.instance().clear()
 
     def tell(self) -> bool:
         """Do what is asked for instead of a run, as by --help or --cfg; whether there was such a thing."""

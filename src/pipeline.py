@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from hydra_plugins.batch_launcher import bar
@@ -78,15 +80,13 @@ def _calibrate(runs: list[Run], stop: Callable[[], bool]) -> list[Result]:
         if epoch in shown:
             print_loss(epoch, curves)
 
-    if len(runs) == 1:
-        reached = _quiet
-        return calibrate(runs, show, stop)
-    with bar("training", "epochs", max(each.settings.epochs for each in runs)) as reached:
+    longest = max(each.settings.epochs for each in runs)
+    with bar("training", "epochs", longest) if len(runs) > 1 else nullcontext(_ignore) as reached:
         return calibrate(runs, show, stop)
 
 
-def _quiet(reached: int) -> object:
-    """A bar that nobody sees."""
+def _ignore(reached: int) -> object:
+    """A bar for what is done at once."""
     return reached
 
 
@@ -117,16 +117,16 @@ def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
     """A sweep ends with its runs ranked on the screen, its page and the best model; raises PageError."""
     for parent in parents(origin):
         try:
-            _end_parent(parent, origin.sweep or "", status, register)
+            _end_parent(parent, origin, status, register)
         except Exception as error:
             experiment = parent.store.client.get_experiment(parent.store.experiment_id).name
             told = f"the runs are on record, but not all of their page: {explain(error)}"
             raise PageError(f"experiment {experiment}: {told}") from error
 
 
-def _end_parent(parent: Parent, sweep: str, status: Status, register: str | None) -> None:
+def _end_parent(parent: Parent, origin: Origin, status: Status, register: str | None) -> None:
     """Whatever fails, the parent is ended, with what there is of its page."""
-    store = parent.store
+    store, sweep = parent.store, origin.sweep or ""
     runs = ranked(reader.runs(store, Selection(sweep=sweep)))
     over = as_text(swept(each.params for each in runs))
     comparison = Comparison(store, f"sweep {over}".strip(), runs)
@@ -141,6 +141,8 @@ def _end_parent(parent: Parent, sweep: str, status: Status, register: str | None
             )
         finally:
             try:
+                if origin.repeats.exists():
+                    shutil.copy(origin.repeats, name)
                 parent.describe(Path(name))
             finally:
                 parent.end(status, comparison.title, over)

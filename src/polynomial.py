@@ -33,6 +33,11 @@ def fold_matrix(affine: Affine, n_params: int) -> Floats:
     Column k holds the raw coefficients of `t_un**(K-1-k)`, the power of one binomial,
     `scale * t_u - scale * shift`.
     """
+    with np.errstate(all="ignore"):  # what is beyond arithmetic is refused by who asks
+        return _powers(affine, n_params)
+
+
+def _powers(affine: Affine, n_params: int) -> Floats:
     matrix = np.zeros((n_params, n_params))
     power = np.ones(1)  # coefficients of t_un**0, highest power first
     for column in reversed(range(n_params)):

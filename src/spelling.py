@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -87,20 +88,24 @@ def run_name(settings: Settings) -> str:
 
     What is the default goes without saying.
     """
-    parts = [
-        (setting.about.place, setting.about.in_name(_text(value)))
-        for setting in settings_of(settings)
-        if setting.about.in_name and _is_telling(setting, value := setting.value(settings), settings)
-    ]
+    defaults = _defaults(settings.normalization.name, settings.model.name)
+    parts = []
+    for setting in settings_of(settings):
+        if reads := setting.about.in_name:
+            text = reads(_text(setting.value(settings)))
+            if setting.about.always or text != reads(_text(defaults.get(setting.path, "nan"))):
+                parts.append((setting.about.place, text))
     return " ".join(text for _, text in sorted(parts, key=lambda part: part[0]))
 
 
 def overrides(settings: Settings) -> dict[str, str]:
     """What to give Hydra, by key, for all that decides the numbers and is not the default."""
+    defaults = _defaults(settings.normalization.name, settings.model.name)
     return {
         setting.key: _spelled(value)
         for setting in settings_of(settings)
-        if setting.about.param and _is_telling(setting, value := setting.value(settings), settings)
+        if setting.about.param
+        and ((value := setting.value(settings)) != defaults.get(setting.path) or setting.about.always)
     }
 
 
@@ -111,7 +116,15 @@ def swept(runs: Iterable[Mapping[str, str]]) -> dict[str, str]:
         for setting in settings_with(told["normalization"], told["model"]):
             if setting.about.param:
                 values.setdefault(setting.key, {})[_recorded(setting, told).removesuffix(".0")] = None
-    return {key: ",".join(given) for key, given in values.items() if len(given) > 1}
+    return {key: ",".join(sorted(given, key=natural)) for key, given in values.items() if len(given) > 1}
+
+
+def natural(value: str) -> tuple[float, str]:
+    """Orders numbers by size, then texts."""
+    try:
+        return float(value), ""
+    except ValueError:
+        return math.inf, value
 
 
 def _recorded(setting: Setting, told: Mapping[str, str]) -> str:
@@ -148,12 +161,6 @@ def fingerprint(settings: Settings, data_digest: str) -> str:
 @cache
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "calibrate-thermometer")}
-
-
-def _is_telling(setting: Setting, value: object, settings: Settings) -> bool:
-    if setting.about.always:
-        return True
-    return value != _defaults(settings.normalization.name, settings.model.name).get(setting.path)
 
 
 @cache

@@ -83,12 +83,12 @@ def command() -> int:
 
 
 def _launch(arguments: Sequence[str]) -> int:
-    launch = Launch(arguments)
-    if launch.tell():
-        return 0
-    if launch.is_sweep:
-        return _launch_sweep(launch)
-    result = launch.run(job)
+    with Launch(arguments) as launch:
+        if launch.tell():
+            return 0
+        if launch.is_sweep:
+            return _launch_sweep(launch)
+        result = launch.run(job)
     if isinstance(result, Exception):
         raise result
     return 0

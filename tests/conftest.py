@@ -49,10 +49,6 @@ def working_folder(path: Path, patch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "data", path / "data")
     patch.chdir(path)
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    # the command sets both; they must not outlive the test
-    patch.setenv("HYDRA_FULL_ERROR", "0")
-    patch.setenv(train.SWEEP_DIR, "")
-    patch.delenv(train.SWEEP_DIR)
 
 
 @pytest.fixture
@@ -92,8 +88,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def run(*args: str, tracking_uri: str = "") -> subprocess.Popen[str]:
-        unset = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR", train.SWEEP_DIR)
-        environment = {key: value for key, value in os.environ.items() if key not in unset}
+        environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
         if tracking_uri:
             environment["MLFLOW_TRACKING_URI"] = tracking_uri
         started.append(

@@ -8,9 +8,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
-from src.config import USUAL, ConfigError, Settings, check, fingerprint
+from src.config import ConfigError, check
 from src.models import MODELS
 from src.normalization import NORMALIZATIONS
+from src.settings import Settings
+from src.spelling import fingerprint, overrides, run_name
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"
@@ -42,12 +44,30 @@ def test_every_choice_of_every_group_composes_to_valid_settings(group: str) -> N
         assert getattr(settings(f"{group}={choice}"), group) is not None
 
 
-def test_the_usual_is_what_the_config_gives() -> None:
-    composed = settings().model_dump()
-    for key, value in USUAL.items():
-        group, _, name = key.partition(".")
-        given = composed[group][name or "name"] if isinstance(composed[group], dict) else composed[group]
-        assert given == value, key
+def test_defaults_go_without_saying() -> None:
+    """What conf/ gives is in no run's name and no override, but for what every run is told by."""
+    assert run_name(settings()) == "lr=0.01 scale 5000"
+    assert overrides(settings()) == {"lr": "0.01", "epochs": "5000", "normalization": "scale"}
+    assert run_name(settings("model=quadratic")) == "lr=0.01 scale 5000 quadratic"
+    assert (
+        run_name(settings("normalization.factor=0.05", "model.start.w=2"))
+        == "lr=0.01 scale ×0.05 5000 start w=2"
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["data=norris", "dtype=float64"], ["model=quadratic", "model.start.w1=3"],
+     ["normalization.factor=1e-7", "device=cuda:1"], ["normalization=none", "epochs=5e3"],
+     [r"data.input='it\'s 4.50'", "data.target=450"], ["data.input='true'", "data.path='a b.csv'"]],
+    ids=str,
+)  # fmt: skip
+def test_overrides_repeat_a_run(given: list[str]) -> None:
+    """Its tag `overrides` composes to the same settings again."""
+    first = settings(*given)
+    again = settings(*(f"{key}={value}" for key, value in overrides(first).items()))
+    assert overrides(again) == overrides(first)
+    assert fingerprint(again, "") == fingerprint(first, "")
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))

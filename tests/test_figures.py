@@ -13,16 +13,20 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
-from src.config import Settings
 from src.data import load
 from src.fit.graph import trace
-from src.fit.plan import Bench, Problem, calibrate
+from src.fit.plan import Preparation, Problem
+from src.fit.training import calibrate
 from src.models import MODELS, linear
-from src.report.figures import autograd_graph, fits, loss_curves, loss_gap_map, sample
+from src.report.comparison import Curve, ranked
 from src.report.figures._canvas import styles
-from src.report.figures.loss_curves import Curve
-from src.report.table import ranked
-from src.tracking.record import Session, TrackedRun, of_calibration
+from src.report.figures._named import sample
+from src.report.figures.fits import fits
+from src.report.figures.graph import autograd_graph
+from src.report.figures.loss_curves import loss_curves
+from src.report.figures.loss_gap import loss_gap_map
+from src.settings import Settings
+from src.tracking.record import Call, TrackedRun, of_result
 from tests.conftest import ROOT
 
 # 2 / lambda_max, from the project's seed facts
@@ -50,12 +54,16 @@ class Sweep:
     problem: Problem
 
     def figures(self) -> list[Figure]:
-        return [loss_curves(self.runs, self.curves), fits(self.runs, self.problem), loss_gap_map(self.runs)]
+        return [
+            loss_curves(self.runs, self.curves),
+            fits(self.runs, self.problem.pairs),
+            loss_gap_map(self.runs),
+        ]
 
 
 def train(*choices: tuple[float, str, int], **others: object) -> Sweep:
     """Runs of (lr, normalization, epochs); `others` replace settings of all."""
-    bench = Bench(load)
+    bench = Preparation(load)
     common = {
         "dtype": "float32",
         "device": "cpu",
@@ -70,7 +78,7 @@ def train(*choices: tuple[float, str, int], **others: object) -> Sweep:
     ready = [bench.prepare(Settings.model_validate(each)) for each in settings]
     runs, curves = [], {}
     for place, calibration in enumerate(calibrate(ready)):
-        record, run_id = of_calibration(calibration, Session(0, 0)), f"{place:032x}"
+        record, run_id = of_result(calibration, Call(0, 0)), f"{place:032x}"
         metrics = {**record.metrics, "loss": calibration.losses[-1]}
         runs.append(TrackedRun(run_id, record.name, record.status, record.params, metrics, record.tags))
         curves[run_id] = calibration.epochs, calibration.losses
@@ -170,7 +178,7 @@ def test_of_many_runs_the_best_the_median_and_the_worst_are_named(many: Sweep) -
     drawn = {run.run_id: many.curves[run.run_id] for run in sample(many.runs, 300)}
     bands = ["5 to 95 % of the usable runs", "25 to 75 % of the usable runs"]
     assert legend(loss_curves(many.runs, drawn))[:5] == expected + bands
-    assert legend(fits(many.runs, many.problem))[2:7] == expected + bands
+    assert legend(fits(many.runs, many.problem.pairs))[2:7] == expected + bands
 
 
 def test_few_runs_are_all_named_with_rank_and_look_of_their_own(readme: Sweep) -> None:
@@ -195,7 +203,7 @@ def test_runs_that_share_a_name_are_told_apart() -> None:
 def test_axes_name_columns_and_units(readme: Sweep) -> None:
     figure = loss_curves(readme.runs, readme.curves, "°C")
     assert [figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()] == ["epoch", "loss [°C²]"]
-    above, below = fits(readme.runs, readme.problem).axes
+    above, below = fits(readme.runs, readme.problem.pairs).axes
     assert [above.get_ylabel(), below.get_ylabel(), below.get_xlabel()] == [
         "t_c [°C]",
         "residual [°C]",
@@ -213,7 +221,7 @@ def test_any_column_name_is_drawn_as_it_stands_and_cut(tmp_path: Path) -> None:
     sweep = train((0.1, "zscore", 10), data=data)
     for figure in sweep.figures():
         png(figure)
-    above, below = fits(sweep.runs, sweep.problem).axes
+    above, below = fits(sweep.runs, sweep.problem.pairs).axes
     assert below.get_xlabel().replace("\\", "") == names[0]
     assert len(above.get_ylabel()) < 50
 
@@ -318,7 +326,7 @@ def test_residuals_of_the_best_run_and_of_the_optimum(readme: Sweep) -> None:
     """Truth minus `0.5367719 * t_u - 17.3047854`, the seed's exact fit; the best run is within 1e-3 of it."""
     t_u, t_c = readme.problem.pairs.t_u, readme.problem.pairs.t_c
     expected = t_c - (0.5367719 * t_u - 17.3047854)
-    _, below = fits(readme.runs, readme.problem).axes
+    _, below = fits(readme.runs, readme.problem.pairs).axes
     drawn = {
         line.get_marker(): np.asarray(line.get_ydata()) for line in below.lines if line.get_marker() in "Do"
     }
@@ -329,9 +337,9 @@ def test_residuals_of_the_best_run_and_of_the_optimum(readme: Sweep) -> None:
 def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
     """As far as a usable run can be: its loss gap, the square of that, is a number still."""
     far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "w": 1e152, "b": -1e152})
-    near = fits(readme.runs[:2], readme.problem).axes[0].get_ylim()
+    near = fits(readme.runs[:2], readme.problem.pairs).axes[0].get_ylim()
     for runs in ([readme.runs[0], far], [readme.runs[0]] * 5 + [far] * 15):
-        figure = fits(runs, readme.problem)
+        figure = fits(runs, readme.problem.pairs)
         png(figure)
         assert figure.axes[0].get_ylim() == near
         assert any(label.endswith("lr=0.01 zscore 500 (outside)") for label in legend(figure))
@@ -340,19 +348,19 @@ def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
 def test_residuals_are_shown_up_to_the_datas_own_range(readme: Sweep) -> None:
     """From -4 to 28 °C: beyond that a best run is none, and would flatten the optimum's."""
     far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "b": 1e6})
-    assert fits([far], readme.problem).axes[1].get_ylim() == pytest.approx((-32, 32), rel=0.15)
+    assert fits([far], readme.problem.pairs).axes[1].get_ylim() == pytest.approx((-32, 32), rel=0.15)
 
 
 def test_where_all_diverge_the_data_and_the_optimum_remain() -> None:
     sweep = train((0.1, "none", 500), (1.0, "none", 500))
-    figure = fits(sweep.runs, sweep.problem)
+    figure = fits(sweep.runs, sweep.problem.pairs)
     assert legend(figure) == ["data", "exact optimum", "residuals of the optimum, RMS 1.711 °C"]
     assert "0 fits of 2 runs" in caption(figure)
 
 
 def test_a_parabola_is_drawn_as_one() -> None:
     sweep = train((0.3, "zscore", 5000), model={"name": "quadratic", "start": {"w2": 0, "w1": 1, "b": 0}})
-    above, _ = fits(sweep.runs, sweep.problem).axes
+    above, _ = fits(sweep.runs, sweep.problem.pairs).axes
     curves = [np.asarray(line.get_ydata()) for line in above.lines if len(line.get_xdata()) > 50]
     assert len(curves) == 2
     assert curves[0] == pytest.approx(curves[1], abs=1e-3)  # the optimum's and the converged run's

@@ -24,13 +24,14 @@ from mlflow.pyfunc.utils import pyfunc
 
 from src.config import ConfigError, check
 from src.data import load
-from src.fit.plan import Bench, calibrate
+from src.fit.plan import Preparation
+from src.fit.training import calibrate
+from src.package import CONF
 from src.tracking import model, reader
 from src.tracking.calibration_model import CalibrationModel
-from src.tracking.record import DatasetRecord, Session, TrackedRun, of_calibration
+from src.tracking.record import Call, DatasetRecord, TrackedRun, of_result
 from src.tracking.store import Store, open_store
 from src.tracking.writer import open_writer
-from src.train import CONF
 
 RANGE = (21.8, 81.9)  # the chapter's least and largest reading
 LINE = (0.53671, -17.3012)  # the chapter's calibration
@@ -246,9 +247,9 @@ def put_on_record(*overrides: str) -> TrackedRun:
     """A run as `python -m src.train` puts it on record, before it logs a model."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         settings = check(compose("config", list(overrides)))
-    [calibration] = calibrate([Bench(load).prepare(settings)])
+    [calibration] = calibrate([Preparation(load).prepare(settings)])
     store = open_store(settings.tracking.experiment)
-    [run_id] = open_writer(store).write([of_calibration(calibration, Session(1000, 2000))])
+    [run_id] = open_writer(store).write([of_result(calibration, Call(1000, 2000))])
     return reader.get(store, run_id)
 
 
@@ -375,7 +376,7 @@ def test_a_model_of_another_kind_is_refused(store: Store) -> None:
     with warnings.catch_warnings(action="ignore"):  # of a signature that does not matter here
         info = mlflow.pyfunc.log_model(name="other", python_model=other, pip_requirements=["mlflow"])
         mlflow.end_run()
-    with pytest.raises(ConfigError, match=r"is no calibration of src\.train's"):
+    with pytest.raises(ConfigError, match=r"is not a calibration of src\.train"):
         model.load(store, f"models:/{info.model_id}")
 
 

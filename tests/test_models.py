@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from src.models import MODELS, loss_fn, parameter_names
+from src.functions import parameter_names
+from src.losses import mean_squared_error
+from src.models import MODELS
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -17,7 +19,7 @@ def test_autograds_gradient_agrees_with_finite_differences(name: str) -> None:
     )
 
     def losses(params: torch.Tensor) -> torch.Tensor:
-        return loss_fn(model(t_u, *params.unsqueeze(-1).unbind(-2)), t_c)
+        return mean_squared_error(model(t_u, *params.unsqueeze(-1).unbind(-2)), t_c)
 
     assert torch.autograd.gradcheck(losses, (params,))
 
@@ -33,4 +35,4 @@ def test_one_run_and_many_predict_the_same(name: str) -> None:
 
 def test_a_column_against_a_row_is_refused_not_broadcast() -> None:
     with pytest.raises(ValueError, match=r"\(4,\).*\(4, 1\)"):
-        loss_fn(torch.zeros(4), torch.zeros(4, 1))
+        mean_squared_error(torch.zeros(4), torch.zeros(4, 1))

@@ -7,7 +7,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,14 +45,14 @@ def environment_in(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout without what git ignores at its top: building must need no more."""
+    """A copy of what is the project's own, without what work in the checkout has left."""
     copy = tmp_path_factory.mktemp("source") / "project"
     names = ["pyproject.toml", "README.md", ".gitignore"]
     names += ["src", "calibrate", "conf", "data", "hydra_plugins", "tests", "benchmarks", "docs"]
     copy.mkdir()
     for name in names:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copy / name)
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, copy)
     return copy
@@ -67,12 +67,13 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The commands of an environment that holds the wheel and what it asks for, no more."""
     folder = tmp_path_factory.mktemp("installed")
     found = environment_in(folder / "venv")
     succeed(found / "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel, cwd=folder)
-    return found
+    yield found
+    shutil.rmtree(folder)  # a gigabyte, which pytest would keep three times
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_the_wheel_holds_the_package_and_its_files(wheel: Path, source: Path) ->
         f"{home}/{path.relative_to(source / folder).as_posix()}"
         for folder, home in homes.items()
         for path in (source / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file()
     }
     assert {
         "calibrate/__main__.py",
@@ -164,6 +165,14 @@ def test_the_help_lists_the_commands(arguments: list[str], calibrate: Calibrate)
     assert done.returncode == 0, done.stderr
     listed = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("  calibrate ")]
     assert listed == [["calibrate", "train"], ["calibrate", "compare"], ["calibrate", "predict"]]
+
+
+@pytest.mark.parametrize("name", ["train", "compare", "predict"])
+def test_a_commands_help_calls_it_as_it_is_called(name: str, calibrate: Calibrate) -> None:
+    done = calibrate(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"calibrate {name} " in done.stdout
+    assert "src." not in done.stdout
 
 
 def test_an_editable_install_works_from_any_folder(source: Path, tmp_path: Path) -> None:

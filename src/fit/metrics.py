@@ -28,9 +28,9 @@ def diverged_at(result: Result) -> float | None:
     return result.diverged_at
 
 
-def best_loss(result: Result) -> float:
-    """The exact optimum's loss."""
-    return result.run.problem.optimum.loss
+def best_loss(result: Result) -> float | None:
+    """The exact optimum's loss, for a run that has a loss to compare."""
+    return result.run.problem.optimum.loss if result.raw else None
 
 
 METRICS = public(__name__)

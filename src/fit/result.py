@@ -50,7 +50,7 @@ class Result:
         """All that is on record of the result beside the curve, by name: finite numbers."""
         found: dict[str, float | None] = dict(self.raw)
         found |= {f"trained_{name}": value for name, value in self.trained.items()}
-        found |= self.run.problem.optimum.named
+        found |= self.run.problem.optimum.named if self.raw else {}
         found |= {name: metric(self) for name, metric in METRICS.items()}
         return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 

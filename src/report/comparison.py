@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,11 @@ class Comparison:
     def best(self) -> TrackedRun | None:
         """The first run that has a calibration."""
         return next((run for run in self.runs if run.outcome in ("converged", "stopped")), None)
+
+    @property
+    def best_first(self) -> Comparison:
+        """The same runs, ranked: what words are about."""
+        return replace(self, runs=ranked(self.runs))
 
     @cached_property
     def dataset(self) -> DatasetRecord:

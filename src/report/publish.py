@@ -38,7 +38,7 @@ def publish(
     elif register:
         print(f"model        none: no run has a calibration, so nothing is registered as {register}")
     if page:
-        heavy.page.write(page, comparison, figures)
+        heavy.page.write(page, comparison.best_first, figures)
 
 
 def open_view(comparison: Comparison, sweep: str) -> str:

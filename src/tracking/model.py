@@ -161,7 +161,7 @@ def load(store: Store, uri: str) -> Predictor:
     config = model.model_config
     if not {"params", "input", "target", "input_range"} <= set(config):
         raise ConfigError(
-            f"{uri} is not a calibration of {NAME}.train: load it with mlflow.pyfunc.load_model"
+            f"{uri} is not a calibration of {package.NAME}.train: load it with mlflow.pyfunc.load_model"
         )
     return Predictor(uri, config["input"], config["target"], model.predict)
 

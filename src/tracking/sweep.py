@@ -53,16 +53,14 @@ def parent_id(store: Store, run: Run) -> str | None:
     with FileLock(origin.lock):
         origin.lock.touch()
         found = _find(store, origin.sweep)
-        return found[0] if found else _make(store, origin.sweep, origin.repeats, run)
+        return found[0] if found else _make(store, origin.sweep, run)
 
 
-def _make(store: Store, name: str, repeats: Path, run: Run) -> str:
+def _make(store: Store, name: str, run: Run) -> str:
     client = store.client
     made: str = client.create_run(
         store.experiment_id, tags={**common_tags(), "sweep": name}, run_name=name
     ).info.run_id
-    if repeats.exists():
-        client.log_artifact(made, str(repeats))
     # A dataset's first logging collides between processes: here only one is at it.
     client.log_inputs(made, [dataset_input(dataset_record(run.problem.pairs))])
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
+
+from hydra_plugins.batch_launcher import JobsFailedError
 
 from .conftest import own_singletons
 
@@ -164,31 +167,36 @@ def test_surroundings_are_those_of_the_sweep(sweeps: Sweeps, capsys: pytest.Capt
     assert "in the task" in capsys.readouterr().out
 
 
-def test_a_failed_job_leaves_the_others_alone(sweeps: Sweeps, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_job_leaves_the_others_alone(sweeps: Sweeps) -> None:
+    """Who looks at one failure learns of them all."""
     jobs = sweeps.launch(picky, "a=1", "a=2", "a=3", batch_size=2)
     assert [job.status.name for job in jobs] == ["FAILED", "COMPLETED", "FAILED"]
     assert jobs[1].return_value == 2
-    with pytest.raises(ValueError, match="a=3 is odd"):
+    with pytest.raises(JobsFailedError) as failed:
         _ = jobs[2].return_value
-    assert capsys.readouterr().err.startswith(
+    assert str(failed.value) == (
         "2 of 3 jobs failed:\n"
         "  job 5 (a=1): ValueError: a=1 is odd\n    say why\n"
-        "  job 7 (a=3): ValueError: a=3 is odd\n    say why\n"
+        "  job 7 (a=3): ValueError: a=3 is odd\n    say why"
     )
+    assert [(each.number, each.overrides) for each in failed.value.failures] == [(5, ("a=1",)), (7, ("a=3",))]
+    assert str(failed.value.__cause__).startswith("a=3 is odd")
+    assert str(pickle.loads(pickle.dumps(failed.value))) == str(failed.value)
 
 
 def test_a_batch_that_raises_fails_as_a_whole_and_the_next_runs(sweeps: Sweeps) -> None:
     jobs = sweeps.launch(refuses_two, "a=1", "a=2", "a=3", batch_size=2)
     assert [job.status.name for job in jobs] == ["FAILED", "FAILED", "COMPLETED"]
-    with pytest.raises(RuntimeError, match="no twos"):
+    with pytest.raises(JobsFailedError, match="RuntimeError: no twos"):
         _ = jobs[0].return_value
 
 
-def test_a_config_that_is_wrong_fails_its_own_job(sweeps: Sweeps, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_config_that_is_wrong_fails_its_own_job(sweeps: Sweeps) -> None:
     jobs = sweeps.launch(product, "a=1", "nosuch=1", "a=3")
     assert [job.status.name for job in jobs] == ["COMPLETED", "FAILED", "COMPLETED"]
     assert jobs[2].return_value == 37
-    assert "job 6 (nosuch=1): ConfigCompositionException" in capsys.readouterr().err
+    with pytest.raises(JobsFailedError, match=r"job 6 \(nosuch=1\): ConfigCompositionException"):
+        _ = jobs[1].return_value
 
 
 def test_a_sweep_with_a_wrong_override_does_not_start(sweeps: Sweeps) -> None:
@@ -203,7 +211,7 @@ def test_a_sweep_with_a_wrong_override_does_not_start(sweeps: Sweeps) -> None:
 def test_a_wrong_number_of_results_is_an_error(sweeps: Sweeps, function: Any, returned: str) -> None:
     jobs = sweeps.launch(function, "a=1", "a=2")
     for job in jobs:
-        with pytest.raises(ValueError, match=f"given 2 configs and returned {returned}"):
+        with pytest.raises(JobsFailedError, match=f"given 2 configs and returned {returned}"):
             _ = job.return_value
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from ...spelling import PROBLEM, SCALE
+from ...spelling import PROBLEM, SCALE, natural
 from ...tracking.record import TrackedRun
 from ..comparison import Comparison
 from ..differences import distinguishing
@@ -169,17 +169,9 @@ def _row(runs: Sequence[TrackedRun]) -> _Row:
 
 def _order(row: _Row, keys: Sequence[str]) -> list[tuple[float, str]]:
     """By problem; then by limit, so that the limits are a staircase; then by what else there is."""
-    settings = {key: _natural(row.run.params.get(key, "")) for key in keys}
+    settings = {key: natural(row.run.params.get(key, "")) for key in keys}
     problem = [settings.pop(key) for key in PROBLEM if key in settings]
     return [*problem, (float(f"{np.nan_to_num(row.limit):.5g}"), ""), *settings.values()]
-
-
-def _natural(value: str) -> tuple[float, str]:
-    """Numbers by size, then texts."""
-    try:
-        return float(value), ""
-    except ValueError:
-        return math.inf, value
 
 
 def _frame(rows: Sequence[_Row]) -> tuple[float, float]:
