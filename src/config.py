@@ -7,24 +7,38 @@ mistake answers within a second.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from .package import NAME
-from .settings import About, Settings, about
+from .models import MODELS
+from .normalization import NORMALIZATIONS
+from .package import NAME, command
+from .settings import About, Settings, about, settings_with
 
 FILLED_IN = ("origin",)  # no settings of the user's
 
-# conf/ names the package's own functions: ${package:train.train} is src.train.train in a checkout
+# What conf/ asks: ${package:train.train} is src.train.train in a checkout, ${allowed:} what settings may be
 OmegaConf.register_new_resolver("package", lambda path: f"{NAME}.{path}", replace=True)
+OmegaConf.register_new_resolver("command", command, replace=True)
+OmegaConf.register_new_resolver("allowed", lambda: "\n".join(_help()), replace=True)
 
 
 class ConfigError(Exception):
     """A mistake of the user's: says what was given, what is allowed, what to do. Exit code 2."""
+
+
+def _help() -> Iterator[str]:
+    """A line for each setting: what it may be. A choice's own settings follow it."""
+    kinds = product(NORMALIZATIONS, MODELS)
+    found = {each.key: each for kind in kinds for each in settings_with(*kind) if each.group not in FILLED_IN}
+    groups = list(dict.fromkeys(each.path[0] for each in found.values()))
+    for setting in sorted(found.values(), key=lambda each: groups.index(each.path[0])):
+        yield f"  {setting.key:20} {setting.about.allowed}"
 
 
 def check(cfg: DictConfig) -> Settings:

@@ -1,0 +1,156 @@
+"""However a sweep is started, the record is the same: by a flag, a file, Python, or what it left itself."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from mlflow import MlflowClient
+
+from src import train
+from src.package import CONF
+from tests.test_record import curve, recorded
+
+SWEPT = ["lr=1e-2,1e-3", "normalization=none,zscore", "epochs=60"]
+POINTS = [["lr=1e-2", "normalization=none"], ["lr=1e-2", "normalization=zscore"],
+          ["lr=1e-3", "normalization=none"], ["lr=1e-3", "normalization=zscore"]]  # fmt: skip
+FILE = """# @package _global_
+epochs: 60
+register: sensor
+hydra: {mode: MULTIRUN, sweeper: {params: {lr: "1e-2,1e-3", normalization: "none,zscore"}}}
+"""
+UNLIKE = {"sweep", "mlflow.parentRunId", "mlflow.loggedModelId"}  # ids
+
+Command = Callable[..., int]
+
+
+def left(client: MlflowClient) -> dict[str, Any]:
+    """The record of the sweep that was begun last, ids and times aside; all parents are ended."""
+    parents = [run for run in recorded(client) if not run.data.params]
+    assert {run.info.status for run in parents} == {"FINISHED"}
+    parent = max(parents, key=lambda run: run.info.start_time)
+    children = recorded(client, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    [version] = client.search_model_versions(
+        "name = 'sensor'", order_by=["version_number DESC"], max_results=1
+    )
+    best = client.get_run(version.run_id)
+    return {
+        "parent": (parent.info.run_name, told(parent)),
+        "artifacts": sorted(file.path for file in client.list_artifacts(parent.info.run_id)),
+        "runs": sorted(
+            (
+                run.info.run_name,
+                run.info.status,
+                run.data.params,
+                run.data.metrics,
+                told(run),
+                curve(client, run),
+            )
+            for run in children
+        ),
+        "registered": best.info.run_name if best.data.tags["sweep"] == parent.data.tags["sweep"] else None,
+    }
+
+
+def told(run: Any) -> dict[str, str]:
+    return {key: value for key, value in run.data.tags.items() if key not in UNLIKE}
+
+
+@pytest.fixture
+def by_flag(command: Command, client: MlflowClient) -> dict[str, Any]:
+    assert command("-m", *SWEPT, "register=sensor") == 0
+    record = left(client)
+    assert record["registered"] == "lr=0.01 zscore 60"
+    assert len(record["runs"]) == 4
+    return record
+
+
+def test_asked_for_by_a_file(
+    by_flag: dict[str, Any], command: Command, client: MlflowClient, folder: Path
+) -> None:
+    """No flag, and nothing left behind."""
+    (folder / "conf" / "experiment").mkdir(parents=True)
+    (folder / "conf" / "experiment" / "mine.yaml").write_text(FILE)
+    assert command("--config-dir", "conf", "+experiment=mine") == 0
+    assert left(client) == by_flag
+    assert {path.name for path in folder.iterdir()} == {"data", "mlflow.db", "mlruns", "conf"}
+
+
+def test_called_from_python(by_flag: dict[str, Any], client: MlflowClient) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfgs = [compose("config", [*point, "epochs=60", "register=sensor"]) for point in POINTS]
+    assert [type(result) for result in train.train(cfgs)] == [float] * 4
+    assert left(client) == by_flag
+
+
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
+def test_under_another_launcher(
+    launcher: str, by_flag: dict[str, Any], command: Command, client: MlflowClient
+) -> None:
+    assert command("-m", *SWEPT, "register=sensor", f"hydra/launcher={launcher}") == 0
+    assert left(client) == by_flag
+
+
+@pytest.mark.parametrize("again", [["+experiment=repeated"], ["-m", "+experiment=repeated"]])
+def test_its_own_config_twice_over(
+    again: list[str], by_flag: dict[str, Any], command: Command, client: MlflowClient, folder: Path
+) -> None:
+    """The second generation's sweep.yaml is the first's; the sweep's own folder may lie anywhere."""
+    texts = []
+    for generation in range(2):
+        keep(client, folder / "conf" / "experiment" / "repeated.yaml")
+        texts.append((folder / "conf" / "experiment" / "repeated.yaml").read_text().splitlines()[2:])
+        elsewhere = ["hydra.sweep.dir=elsewhere"] if generation else []
+        assert command("--config-dir", "conf", *again, *elsewhere) == 0
+        assert left(client) == by_flag
+    assert texts[0] == texts[1]
+
+
+def keep(client: MlflowClient, path: Path) -> None:
+    """The latest sweep's config."""
+    parent = max(
+        (run for run in recorded(client) if not run.data.params), key=lambda run: run.info.start_time
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(client.download_artifacts(parent.info.run_id, "sweep.yaml"), path)
+
+
+@pytest.mark.parametrize(
+    "swept",
+    [["model=quadratic,linear", "model.start.b=2"], ["+experiment=book", "lr=1e-3,1e-4"],
+     ["normalization=zscore", "lr=1e-2,1e-3", "dtype=float64"], ["data=norris,thermometer", "lr=1e-7"],
+     ["normalization.factor=0.1,0.05", "+data.units.t_u=V"], ["+experiment=book,book", "lr=0.02"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_any_sweep_repeats(swept: list[str], command: Command, client: MlflowClient, folder: Path) -> None:
+    """What a file of settings, or a choice of groups, made of the first is in the second."""
+    assert command("-m", *swept, "epochs=7", "register=sensor") == 0
+    first = left(client)
+    group = "sweep" if "+experiment=book,book" in swept else "experiment"
+    keep(client, folder / "conf" / group / "repeated.yaml")
+    assert command("--config-dir", "conf", f"+{group}=repeated") == 0
+    assert left(client) == first
+
+
+@pytest.mark.parametrize("nothing", ["lr=range(0,0)", "data.path=glob(*.csv)", "normalization=glob(nosuch*)"])
+def test_a_sweep_over_nothing(
+    nothing: str, command: Command, empty_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A mistake: nothing was asked for, and nothing is recorded."""
+    assert command("-m", nothing, "epochs=5") == 2
+    captured = capfd.readouterr()
+    assert captured.err.startswith("error: the sweep is over nothing")
+    assert len(captured.err.splitlines()) == 1
+    assert {path.name for path in empty_folder.iterdir()} == {"data"}
+
+
+def test_numbers_as_names(command: Command, client: MlflowClient, folder: Path) -> None:
+    """Hydra reads them as numbers; they name an experiment, a column and a model."""
+    (folder / "mine.csv").write_text("450,4.5,true\n1,2,3\n2,3,5\n3,5,6\n")
+    names = ["tracking.experiment=2024", "register=7", "data.path=mine.csv"]
+    assert command(*names, "data.input=450", "data.target=4.5", "epochs=5") == 0
+    assert command(*names, "data.input=450", "data.target=true", "epochs=5") == 0
+    assert client.get_experiment_by_name("2024") is not None
+    assert len(client.search_model_versions("name = '7'")) == 2
