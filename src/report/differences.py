@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..spelling import ALWAYS, CHOICES, DATA, SHIFT, is_detail
+from ..spelling import ALWAYS, CHOICES, DATA, SCALE, SHIFT, is_detail
 from ..tracking.record import TrackedRun
 
 DECISIVE = (DATA[0], *CHOICES)
@@ -15,7 +15,8 @@ def distinguishing(runs: Sequence[TrackedRun]) -> list[str]:
     keys = dict.fromkeys(key for run in runs for key in run.params)
     differing = [key for key in keys if len({run.params.get(key) for run in runs}) > 1]
     apart = [key for key in differing if not is_detail(key)]
-    for key in sorted(differing, key=lambda key: key == SHIFT):
+    # what was fitted follows from an option where there is one
+    for key in sorted(differing, key=lambda key: (key == SHIFT, key == SCALE)):
         if is_detail(key) and _differs_among_alike(runs, [*DECISIVE, *apart], key):
             apart.append(key)
     return apart

@@ -1,0 +1,147 @@
+"""What it takes to add a function: a scratch copy of the project gets it, and every command serves it."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import ROOT
+from tests.test_serve import Server, serve  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.slow
+
+NORMALIZATION = '''def robust(t_u: "Tensor", quantile: Factor) -> Affine:
+    """The median to 0, and the distance between two quantiles to 1."""
+    low, high = t_u.quantile(quantile), t_u.quantile(1 - quantile)
+    return _spread(t_u, "robust", shift=t_u.median(), spread=high - low)
+
+
+'''
+METRIC = '''def max_residual(result: Result) -> float | None:
+    """The largest distance of a reading's prediction from its true value."""
+    if not result.raw:
+        return None
+    problem = result.run.problem
+    return float((problem.model(problem.t_u, *result.raw.values()) - problem.t_c).abs().max())
+
+
+'''
+MODEL = '''def cubic(t_u: Tensor, w3: Tensor, w2: Tensor, w1: Tensor, b: Tensor) -> Tensor:
+    """A polynomial of the third degree."""
+    return w3 * t_u**3 + w2 * t_u**2 + w1 * t_u + b
+
+
+'''
+FIGURE = '''"""Outcomes, counted."""
+
+from collections import Counter
+
+from matplotlib.figure import Figure
+
+from ..comparison import Comparison
+
+
+def draw(comparison: Comparison) -> Figure | None:
+    """A bar for each outcome."""
+    figure = Figure()
+    counts = Counter(run.outcome for run in comparison.runs)
+    figure.subplots().bar(list(counts), list(counts.values()))
+    return figure
+'''
+# what is added -> the files that it takes, each with what is put before a line of it, or whole
+ADDED = {
+    "normalization": {
+        "src/normalization.py": ("def _spread", NORMALIZATION),
+        "conf/normalization/robust.yaml": "# Call: normalization=robust\nname: robust\nquantile: 0.25\n",
+    },
+    "metric": {"src/fit/metrics.py": ("METRICS =", METRIC)},
+    "figure": {"src/report/figures/outcomes.py": FIGURE},
+    "model": {
+        "src/models.py": ("MODELS:", MODEL),
+        "conf/model/cubic.yaml": "# Call: model=cubic\nname: cubic\nstart: {w3: 0, w2: 0, w1: 1, b: 0}\n",
+    },
+}
+# a model or a normalization: its function and its file in conf; a metric or a figure: one file
+COST = {"normalization": 2, "metric": 1, "figure": 1, "model": 2}
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A command of the project with all of that added, in the test's folder."""
+    copy = tmp_path_factory.mktemp("project")
+    files = subprocess.run(
+        ["git", "ls-files", "src", "conf", "hydra_plugins"], cwd=ROOT, capture_output=True, text=True
+    )
+    for name in files.stdout.split():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes((ROOT / name).read_bytes())
+    for changes in ADDED.values():
+        for name, change in changes.items():
+            text = change
+            if isinstance(change, tuple):
+                whole = (copy / name).read_text()
+                assert change[0] in whole
+                text = whole.replace(change[0], change[1] + change[0], 1)
+            (copy / name).write_text(str(text))
+
+    def command(name: str, *args: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(copy)!r}); import src.{name} as c; "
+             f"assert c.__file__.startswith({str(copy)!r}); sys.exit(c.command())", *args],
+            cwd=folder, capture_output=True, text=True, timeout=200,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return command
+
+
+def test_each_takes_as_few_files_as_it_should() -> None:
+    assert {what: len(files) for what, files in ADDED.items()} == COST
+
+
+def test_a_normalization_with_an_option_a_metric_and_a_figure(
+    run: Run,
+    folder: Path,
+    serve: Callable[[str], Server],  # noqa: F811
+) -> None:
+    """Expected: numpy's least squares on the chapter's data, to which float64 descent converges."""
+    data = pd.read_csv(folder / "data" / "thermometer.csv")
+    line = np.polyfit(data.t_u, data.t_c, 1)
+    swept = ["normalization=robust", "normalization.quantile=0.25,0.1", "lr=0.1,0.2", "epochs=2000"]
+    table = run("train", "-m", *swept, "dtype=float64", "register=robust")
+    assert table.splitlines()[0].split() == ["#", "lr", "epochs", "normalization", "normalization_quantile",
+                                             "loss", "loss_gap", "w", "b", "outcome"]  # fmt: skip
+
+    runs = json.loads(run("compare", "--sort", "max_residual", "--format", "json", "--page", "page"))
+    assert len(runs) == 4
+    assert {each["params"]["normalization_quantile"] for each in runs} == {"0.25", "0.1"}
+    largest = np.abs(np.polyval(line, data.t_u) - data.t_c).max()
+    assert [each["metrics"]["max_residual"] for each in runs] == pytest.approx([largest] * 4, rel=1e-6)
+    assert {path.name for path in (folder / "page").iterdir()} > {"outcomes.png", "fits.png", "loss_gap.png"}
+
+    found = pd.read_csv(io.StringIO(run("predict", "best", "35.7", "90")))
+    assert list(found.t_c) == pytest.approx(np.polyval(line, [35.7, 90]), rel=1e-6)
+    reply = serve("models:/robust/1").post(json.dumps({"dataframe_records": [{"t_u": 35.7}]}))
+    assert reply.content["predictions"][0]["t_c"] == pytest.approx(np.polyval(line, 35.7), rel=1e-6)
+
+
+def test_a_model(run: Run, folder: Path) -> None:
+    """Expected: numpy.polyfit; the inverse of a prediction is its reading."""
+    readings = np.linspace(0, 2, 9)
+    truths = 0.5 * readings**3 - 0.2 * readings**2 + 2 * readings + 1
+    pd.DataFrame({"t_u": readings, "t_c": truths}).to_csv(folder / "mine.csv", index=False)
+    swept = ["normalization=zscore", "lr=0.1,0.15", "epochs=20000", "dtype=float64", "data.path=mine.csv"]
+    run("train", "-m", "model=cubic", *swept)
+    found = pd.read_csv(io.StringIO(run("predict", "best", "0.7")))
+    assert found.t_c[0] == pytest.approx(0.5 * 0.7**3 - 0.2 * 0.7**2 + 2 * 0.7 + 1, abs=1e-4)
+    back = pd.read_csv(io.StringIO(run("predict", "best", "--inverse", str(found.t_c[0]))))
+    assert back.t_u[0] == pytest.approx(0.7, abs=1e-6)
