@@ -381,7 +381,7 @@ def test_a_model_of_another_kind_is_refused(store: Store) -> None:
 
 
 # What the model needs not: this project, what it is configured and trained with.
-ABSENT = ("torch", "functorch", "hydra", "omegaconf", "calibrate_thermometer", "_editable_impl_calibrate")
+ABSENT = ("torch", "functorch", "hydra", "omegaconf", "calibrate_thermometer", "_calibrate_thermometer")
 
 
 def bare_environment(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_search_path import ConfigSearchPath
@@ -325,7 +325,8 @@ def _answer(questions: Iterable[Question]) -> None:
         path = _PLAIN_QUESTION.fullmatch(question)
         with suppress(OmegaConfBaseException), read_write(container):
             # The first is what OmegaConf would do, too, after half a millisecond of parsing.
-            answer = OmegaConf.select(_hydra_node(), path[1]) if path else container[key]
+            hydra: Any = HydraConfig.get()
+            answer = OmegaConf.select(hydra, path[1]) if path else container[key]
             if isinstance(answer, BaseContainer):
                 # Interpolations within mean something only where the answer came from.
                 answer = OmegaConf.to_container(answer, resolve=True)
@@ -345,7 +346,3 @@ def _answer_at_once(questions: list[Question], overrides: list[str], number: int
         with read_write(container):
             container[key] = known[question]
     return True
-
-
-def _hydra_node() -> DictConfig:
-    return cast(DictConfig, HydraConfig.get())

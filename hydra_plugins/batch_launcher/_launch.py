@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
@@ -25,6 +25,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ._compose import Deferred, SweepLoader
+from ._failures import Failure, JobsFailedError
 from ._progress import bar
 
 log = logging.getLogger(__name__)
@@ -173,3 +174,43 @@ def run_job(function: BatchFunction, configs: list[DictConfig]) -> list[Any]:
     except Exception as error:
         return [error] * len(configs)
     return results
+
+
+class FailedJob(JobReturn):
+    """A failed job among others: who looks at its value learns of them all.
+
+    Hydra's own would write a line to stderr for the one that a sweeper looks at first.
+    """
+
+    def __init__(self, job: JobReturn, all_failed: JobsFailedError) -> None:
+        self.__dict__.update(job.__dict__)
+        self.all_failed = all_failed
+
+    @property
+    def return_value(self) -> Any:
+        """Raises JobsFailedError, from what this job raised."""
+        raise self.all_failed from self._return_value
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        self._return_value = value
+
+
+def with_failures(jobs: Sequence[JobReturn], first: int, hidden: Collection[str]) -> list[JobReturn]:
+    """The jobs of one launch, numbered from `first`, the failed ones as FailedJob.
+
+    Overrides of the `hidden` keys are the same for all jobs, or the application's own.
+    """
+    failures = [
+        Failure(
+            number, tuple(one for one in job.overrides or () if _key(one) not in hidden), job._return_value
+        )
+        for number, job in enumerate(jobs, first)
+        if job.status is JobStatus.FAILED
+    ]
+    all_failed = JobsFailedError(failures, len(jobs))
+    return [FailedJob(job, all_failed) if job.status is JobStatus.FAILED else job for job in jobs]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")

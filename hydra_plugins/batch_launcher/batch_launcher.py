@@ -74,11 +74,10 @@ class BatchLauncher(basic_launcher.BasicLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs; who looks at a failed one's value gets JobsFailedError, which holds every failure."""
-        from ._failures import with_failures
-        from ._launch import launch_batches
+        from ._launch import launch_batches, with_failures
 
         assert self.config is not None
-        untold = self.config.hydra.job.config.override_dirname.exclude_keys
+        hidden = self.config.hydra.job.config.override_dirname.exclude_keys
         if self.function is None:
             returns = super().launch(job_overrides, initial_job_idx)
         else:
@@ -91,4 +90,4 @@ class BatchLauncher(basic_launcher.BasicLauncher):
                 job_overrides,
                 initial_job_idx,
             )
-        return with_failures(returns, initial_job_idx, untold)
+        return with_failures(returns, initial_job_idx, hidden)
