@@ -3,7 +3,7 @@
     BENCHMARK_STARTED=<time.monotonic() at the process's start> BENCHMARK_PHASES=phases.json \\
         python -m benchmarks._phases -m lr=1e-2,1e-3
 
-The phases follow upon one another without gap or overlap. Only four functions are watched, each called
+The phases follow upon one another without gap or overlap. Only three functions are watched, each called
 once per batch (under the stock launcher, once per job), so watching costs nothing that could be measured.
 """
 
@@ -57,15 +57,11 @@ def main() -> int:
     # All that the command imports bit by bit, so that importing counts as the start.
     import hydra._internal.hydra
 
-    from src import data, train
-    from src.fit import plan as calibration
-    from src.report import table
-    from src.tracking import store, sweep, writer
+    from src import pipeline, train
 
-    del data, table, store, sweep, writer
     stopwatch.watch(hydra._internal.hydra.Hydra, "multirun", "compose", then="finish")
-    stopwatch.watch(train, "_train_and_record", "record")
-    stopwatch.watch(calibration, "calibrate", "train")
+    stopwatch.watch(pipeline, "_train_and_record", "record")
+    stopwatch.watch(pipeline, "calibrate", "train")
     code = train.command()
     stopwatch.switch("finish")
     Path(os.environ["BENCHMARK_PHASES"]).write_text(json.dumps(stopwatch.seconds))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,10 @@ def compare(options: argparse.Namespace) -> None:
     store = heavy.store.existing(options.experiment)
     selection = select(options, store)
     runs = chosen(options, store, selection)
+    write_page = None
     if options.page:
         make_folder(options.page)
+        write_page = partial(heavy.page.write, folder=options.page)
     heavy.publish.publish(
         heavy.comparison.Comparison(store, "Comparison", runs),
         heavy.reader.page(store, selection, runs[0]),
@@ -70,7 +73,7 @@ def compare(options: argparse.Namespace) -> None:
         most=options.top or heavy.screen.MOST_ROWS,
         model=runs[0] if options.model or options.register else None,
         register=options.register,
-        page=options.page,
+        write_page=write_page,
     )
 
 

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from hydra_plugins.batch_launcher import bar
@@ -18,7 +19,7 @@ from .fit.result import Result
 from .fit.schedule import tenths
 from .fit.training import calibrate
 from .loop import LossCurves, print_loss
-from .report import figures
+from .report import figures, page
 from .report.comparison import Comparison, ranked
 from .report.publish import open_view, publish
 from .settings import Origin, Settings
@@ -105,8 +106,7 @@ def _end_run(store: Store, run_id: str, register: str | None) -> None:
                 style="calibration",
                 model=comparison.best,
                 register=register,
-                page=Path(name),
-                figures=figures.OF_A_RUN,
+                write_page=partial(page.write, folder=Path(name), only=figures.OF_A_RUN),
             )
             store.client.log_artifacts(run_id, name)
     except Exception as error:
@@ -120,8 +120,8 @@ def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
             _end_parent(parent, origin, status, register)
         except Exception as error:
             experiment = parent.store.client.get_experiment(parent.store.experiment_id).name
-            told = f"the runs are on record, but not all of their page: {explain(error)}"
-            raise PageError(f"experiment {experiment}: {told}") from error
+            why = f"the runs are on record, but not all of their page: {explain(error)}"
+            raise PageError(f"experiment {experiment}: {why}") from error
 
 
 def _end_parent(parent: Parent, origin: Origin, status: Status, register: str | None) -> None:
@@ -137,7 +137,7 @@ def _end_parent(parent: Parent, origin: Origin, status: Status, register: str | 
                 open_view(comparison, sweep),
                 model=comparison.best,
                 register=register,
-                page=Path(name),
+                write_page=partial(page.write, folder=Path(name)),
             )
         finally:
             try:

@@ -52,34 +52,34 @@ def is_detail(param: str) -> bool:
 def params(settings: Settings, fitted: Affine) -> dict[str, str]:
     """What is on record of the settings, with the normalization as it was fitted.
 
-    An option that the fit shows as it stands, like the factor of `scale`, is not told twice.
+    An option that the fit shows as it stands, like the factor of `scale`, is not recorded twice.
     """
-    told: dict[str, str] = {}
+    recorded: dict[str, str] = {}
     for setting in settings_of(settings):
         value, is_option = (
             setting.value(settings),
             setting.path[0] == "normalization" and setting.path[1] != "name",
         )
         if setting.about.param and not (is_option and value == fitted.scale):
-            told[setting.about.param] = _text(value)
+            recorded[setting.about.param] = _text(value)
         if setting.about.param == "normalization":
-            told |= {SHIFT: repr(fitted.shift), SCALE: repr(fitted.scale)}
-    return told
+            recorded |= {SHIFT: repr(fitted.shift), SCALE: repr(fitted.scale)}
+    return recorded
 
 
-def from_params(told: Mapping[str, str], units: Mapping[str, str]) -> Settings:
+def from_params(recorded: Mapping[str, str], units: Mapping[str, str]) -> Settings:
     """The settings that a run was trained with, from its params and its columns' units.
 
     Raises KeyError or ValueError for params that are not those of a run of this project's.
     """
     nested: dict[str, Any] = {"tracking": {"experiment": "?"}, "data": {"units": dict(units)}}
-    for setting in settings_with(told["normalization"], told["model"]):
+    for setting in settings_with(recorded["normalization"], recorded["model"]):
         if setting.about.param:
             *parents, last = setting.path
             place = nested
             for part in parents:
                 place = place.setdefault(part, {})
-            place[last] = _recorded(setting, told)
+            place[last] = _recorded(setting, recorded)
     return Settings.model_validate(nested)
 
 
@@ -112,10 +112,10 @@ def overrides(settings: Settings) -> dict[str, str]:
 def swept(runs: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """What differs between runs with these params, by key, each with its values: `{"lr": "0.01,0.001"}`."""
     values: dict[str, dict[str, None]] = {}
-    for told in runs:
-        for setting in settings_with(told["normalization"], told["model"]):
+    for recorded in runs:
+        for setting in settings_with(recorded["normalization"], recorded["model"]):
             if setting.about.param:
-                values.setdefault(setting.key, {})[_recorded(setting, told).removesuffix(".0")] = None
+                values.setdefault(setting.key, {})[_recorded(setting, recorded).removesuffix(".0")] = None
     return {key: ",".join(sorted(given, key=natural)) for key, given in values.items() if len(given) > 1}
 
 
@@ -127,19 +127,19 @@ def natural(value: str) -> tuple[float, str]:
         return math.inf, value
 
 
-def _recorded(setting: Setting, told: Mapping[str, str]) -> str:
+def _recorded(setting: Setting, recorded: Mapping[str, str]) -> str:
     """A setting's text on record: an option that is not there is what was fitted."""
     return (
-        told.get(setting.about.param, told[SCALE])
+        recorded.get(setting.about.param, recorded[SCALE])
         if setting.group == "normalization"
-        else told[setting.about.param]
+        else recorded[setting.about.param]
     )
 
 
-def in_words(param: str, told: Mapping[str, str]) -> str:
+def in_words(param: str, recorded: Mapping[str, str]) -> str:
     """One of a run's params in a word or two: `zscore`, `500 epochs`, `dtype=float32`, `×0.1`."""
-    text = told.get(param, "")
-    normalization, model = told.get("normalization", ""), told.get("model", "")
+    text = recorded.get(param, "")
+    normalization, model = recorded.get("normalization", ""), recorded.get("model", "")
     if not text or normalization not in NORMALIZATIONS or model not in MODELS:
         return text
     if param == SCALE:
@@ -168,12 +168,12 @@ def _defaults(normalization: str, model: str) -> dict[tuple[str, ...], Any]:
     """What conf/ gives a run of this normalization and model where nothing else is asked for, by path."""
     main = _read("config.yaml")
     groups = [each for each in main.pop("defaults") if isinstance(each, dict)]
-    usual = {group: choice for each in groups for group, choice in each.items() if " " not in group}
+    chosen = {group: choice for each in groups for group, choice in each.items() if " " not in group}
     defaults = _flat(main, ())
-    for group, choice in (usual | {"normalization": normalization, "model": model}).items():
+    for group, choice in (chosen | {"normalization": normalization, "model": model}).items():
         path = CONF / group / f"{choice}.yaml"
         defaults |= _flat(_read(f"{group}/{choice}.yaml") if path.is_file() else {}, (group,))
-    return defaults | {(group, "name"): choice for group, choice in usual.items()}
+    return defaults | {(group, "name"): choice for group, choice in chosen.items()}
 
 
 def _read(name: str) -> Any:

@@ -42,6 +42,15 @@ def test_each_run_may_have_an_input_of_its_own(t_u: Tensor, t_c: Tensor) -> None
         assert torch.equal(together[run], alone)
 
 
+def test_a_run_ends_at_its_last_epoch_whatever_is_recorded(t_u: Tensor, t_c: Tensor) -> None:
+    """Asked for 10 epochs beside a run of 100, with a schedule that lacks the tenth."""
+    start, epochs = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([10, 100])
+    curves = LossCurves([[5], [100]])
+    together = training_loop(epochs, 1e-2, start, 0.1 * t_u, t_c, curves=curves)
+    for run, n in enumerate([10, 100]):
+        assert torch.equal(together[run], training_loop(n, 1e-2, start[run], 0.1 * t_u, t_c))
+
+
 def test_a_diverged_run_leaves_the_work(t_u: Tensor, t_c: Tensor) -> None:
     sizes: list[int] = []
 

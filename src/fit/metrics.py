@@ -5,11 +5,12 @@ From a result to a number; None, or what is not finite, where there is none.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ..functions import public
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # torch takes two seconds to import
     from .result import Result
 
 
@@ -34,3 +35,12 @@ def best_loss(result: Result) -> float | None:
 
 
 METRICS = public(__name__)
+
+
+def of(result: Result) -> dict[str, float]:
+    """All that is on record of a result beside its curve, by name: finite numbers."""
+    found: dict[str, float | None] = dict(result.raw)
+    found |= {f"trained_{name}": value for name, value in result.trained.items()}
+    found |= result.run.problem.optimum.named if result.raw else {}
+    found |= {name: metric(result) for name, metric in METRICS.items()}
+    return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..loop import LossCurves
 from .advice import Reason, reason
-from .metrics import METRICS
 from .plan import Run
 from .schedule import curve_schedule
 from .yardstick import loss_gap
@@ -44,15 +43,6 @@ class Result:
     def objective(self) -> float:
         """The final loss, infinity for a run that diverged: what a sweeper minimizes."""
         return math.inf if self.outcome == "diverged" or not self.losses else self.losses[-1]
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """All that is on record of the result beside the curve, by name: finite numbers."""
-        found: dict[str, float | None] = dict(self.raw)
-        found |= {f"trained_{name}": value for name, value in self.trained.items()}
-        found |= self.run.problem.optimum.named if self.raw else {}
-        found |= {name: metric(self) for name, metric in METRICS.items()}
-        return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
 def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Result]:

@@ -11,7 +11,7 @@ from .comparison import Comparison
 DPI = 130
 
 
-def write(folder: Path, comparison: Comparison, only: Sequence[str] | None = None) -> None:
+def write(comparison: Comparison, folder: Path, only: Sequence[str] | None = None) -> None:
     """Write a page into an existing folder, or of its figures only these.
 
     What needs the data is left out where their file is gone or has changed since, and the words,

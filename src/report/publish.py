@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable
 
-from .. import heavy
 from ..tracking import model as models
 from ..tracking import view
 from ..tracking.record import TrackedRun
@@ -23,13 +21,12 @@ def publish(
     most: int = screen.MOST_ROWS,
     model: TrackedRun | None = None,
     register: str | None = None,
-    page: Path | None = None,
-    figures: Sequence[str] | None = None,
+    write_page: Callable[[Comparison], None] | None = None,
 ) -> None:
     """Show the runs and the address of their page in MLflow; then what else is wanted.
 
     `model` is the run whose model is logged, registered where there is a name to `register` it under;
-    `page` the existing folder that table, words and figures are written to, or only these `figures`.
+    `write_page` writes table, words and figures of the ranked runs.
     """
     screen.show(comparison, address, style, most)
     if model:
@@ -37,12 +34,12 @@ def publish(
         screen.print_model(logged.uri, beside=style in ("csv", "json"))
     elif register:
         print(f"model        none: no run has a calibration, so nothing is registered as {register}")
-    if page:
-        heavy.page.write(page, comparison.best_first, figures)
+    if write_page:
+        write_page(comparison.best_first)
 
 
 def open_view(comparison: Comparison, sweep: str) -> str:
     """The address at which MLflow's page shows a sweep, ready to read; the view is put on record."""
     runs = comparison.runs
-    losses = [losses for _, losses in comparison.curves(runs[: view.MOST_CURVES]).values()]
+    losses = [losses for _, losses in comparison.curves(runs[: view.MOST_CHARTED]).values()]
     return view.publish(comparison.store, sweep, parameter_names(runs), losses, columns(runs))

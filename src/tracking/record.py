@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..config import ConfigError, one_line
+from ..fit import metrics
 from ..package import NAME
 from ..polynomial import formula
 from ..settings import Settings
@@ -105,7 +106,7 @@ def of_result(result: Result, call: Call) -> RunRecord:
     if result.reason:
         tags |= {"reason": str(result.reason), "advice": result.reason.advice}
     bare = _bare(result.run, call, STATUS[result.outcome], tags)
-    return replace(bare, metrics=result.metrics, epochs=result.epochs, losses=result.losses)
+    return replace(bare, metrics=metrics.of(result), epochs=result.epochs, losses=result.losses)
 
 
 def of_crash(run: Run, call: Call, error: Exception) -> RunRecord:

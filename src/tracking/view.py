@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from ..spelling import ALWAYS
 from .store import Store
 
-MOST_CURVES = 20  # drawn at once; MLflow's page knows 10, 20 and all
+MOST_CHARTED = 20  # drawn at once; MLflow's page knows 10, 20 and all
 
 SHARED_VIEW = "mlflow.sharedViewState."  # and the view's key: the name of the tag
 NOISE = 1e-16  # of the start's loss: what lies below is rounding
@@ -45,7 +45,7 @@ def publish(
     """Put a sweep's view on record; the address that opens it.
 
     `names` are the models' parameters, `settings` the params that tell the runs apart, `curves` the losses
-    that the chart should have room for: those of the best `MOST_CURVES` runs.
+    that the chart should have room for: those of the best `MOST_CHARTED` runs.
     """
     state = json.dumps(_table(sweep, names, settings) | _charts(curves))
     packed = base64.b64encode(zlib.compress(state.encode())).decode()
@@ -105,7 +105,7 @@ def _charts(curves: Iterable[Sequence[float]]) -> dict[str, object]:
     main = {"uuid": "curves", "name": "Loss curves", "display": True, "columns": 1, "cardHeight": 385}
     others = {"uuid": "others", "name": "Model metrics", "display": False}  # MLflow's name for the rest
     return {
-        "runsHiddenMode": f"FIRST_{MOST_CURVES}_RUNS",
+        "runsHiddenMode": f"FIRST_{MOST_CHARTED}_RUNS",
         "compareRunCharts": [chart],
         "compareRunSections": [main, others],
     }
