@@ -1,11 +1,15 @@
 """Models and losses: their gradients, and the shapes they refuse."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
 from src.functions import parameter_names
 from src.losses import mean_squared_error
 from src.models import MODELS
+from src.polynomial import is_polynomial
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -36,3 +40,17 @@ def test_one_run_and_many_predict_the_same(name: str) -> None:
 def test_a_column_against_a_row_is_refused_not_broadcast() -> None:
     with pytest.raises(ValueError, match=r"\(4,\).*\(4, 1\)"):
         mean_squared_error(torch.zeros(4), torch.zeros(4, 1))
+
+
+def test_only_a_polynomial_is_trusted_as_one(
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., int],
+    empty_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of another function the optimum, the raw parameters and predictions would be plausible and wrong."""
+    assert all(is_polynomial(model, len(parameter_names(model))) for model in MODELS.values())
+    monkeypatch.setitem(MODELS, "linear", lambda t_u, w, b: w * torch.tanh(t_u / 50) + b)
+    assert command() == 2
+    assert "model=linear is no polynomial" in capsys.readouterr().err
+    assert not (empty_folder / "mlflow.db").exists()

@@ -1,5 +1,6 @@
 """However a sweep is started, the record is the same: by a flag, a file, Python, or what it left itself."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,13 @@ def by_flag(command: Command, client: MlflowClient) -> dict[str, Any]:
     assert record["registered"] == "lr=0.01 zscore 60"
     assert len(record["runs"]) == 4
     return record
+
+
+def test_nothing_hides_in_the_environment(command: Command, folder: Path) -> None:
+    del folder
+    before = dict(os.environ)
+    assert command("-m", "lr=1e-2,1e-3", "epochs=1") == 0
+    assert dict(os.environ) == before
 
 
 def test_asked_for_by_a_file(
