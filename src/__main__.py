@@ -25,7 +25,10 @@ def main() -> int:
         print(_help())
         return 0
     if name not in COMMANDS:
-        print(f"error: there is no command {name}: give {', '.join(COMMANDS)}", file=sys.stderr)
+        print(
+            f"error: there is no command {name}: give {', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}",
+            file=sys.stderr,
+        )
         return 2
     sys.argv[1:] = arguments
     exit_code: int = _module(name).command()

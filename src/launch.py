@@ -17,11 +17,11 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from . import repeat
-from .config import ConfigError
+from .config import FILLED_IN, ConfigError
 from .package import CONF, command
 from .settings import Origin
 
@@ -36,12 +36,15 @@ class Launch:
     def __init__(self, arguments: Sequence[str]) -> None:
         self.parser = get_args_parser()
         self.parser.error = _refuse  # type: ignore[method-assign]  # Hydra's would print a screenful
-        self.flags = self.parser.parse_args(arguments)
+        self.flags = self.parser.parse_intermixed_args(arguments)  # a flag may follow a setting
         given = [f"--{mode.replace('_', '-')}" for mode in MODES if getattr(self.flags, mode)]
         if len(given) > 1:
             _refuse(f"{' and '.join(given)} exclude each other")
         self.config_name = self.flags.config_name or "config"
         self.overrides: list[str] = self.flags.overrides
+        for key in (each.partition("=")[0].lstrip("+~") for each in self.overrides):
+            if key.partition(".")[0] in FILLED_IN:
+                raise ConfigError(f"{key} is filled in by the command: leave it out")
         version.setbase("1.3")
         GlobalHydra.instance().clear()
         self.hydra = Hydra.create_main_hydra2("train", _search_path(self.flags))
@@ -88,19 +91,21 @@ class Launch:
     @property
     def register(self) -> str | None:
         """The name to register a sweep's best run under; raises ConfigError for several."""
-        swept = {**(self.config.hydra.sweeper.get("params") or {})}
-        swept |= dict(each.partition("=")[::2] for each in self.overrides if re.match(r"\+*register=", each))
-        for key, value in swept.items():
-            if key.lstrip("+") == "register" and "," in str(value):
+        swept = self.config.hydra.sweeper.get("params") or {}
+        lines = [f"{key}={value}" for key, value in swept.items()] + self.overrides
+        lines = [line for line in lines if re.match(r"\+*register=", line)]
+        for each in (parsed := OverridesParser.create().parse_overrides(lines)):
+            if each.is_sweep_override():
                 raise ConfigError(
-                    f"register={value}: a sweep registers the model of its best run, under one name"
+                    f"{each.input_line}: a sweep registers the model of its best run, under one name"
                 )
-        name = swept.get("register", self.config.get("register"))
+        name = parsed[-1].value() if "register" in swept else self.config.get("register")
         return None if name is None else str(name)
 
     def run(self, job: Job) -> Any:
         """What the job returns for a run on its own."""
-        return self.hydra.run(self.config_name, job, self.overrides).return_value
+        overrides = ["hydra.mode=RUN", *self.overrides]  # a file may ask for a sweep, and --run for none
+        return self.hydra.run(self.config_name, job, overrides).return_value
 
     def sweep(self, job: Job, origin: Origin) -> None:
         """Run the job for every point of the sweep; raises what the jobs raise."""
@@ -121,11 +126,6 @@ def sweep_begun(write: Callable[[str], str]) -> Iterator[Origin]:
         if text := write(Path(folder).name):
             origin.repeats.write_text(text, "utf-8")
         yield origin
-
-
-def repeating(config: DictConfig) -> Callable[[str], str]:
-    """What makes the config that repeats a sweep over this one."""
-    return lambda sweep: repeat.of_sweep(config, sweep)
 
 
 def _search_path(flags: argparse.Namespace) -> Any:

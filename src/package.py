@@ -6,7 +6,8 @@ from pathlib import Path
 
 NAME = str(__package__)
 _HERE = Path(__file__).resolve().parent
-SHIPPED = _HERE if (_HERE / "conf").is_dir() else _HERE.parent  # where conf/ and data/ lie
+IS_CHECKOUT = not (_HERE / "conf").is_dir()
+SHIPPED = _HERE.parent if IS_CHECKOUT else _HERE  # where conf/ and data/ lie
 CONF = SHIPPED / "conf"
 
 

@@ -82,13 +82,8 @@ def _calibrate(runs: list[Run], stop: Callable[[], bool]) -> list[Result]:
             print_loss(epoch, curves)
 
     longest = max(each.settings.epochs for each in runs)
-    with bar("training", "epochs", longest) if len(runs) > 1 else nullcontext(_ignore) as reached:
+    with bar("training", "epochs", longest) if len(runs) > 1 else nullcontext(lambda epoch: None) as reached:
         return calibrate(runs, show, stop)
-
-
-def _ignore(reached: int) -> object:
-    """A bar for what is done at once."""
-    return reached
 
 
 def _now_ms() -> int:
@@ -115,13 +110,16 @@ def _end_run(store: Store, run_id: str, register: str | None) -> None:
 
 def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
     """A sweep ends with its runs ranked on the screen, its page and the best model; raises PageError."""
+    lacking = []
     for parent in parents(origin):
         try:
             _end_parent(parent, origin, status, register)
-        except Exception as error:
+        except Exception as error:  # the other experiments' parents are to be ended, too
             experiment = parent.store.client.get_experiment(parent.store.experiment_id).name
             why = f"the runs are on record, but not all of their page: {explain(error)}"
-            raise PageError(f"experiment {experiment}: {why}") from error
+            lacking.append(PageError(f"experiment {experiment}: {why}"))
+    if lacking:
+        raise lacking[0]
 
 
 def _end_parent(parent: Parent, origin: Origin, status: Status, register: str | None) -> None:

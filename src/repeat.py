@@ -12,55 +12,74 @@ from omegaconf import DictConfig, OmegaConf
 
 from .package import command
 from .settings import Settings
-from .spelling import overrides
+from .spelling import defaults_of, flat, overrides, settings_of, spelled
 
 HEAD = """# @package _global_
-# Repeats the sweep {sweep}. Save it as FOLDER/{group}/NAME.yaml (FOLDER may be conf), then:
+# Repeats {sweep}. Save it as FOLDER/{group}/NAME.yaml (FOLDER may be conf), then:
 #   {call}
 """
 
 
 def of_sweep(config: DictConfig, sweep: str) -> str:
     """An experiment file from the config that Hydra sweeps over, whatever the defaults become."""
-    given = list(config.hydra.overrides.task)
     choices = {group: choice for group, choice in config.hydra.runtime.choices.items() if group in config}
     sweeper = _plain(config.hydra.sweeper)
-    params = _params(given, choices)
+    params = (sweeper.get("params") or {}) | _swept(config.hydra.overrides.task)
+    for group in params.keys() & choices.keys():
+        params = _changed(config, group, choices[group]) | params
+    # an experiment's settings come before a sweeper's, but behind those of this file where both are called
+    given = {key: value for key, value in params.items() if "params" not in sweeper or "experiment" in key}
     if "params" in sweeper:
-        sweeper["params"] = {**(sweeper["params"] or {}), **params}
-        params = {}
-    swept = sweeper.get("params") or {}
-    kept = {group: choice for group, choice in choices.items() if group not in swept}
+        sweeper["params"] = {key: value for key, value in params.items() if key not in given}
+    kept = {group: choice for group, choice in choices.items() if group not in params}
     pinned = {key: value for key, value in _plain(config).items() if key in kept or key not in choices}
     chosen = {**kept, "hydra/sweeper": config.hydra.runtime.choices["hydra/sweeper"]}
-    return _file(sweep, chosen, pinned, sweeper, swept, params)
+    return _file(sweep, chosen, pinned, sweeper, given)
 
 
 def of_points(first: DictConfig, settings: Sequence[Settings], sweep: str) -> str:
     """The same for configs that were handed over together; empty where they are no grid."""
-    points = [overrides(each) for each in settings]
-    values = {key: list(dict.fromkeys(point.get(key, "") for point in points)) for key in points[0]}
-    different = {tuple(point.items()) for point in points}
-    if any(point.keys() != points[0].keys() for point in points) or len(different) != prod(
-        map(len, values.values())
-    ):
+    points = [_point(each) for each in settings]
+    keys = dict.fromkeys(key for point in points for key in point)
+    values = {key: list(dict.fromkeys(point.get(key, "") for point in points)) for key in keys}
+    partly = {key for key, several in values.items() if "" in several}  # settings of one choice alone
+    swept = {key: several for key, several in values.items() if len(several) > 1 and key not in partly}
+    is_grid = len({tuple(point.items()) for point in points}) == len(points) == prod(map(len, swept.values()))
+    units = {str(each.data.units) for each in settings}
+    if not is_grid or len(units) > 1 or any(overrides(each).keys() & partly for each in settings):
         return ""
-    params = {key: ",".join(several) for key, several in values.items() if len(several) > 1}
+    params = {key: ",".join(several) for key, several in swept.items()}
     chosen = {"model": settings[0].model.name, "normalization": settings[0].normalization.name}
     kept = {group: choice for group, choice in chosen.items() if group not in params}
     pinned = {key: value for key, value in _plain(first).items() if key in kept or key not in chosen}
-    return _file(sweep, kept, pinned, {"params": params}, params, {})
+    return _file(sweep, kept, pinned, {"params": params}, {})
 
 
-def _params(given: Sequence[str], choices: Mapping[str, str]) -> dict[str, str]:
-    """What the sweep is over, of what the command line gave, and what changes a group that it is over."""
-    parsed = OverridesParser.create().parse_overrides(list(given))
-    lines = [(each, *str(each.input_line).partition("=")[::2]) for each in parsed]
-    swept = {key: value for each, key, value in lines if each.is_sweep_override()}
-    groups = {key for key in swept if key in choices}
-    within = {key: value for _, key, value in lines if key.lstrip("+~").partition(".")[0] in groups}
+def _point(settings: Settings) -> dict[str, str]:
+    """All that tells one run of such a sweep from another."""
+    found = {each.key: spelled(each.value(settings)) for each in settings_of(settings) if each.about.param}
+    return found | {"tracking.experiment": spelled(settings.tracking.experiment)}
+
+
+def _swept(given: Sequence[str]) -> dict[str, str]:
+    """What the sweep is over, of what the command line gave."""
+    parsed = [
+        each for each in OverridesParser.create().parse_overrides(list(given)) if each.is_sweep_override()
+    ]
+    lines = (str(each.input_line).partition("=")[::2] for each in parsed)
+    return {key: value for key, value in lines if not key.startswith(("hydra.", "origin."))}
+
+
+def _changed(config: DictConfig, group: str, choice: str) -> dict[str, str]:
+    """What was set within a group that the sweep is over, beside its choice: it holds for every choice."""
+    shipped = defaults_of(group, choice)
+    leaves = {
+        key: value for key, value in flat(_plain(config[group]), (group,)).items() if key[1:] != ("name",)
+    }
     return {
-        key: value for key, value in (swept | within).items() if not key.startswith(("hydra.", "origin."))
+        ".".join(key): spelled(value)
+        for key, value in leaves.items()
+        if key[1:] != ("name",) and value != shipped.get(key)
     }
 
 
@@ -77,11 +96,10 @@ def _file(
     chosen: Mapping[str, str],
     pinned: Mapping[str, Any],
     sweeper: Mapping[str, Any],
-    swept: Mapping[str, Any],
     given: Mapping[str, str],
 ) -> str:
-    """`given` is what the sweeper takes from the command line alone."""
-    group = "sweep" if any("experiment" in key for key in swept) else "experiment"
+    """`given` is what the command line alone can say."""
+    group = "sweep" if any("experiment" in key for key in given) else "experiment"
     more = [shlex.quote(f"{key}={value}") for key, value in given.items()]
     call = f"{command('train')} -m --config-dir FOLDER +{group}=NAME"
     content = {

@@ -153,7 +153,7 @@ class DataSettings(Group):
         About("the name of a column: what was true", "data_target", labelled("data_target"), problem=True),
     ]
     # by column, so that they do not outlive the choice of another
-    units: Annotated[dict[str, str], About("a unit for each column that has one", decides=False)] = {}
+    units: Annotated[dict[str, Text], About("a unit for each column that has one", decides=False)] = {}
 
     @model_validator(mode="after")
     def _two_columns(self) -> DataSettings:

@@ -23,7 +23,6 @@ from .package import CONF
 from .settings import Setting, Settings, settings_with
 
 SHIFT, SCALE = "normalization_shift", "normalization_scale"  # the params of what was fitted
-QUOTE = "\\'"  # how Hydra reads a quote within quotes
 
 
 def settings_of(settings: Settings) -> tuple[Setting, ...]:
@@ -102,7 +101,7 @@ def overrides(settings: Settings) -> dict[str, str]:
     """What to give Hydra, by key, for all that decides the numbers and is not the default."""
     defaults = _defaults(settings.normalization.name, settings.model.name)
     return {
-        setting.key: _spelled(value)
+        setting.key: spelled(value)
         for setting in settings_of(settings)
         if setting.about.param
         and ((value := setting.value(settings)) != defaults.get(setting.path) or setting.about.always)
@@ -169,32 +168,43 @@ def _defaults(normalization: str, model: str) -> dict[tuple[str, ...], Any]:
     main = _read("config.yaml")
     groups = [each for each in main.pop("defaults") if isinstance(each, dict)]
     chosen = {group: choice for each in groups for group, choice in each.items() if " " not in group}
-    defaults = _flat(main, ())
+    defaults = flat(main, ())
     for group, choice in (chosen | {"normalization": normalization, "model": model}).items():
-        path = CONF / group / f"{choice}.yaml"
-        defaults |= _flat(_read(f"{group}/{choice}.yaml") if path.is_file() else {}, (group,))
+        defaults |= defaults_of(group, choice)
     return defaults | {(group, "name"): choice for group, choice in chosen.items()}
+
+
+def defaults_of(group: str, choice: str) -> dict[tuple[str, ...], Any]:
+    """What a choice's file in conf/ gives, by path; nothing where it is not the project's."""
+    there = (CONF / group / f"{choice}.yaml").is_file()
+    return flat(_read(f"{group}/{choice}.yaml"), (group,)) if there else {}
 
 
 def _read(name: str) -> Any:
     return OmegaConf.to_container(OmegaConf.load(CONF / name))
 
 
-def _flat(values: Any, path: tuple[str, ...]) -> dict[tuple[str, ...], Any]:
+def flat(values: Any, path: tuple[str, ...]) -> dict[tuple[str, ...], Any]:
+    """Nested settings by path."""
     if not isinstance(values, dict):
         return {path: values}
-    return {key: value for name in values for key, value in _flat(values[name], (*path, str(name))).items()}
+    return {key: value for name in values for key, value in flat(values[name], (*path, str(name))).items()}
 
 
 def _text(value: object) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _spelled(value: object) -> str:
+def spelled(value: object) -> str:
     """As Hydra reads it: numbers as short as they are, a text in quotes where it could be anything else."""
     text = _text(value)
     if isinstance(value, float):
         return text.removesuffix(".0")
-    is_plain = not isinstance(value, str) or re.fullmatch(r"[A-Za-z_.][\w./-]*", text)
+    is_plain = not isinstance(value, str) or re.fullmatch(r"[A-Za-z_.][\w./-]*", text, re.ASCII)
     is_word = text.lower() in ("true", "false", "null", "nan", "inf")
-    return text if is_plain and not is_word else "'" + text.replace("'", QUOTE) + "'"
+    return text if is_plain and not is_word else "'" + re.sub(r"(\\*)('|$)", _escaped, text) + "'"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Backslashes before a quote, or at the end, twice, as Hydra reads them within quotes; and the quote."""
+    return 2 * found[1] + (f"\\{found[2]}" if found[2] else "")

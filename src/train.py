@@ -17,26 +17,23 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from . import heavy, repeat
 from .config import ConfigError, check
-from .launch import Launch, repeating, sweep_begun
+from .launch import Launch, sweep_begun
 from .settings import Origin, Settings
 from .terminal import interrupts
 from .terminal.command import run_command
-from .terminal.errors import attempt_each
+from .terminal.errors import TrainingError, attempt_each
 
 if TYPE_CHECKING:
     from .tracking.record import Status
 
-STATUS: dict[int, Status] = {
-    0: "FINISHED",
-    1: "FAILED",
-    2: "FINISHED",
-}  # a sweep's, by the exit code of its jobs
+STATUS: dict[int, Status] = {0: "FINISHED", 1: "FAILED", 2: "FINISHED"}  # a sweep's, by its jobs' exit code
 
 
 def train(cfgs: Sequence[DictConfig]) -> list[float | Exception]:
@@ -59,12 +56,16 @@ def _train_as_sweep(
     cfgs: Sequence[DictConfig], settings: dict[int, Settings]
 ) -> dict[int, float | Exception]:
     first = next(iter(settings))
-    with sweep_begun(lambda sweep: repeat.of_points(cfgs[first], list(settings.values()), sweep)) as origin:
-        results = heavy.pipeline.run(
-            {index: each.in_sweep(origin, index) for index, each in settings.items()}
-        )
-        if origin.lock.exists():
-            heavy.pipeline.end_sweep(origin, "FINISHED", settings[first].register_as)
+    status: Status = "KILLED"
+    with sweep_begun(partial(repeat.of_points, cfgs[first], list(settings.values()))) as origin:
+        jobs = {index: each.in_sweep(origin, index) for index, each in settings.items()}
+        try:
+            results = heavy.pipeline.run(jobs)
+            status = STATUS[any(isinstance(each, TrainingError) for each in results.values())]
+        finally:
+            with interrupts.deferred():
+                if origin.lock.exists():
+                    heavy.pipeline.end_sweep(origin, status, settings[first].register_as)
         return results
 
 
@@ -96,7 +97,7 @@ def _launch(arguments: Sequence[str]) -> int:
 
 def _launch_sweep(launch: Launch) -> int:
     register = launch.register
-    with sweep_begun(repeating(launch.config)) as origin:
+    with sweep_begun(partial(repeat.of_sweep, launch.config)) as origin:
         code = run_command(lambda: launch.sweep(job, origin))
         with interrupts.deferred():
             return _end(origin, code, register)

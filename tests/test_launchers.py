@@ -45,7 +45,7 @@ def parents(client: MlflowClient) -> list[Run]:
     return [run for run in recorded(client) if "mlflow.parentRunId" not in run.data.tags]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_every_launcher_leaves_the_same_record(
     dtype: str, command: Callable[..., int], client: MlflowClient
 ) -> None:

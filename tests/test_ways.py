@@ -1,6 +1,8 @@
 """However a sweep is started, the record is the same: by a flag, a file, Python, or what it left itself."""
 
 import os
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -68,11 +70,16 @@ def by_flag(command: Command, client: MlflowClient) -> dict[str, Any]:
     return record
 
 
+def ours() -> dict[str, str]:
+    """The environment, but for what tells MLflow how to behave."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+
+
 def test_nothing_hides_in_the_environment(command: Command, folder: Path) -> None:
     del folder
-    before = dict(os.environ)
+    before = ours()
     assert command("-m", "lr=1e-2,1e-3", "epochs=1") == 0
-    assert dict(os.environ) == before
+    assert ours() == before
 
 
 def test_asked_for_by_a_file(
@@ -101,6 +108,7 @@ def test_under_another_launcher(
     assert left(client) == by_flag
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [["+experiment=repeated"], ["-m", "+experiment=repeated"]])
 def test_its_own_config_twice_over(
     again: list[str], by_flag: dict[str, Any], command: Command, client: MlflowClient, folder: Path
@@ -125,21 +133,83 @@ def keep(client: MlflowClient, path: Path) -> None:
     shutil.copy(client.download_artifacts(parent.info.run_id, "sweep.yaml"), path)
 
 
+A = "# @package _global_\nlr: 0.02\n"
+B = "# @package _global_\nlr: 0.03\nmodel: {start: {b: 2}}\n"
+C = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {model: 'linear,quadratic'}}}\n"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "swept",
     [["model=quadratic,linear", "model.start.b=2"], ["+experiment=book", "lr=1e-3,1e-4"],
      ["normalization=zscore", "lr=1e-2,1e-3", "dtype=float64"], ["data=norris,thermometer", "lr=1e-7"],
-     ["normalization.factor=0.1,0.05", "+data.units.t_u=V"], ["+experiment=book,book", "lr=0.02"]],
+     ["normalization.factor=0.1,0.05", "+data.units.t_u=V"], ["+experiment=a,b"],
+     ["+experiment=b", "model=linear,quadratic"], ["+experiment=c", "model.start.b=2"]],
     ids=" ".join,
 )  # fmt: skip
 def test_any_sweep_repeats(swept: list[str], command: Command, client: MlflowClient, folder: Path) -> None:
-    """What a file of settings, or a choice of groups, made of the first is in the second."""
-    assert command("-m", *swept, "epochs=7", "register=sensor") == 0
+    """What a file of settings, or a choice of groups, made of the first is in the second, as it says."""
+    (folder / "conf" / "experiment").mkdir(parents=True)
+    for name, text in {"a": A, "b": B, "c": C}.items():
+        (folder / "conf" / "experiment" / f"{name}.yaml").write_text(text)
+    assert command("--config-dir", "conf", "-m", *swept, "epochs=7", "register=sensor") == 0
     first = left(client)
-    group = "sweep" if "+experiment=book,book" in swept else "experiment"
-    keep(client, folder / "conf" / group / "repeated.yaml")
-    assert command("--config-dir", "conf", f"+{group}=repeated") == 0
+    assert len(first["runs"]) == 2
+    kept = folder / "kept.yaml"
+    keep(client, kept)
+    call = kept.read_text().splitlines()[2]
+    group = re.search(r"\+(\w+)=NAME", call)
+    assert group
+    (folder / "conf" / group[1]).mkdir(exist_ok=True)
+    kept.rename(folder / "conf" / group[1] / "NAME.yaml")
+    assert command(*shlex.split(call.replace("FOLDER", "conf").partition("src.train")[2])) == 0
     assert left(client) == first
+
+
+@pytest.mark.parametrize(
+    "points",
+    [["normalization.factor=0.1", "normalization.factor=0.2"], ["model=linear", "model=quadratic"],
+     ["dtype=float32", "dtype=float64"], ["lr=0.1 epochs=3", "lr=0.2 epochs=4"], ["lr=0.1", "lr=0.1"]],
+    ids=", ".join,
+)  # fmt: skip
+def test_what_python_swept_repeats(
+    points: list[str], command: Command, client: MlflowClient, folder: Path
+) -> None:
+    """Defaults among the values, too; what is no grid leaves no file that would repeat another."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfgs = [compose("config", ["epochs=7", "register=sensor", *each.split()]) for each in points]
+    assert [type(result) for result in train.train(cfgs)] == [float, float]
+    first = left(client)
+    assert ("sweep.yaml" in first["artifacts"]) == (points[0] != points[1] and "epochs" not in points[0])
+    if "sweep.yaml" in first["artifacts"]:
+        keep(client, folder / "conf" / "experiment" / "repeated.yaml")
+        assert command("--config-dir", "conf", "+experiment=repeated") == 0
+        assert left(client) == first
+
+
+def test_interrupted_in_python(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left RUNNING, and what interrupts goes on to the caller."""
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("src.pipeline.of_result", interrupted)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfgs = [compose("config", ["epochs=7", f"lr={lr}"]) for lr in ("1e-2", "1e-3")]
+    with pytest.raises(KeyboardInterrupt):
+        train.train(cfgs)
+    [parent] = recorded(client)
+    assert parent.info.status == "KILLED"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [("'a b'", "a b"), ("null", None), ("${dtype}", "float32"), ("sensor", "sensor")]
+)
+def test_the_registered_name_is_read_as_hydra_reads_it(
+    given: str, name: str | None, command: Command, client: MlflowClient
+) -> None:
+    assert command("-m", "lr=1e-2,1e-3", "epochs=3", f"register={given}") == 0
+    assert [model.name for model in client.search_registered_models()] == ([name] if name else [])
 
 
 @pytest.mark.parametrize("nothing", ["lr=range(0,0)", "data.path=glob(*.csv)", "normalization=glob(nosuch*)"])

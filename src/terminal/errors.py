@@ -68,7 +68,9 @@ def explain(error: BaseException) -> str:
         parent = cause.parent_node
         names = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
         return no_such_setting(str(cause.full_key), [n for n in names if n not in (*FILLED_IN, "hydra")])
-    text = one_line(error).partition(" Config search path:")[0]
+    text = one_line(error).partition(" Config search path:")[0] or type(error).__name__
+    if type(error).__name__ == "InstantiationException" and cause:
+        return one_line(cause)
     if isinstance(cause, OmegaConfBaseException):
         text = f"{text}: {str(cause).splitlines()[0]}"
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
@@ -79,4 +81,6 @@ def _grammar(message: str) -> str:
     message = re.sub(r"Error parsing override '.*'\n", "", message)
     message = re.sub(r"\s*See https?://\S+ for details", "", message)
     message = re.sub(r" expecting \{.*\}", "", message, flags=re.DOTALL)
-    return f"{' '.join(message.split())}; write KEY=VALUE, and quote what has special characters"
+    message = " ".join(re.sub(r"\w+Exception: .*", "", message, flags=re.DOTALL).split())
+    rule = "write KEY=VALUE, and what has special characters as 'KEY=\"VALUE\"'"
+    return f"{message}; {rule}" if message else rule

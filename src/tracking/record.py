@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..config import ConfigError, one_line
 from ..fit import metrics
-from ..package import NAME
+from ..package import IS_CHECKOUT, NAME
 from ..polynomial import formula
 from ..settings import Settings
 from ..spelling import fingerprint, from_params, overrides, params, run_name
@@ -154,8 +154,9 @@ def cut(text: str, longest: int) -> str:
 def rebuild(run: TrackedRun, dataset: DatasetRecord) -> Settings:
     """The settings that a run was trained with; raises ConfigError for a run of another program's."""
     try:
-        columns = json.loads(dataset.profile or "{}")
-        units = {each["name"]: each["unit"] for each in (columns["input"], columns["target"])}
+        profile = json.loads(dataset.profile or "{}")
+        columns = {key: profile[key] for key in ("input", "target")}
+        units = {each["name"]: each["unit"] for each in columns.values() if each["unit"]}
         return from_params(run.params, units)
     except (KeyError, ValueError) as error:
         raise ConfigError(f"run {run.run_id} is not a run of {NAME}.train: {one_line(error)}") from error
@@ -239,7 +240,12 @@ def _user() -> str:
 
 
 def _git(*command: str) -> str:
-    """What git says of this code; empty where there is no git, or the code is no checkout."""
+    """What git says of this code; empty where there is no git, or the code is no checkout.
+
+    An installed package may lie within another project's.
+    """
+    if not IS_CHECKOUT:
+        return ""
     try:
         answer = subprocess.run(
             ["git", *command],

@@ -87,6 +87,7 @@ thorough = settings(
 )
 
 
+@pytest.mark.slow
 @thorough
 @example([["lr=3"], ["~lr", "lr=3"], ["~lr"]])
 @example([["nested.deep.a=7"], ["nested=3", "nested.deep.a=7"], ["nested.deep.a=8"]])
