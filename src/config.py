@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS
 from .package import NAME, command
@@ -34,7 +35,7 @@ class ConfigError(Exception):
 
 def _help() -> Iterator[str]:
     """A line for each setting: what it may be. A choice's own settings follow it."""
-    kinds = product(NORMALIZATIONS, MODELS)
+    kinds = product(NORMALIZATIONS, LOSSES, MODELS)
     found = {each.key: each for kind in kinds for each in settings_with(*kind) if each.group not in FILLED_IN}
     groups = list(dict.fromkeys(each.path[0] for each in found.values()))
     for setting in sorted(found.values(), key=lambda each: groups.index(each.path[0])):
@@ -72,7 +73,6 @@ def _explain(error: ValidationError) -> list[str]:
     clauses = []
     for detail in error.errors():
         path = [str(part) for part in detail["loc"]]
-        said = _said(path)
         key = ".".join(path).removesuffix(".name")
         if detail["type"] == "extra_forbidden":
             clauses.append(
@@ -80,8 +80,8 @@ def _explain(error: ValidationError) -> list[str]:
             )
         elif detail["type"] == "missing":
             clauses.append(f"{key} is missing: give {_allowed(path)}")
-        elif "error" in detail.get("ctx", {}) and not said:
-            clauses.append(str(detail["ctx"]["error"]))  # a sentence of our own, from a validator
+        elif sentence := str(detail.get("ctx", {}).get("error", "")):  # of our own, from a validator
+            clauses.append(sentence)
         else:
             clauses.append(f"{key}={_shown(detail['input'])} is not allowed: give {_allowed(path)}")
     return list(dict.fromkeys(clauses))

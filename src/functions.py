@@ -1,16 +1,19 @@
 """What the project reads from a plain function: which there are, and what each takes.
 
 A model's parameters are its signature's, after the input; a normalization's options likewise. So adding
-one is writing it.
+one is writing it. One of the user's own is known by its dotted path.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
-from typing import Any, get_origin
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast, get_origin
 
 from .kinds import Finite
 
@@ -26,13 +29,60 @@ def public(module: str) -> dict[str, Function]:
     }
 
 
-@cache
-def arguments(function: Function) -> dict[str, Any]:
-    """What a function takes after the input or the result it is about: a kind of value by name.
+def resolve(name: str, shipped: Mapping[str, Function]) -> Function:
+    """A shipped function by its name, or another by its dotted path, `module.function`.
 
-    An argument without a kind of its own, as in `factor: Positive`, may be any finite number.
+    The current folder's modules can be imported. Raises LookupError, in one line, where there is no such
+    function.
+    """
+    if "." in name:
+        return _imported(name)
+    if name not in shipped:
+        raise LookupError(f"there is no {name}: there is {', '.join(shipped)}, or another as module.function")
+    return shipped[name]
+
+
+@cache
+def _imported(path: str) -> Function:
+    name, _, attribute = path.rpartition(".")
+    try:
+        with _current_folder_first():
+            module = import_module(name)
+    except (Exception, SystemExit) as error:  # a module's own mistakes too
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise LookupError(f"{path}: {name} cannot be imported: {said}") from error
+    if not hasattr(module, attribute):
+        raise LookupError(f"{path}: {name} has no {attribute}")
+    found = getattr(module, attribute)
+    try:
+        arguments(found)
+    except (TypeError, ValueError) as error:
+        raise LookupError(f"{path} is not a function of an input and parameters by name") from error
+    return cast(Function, found)
+
+
+@contextmanager
+def _current_folder_first() -> Iterator[None]:
+    """As `python -m` has it, and a command that is installed has not."""
+    before = sys.path
+    sys.path = [str(Path.cwd()), *before]
+    try:
+        yield
+    finally:
+        sys.path = before
+
+
+@cache
+def arguments(function: Function, after: int = 1) -> dict[str, Any]:
+    """What a function takes after the tensors that it is about: a kind of value by name.
+
+    An argument without a kind of its own, as in `factor: Positive`, may be any finite number. Raises
+    ValueError for fewer arguments, and for those that have no place or no name of their own.
     """
     _, *others = inspect.signature(function).parameters.values()
+    others = others[after - 1 :]
+    if any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.KEYWORD_ONLY) for each in others):
+        raise ValueError(f"its arguments are {inspect.signature(function)}")
     kinds = {each.name: each.annotation for each in others}
     return {name: kind if get_origin(kind) is not None else Finite for name, kind in kinds.items()}
 
@@ -40,3 +90,9 @@ def arguments(function: Function) -> dict[str, Any]:
 def parameter_names(model: Function) -> tuple[str, ...]:
     """The K names of a model's parameters, in the order in which it takes them."""
     return tuple(arguments(model))
+
+
+def source(function: Function) -> str:
+    """The code of the file that a function is from, by which it decides numbers."""
+    path = inspect.getsourcefile(inspect.unwrap(function))
+    return Path(path).read_text("utf-8") if path else ""

@@ -17,7 +17,7 @@ class Reads:
 
 def _not_bool(value: object) -> object:
     if isinstance(value, bool):  # bool is an int to Python, and 1 to pydantic
-        raise ValueError("a number, not a truth value")
+        raise ValueError  # without a sentence of its own: what is allowed is said of the setting
     return value
 
 

@@ -16,6 +16,7 @@ from hydra import version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
@@ -24,6 +25,12 @@ from omegaconf import DictConfig
 from .config import FILLED_IN, ConfigError
 from .package import CONF, command
 from .settings import Origin
+
+# Beside each function's name a place for the user's own, and numbers that only it may know.
+OPEN = {
+    group: DictConfig({"function": None}, flags={"struct": False}) for group in ("normalization", "loss")
+} | {"model": DictConfig({"function": None, "start": DictConfig({}, flags={"struct": False})})}
+ConfigStore.instance().store(name="functions", node=DictConfig(OPEN), provider=command("train"))
 
 MODES = ("run", "multirun", "cfg", "info", "help", "hydra_help", "shell_completion")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from .losses import Loss, mean_squared_error
+from .losses import Loss, mse
 from .models import Model, linear
 
 CHAPTER_EVERY = 500  # the chapter prints the loss each 500 epochs
@@ -98,7 +98,7 @@ def training_loop(
     t_c: Tensor,
     *,
     model: Model = linear,
-    loss_fn: Loss = mean_squared_error,
+    loss_fn: Loss = mse,
     curves: LossCurves | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Tensor:

@@ -5,7 +5,7 @@ The same function serves one run (`t_u` (N,), scalars) and R runs at once (`t_u`
 parameter (R, 1)): broadcasting does the rest, and autograd finds every derivative. Where a model starts
 stands beside its description in conf/model/.
 
-Polynomials so far, the highest power first: what rests on that is in `polynomial.py`, which refuses others.
+They are written with operators and `elementary` alone, so that a model on record needs no torch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .elementary import exp, log
 from .functions import public
 
 if TYPE_CHECKING:  # torch takes two seconds to import; a mistake on the command line must not wait
@@ -29,6 +30,27 @@ def linear(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:
 def quadratic(t_u: Tensor, w2: Tensor, w1: Tensor, b: Tensor) -> Tensor:
     """The chapter's exercise, `w2 * t_u**2 + w1 * t_u + b`: for an instrument that is not straight."""
     return w2 * t_u**2 + w1 * t_u + b
+
+
+def exponential(t_u: Tensor, a: Tensor, k: Tensor, b: Tensor) -> Tensor:
+    """`a * exp(k * t_u) + b`: what grows, or settles, by the same part in every step."""
+    grown: Tensor = a * exp(k * t_u) + b
+    return grown
+
+
+def power(t_u: Tensor, a: Tensor, k: Tensor) -> Tensor:
+    """`a * t_u**k`, of readings above 0: a straight line on two logarithmic axes."""
+    return a * t_u**k
+
+
+def steinhart_hart(t_u: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """The temperature in °C of a thermistor of resistance `t_u` in ohms.
+
+    Source: Steinhart and Hart, Calibration curves for thermistors (1968).
+    """
+    logarithm = log(t_u)
+    kelvin: Tensor = 1 / (a + b * logarithm + c * logarithm**3)
+    return kelvin - 273.15
 
 
 MODELS: dict[str, Model] = public(__name__)

@@ -35,10 +35,13 @@ class Affine:
         return (t_u - self.shift).to(dtype) * self.scale
 
 
+UNCHANGED = Affine(shift=0.0, scale=1.0)
+
+
 def none(t_u: "Tensor") -> Affine:
     """The input as it is."""
     del t_u
-    return Affine(shift=0.0, scale=1.0)
+    return UNCHANGED
 
 
 def scale(t_u: "Tensor", factor: Factor) -> Affine:

@@ -7,7 +7,8 @@
 
 Exit codes: 0 done, 2 a mistake, 130 and 143 when interrupted.
 
-torch is not needed; pandas and MLflow are imported once the command line is known to be right.
+torch is not needed, but for a function of one's own; pandas and MLflow are imported once the command line is
+known to be right.
 """
 
 from __future__ import annotations

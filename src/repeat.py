@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from .package import command
 from .settings import Settings
-from .spelling import defaults_of, flat, overrides, settings_of, spelled
+from .spelling import defaults_of, flat, key_of, overrides, settings_of, spelled
 
 HEAD = """# @package _global_
 # Repeats {sweep}. Save it as FOLDER/{group}/NAME.yaml (FOLDER may be conf), then:
@@ -49,7 +49,12 @@ def of_points(first: DictConfig, settings: Sequence[Settings], sweep: str) -> st
     if not is_grid or len(units) > 1 or any(overrides(each).keys() & partly for each in settings):
         return ""
     params = {key: ",".join(several) for key, several in swept.items()}
-    chosen = {"model": settings[0].model.name, "normalization": settings[0].normalization.name}
+    groups = {
+        "model": settings[0].model,
+        "normalization": settings[0].normalization,
+        "loss": settings[0].loss,
+    }
+    chosen = {group: function.name for group, function in groups.items() if "." not in function.name}
     kept = {group: choice for group, choice in chosen.items() if group not in params}
     pinned = {key: value for key, value in _plain(first).items() if key in kept or key not in chosen}
     return _file(sweep, kept, pinned, {"params": params}, {})
@@ -57,7 +62,8 @@ def of_points(first: DictConfig, settings: Sequence[Settings], sweep: str) -> st
 
 def _point(settings: Settings) -> dict[str, str]:
     """All that tells one run of such a sweep from another."""
-    found = {each.key: spelled(each.value(settings)) for each in settings_of(settings) if each.about.param}
+    values = {each: each.value(settings) for each in settings_of(settings) if each.about.param}
+    found = {key_of(each, value): spelled(value) for each, value in values.items()}
     return found | {"tracking.experiment": spelled(settings.tracking.experiment)}
 
 

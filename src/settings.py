@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
+from omegaconf import OmegaConf
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -23,10 +24,12 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from .functions import Function, arguments, parameter_names
+from .functions import Function, arguments, resolve
 from .kinds import Count, Finite, ModelName, Name, Positive, Reads, Text, allowed
+from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS
+from .package import CONF
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,20 @@ class About:
     decides: bool = True
 
 
-def one_of(functions: Mapping[str, Function], param: str, **facts: Any) -> Any:
-    """The type of a setting that names one of these functions."""
-    *first, last = functions
-    about = About(f"{', '.join(first)} or {last}", param, in_name=str, **facts)
+def one_of(functions: Mapping[str, Function], param: str, after: int = 1, **facts: Any) -> Any:
+    """The type of a setting that names one of these functions, or one of the user's by its import path."""
 
     def known(name: str) -> str:
-        if name not in functions:
+        if name not in functions and "." not in name:
             raise ValueError
+        try:
+            arguments(resolve(name, functions), after)
+        except LookupError as error:
+            raise ValueError(f"{param}.function={error}") from error
         return name
 
-    return Annotated[str, AfterValidator(known), about]
+    said = f"{', '.join(functions)}, or {param}.function=MODULE.FUNCTION"
+    return Annotated[str, AfterValidator(known), About(said, param, in_name=str, **facts)]
 
 
 def labelled(label: str) -> Callable[[str], str]:
@@ -86,21 +92,65 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class NormalizationSettings(Group, extra="allow"):
-    """An input normalization of `normalization.py`, with the options that it takes."""
+class FunctionSettings(Group):
+    """A function: one of the project's by its name, or one of the user's by its import path."""
 
-    name: one_of(NORMALIZATIONS, "normalization", place=2, always=True)  # type: ignore[valid-type]
+    GROUP: ClassVar[str]
+    SHIPPED: ClassVar[Mapping[str, Function]]
+    AFTER: ClassVar[int] = 1  # the tensors that it is about come before what it takes
+
+    name: str
+
+    @property
+    def chosen(self) -> Function:
+        """The function itself."""
+        return resolve(self.name, self.SHIPPED)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_stands_in(cls, given: Any) -> Any:
+        """`function`, where given, is the name; what the chosen file says for another is not meant."""
+        if not isinstance(given, dict):
+            return given
+        given = dict(given)
+        if (own := given.pop("function", None)) is None:
+            return given
+        if "." not in str(own):
+            raise ValueError(f"{cls.GROUP}.function={own} is no import path: give MODULE.FUNCTION")
+        try:
+            taken = arguments(resolve(str(own), cls.SHIPPED), cls.AFTER)
+        except (LookupError, ValueError):  # said where the name is checked
+            taken = {}
+        path = CONF / cls.GROUP / f"{given.get('name')}.yaml"
+        inherited = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+        return _meant(given, inherited, taken) | {"name": str(own)}
+
+
+def _meant(given: dict[str, Any], inherited: Any, taken: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given, less what is as inherited and not taken."""
+    kept = {key: value for key, value in given.items() if key in taken or value != inherited.get(key)}
+    nested = {key: value for key, value in given.items() if isinstance(value, dict)}
+    return kept | {key: _meant(value, inherited.get(key, {}), taken) for key, value in nested.items()}
+
+
+class OptionSettings(FunctionSettings, extra="allow"):
+    """A function with options, numbers that stand beside its name."""
 
     @property
     def options(self) -> dict[str, float]:
-        """What the function takes besides the input."""
+        """What the function takes besides the tensors."""
         return self.model_extra or {}
 
+    @property
+    def function(self) -> Function:
+        """The function with its options: of the tensors alone."""
+        return partial(self.chosen, **self.options) if self.options else self.chosen
+
     @model_validator(mode="after")
-    def _takes_its_options(self) -> NormalizationSettings:
-        kinds = arguments(NORMALIZATIONS[self.name])
+    def _takes_its_options(self) -> Self:
+        kinds = arguments(self.chosen, self.AFTER)
         mistakes = [
-            f"normalization.{option}={value} is not allowed: {self.name} takes {', '.join(kinds) or 'none'}"
+            f"{self.GROUP}.{option}={value} is not allowed: {self.name} takes {', '.join(kinds) or 'none'}"
             for option, value in self.options.items()
             if option not in kinds
         ]
@@ -109,26 +159,55 @@ class NormalizationSettings(Group, extra="allow"):
                 self.options[option] = TypeAdapter(kind).validate_python(self.options.get(option))
             except ValidationError:
                 given = self.options.get(option, "nothing")
-                mistakes.append(f"normalization.{option}={given} is not allowed: give {allowed(kind)}")
+                mistakes.append(f"{self.GROUP}.{option}={given} is not allowed: give {allowed(kind)}")
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return self
 
 
-class ModelSettings(Group):
+class NormalizationSettings(OptionSettings):
+    """An input normalization of `normalization.py`, with the options that it takes."""
+
+    GROUP, SHIPPED = "normalization", NORMALIZATIONS
+    name: one_of(NORMALIZATIONS, "normalization", place=2, always=True)  # type: ignore[valid-type]
+
+
+class LossSettings(OptionSettings):
+    """A loss of `losses.py`, with the options that it takes."""
+
+    GROUP, SHIPPED, AFTER = "loss", LOSSES, 2
+    name: one_of(LOSSES, "loss", after=2, place=6, problem=True)  # type: ignore[valid-type]
+
+
+class ModelSettings(FunctionSettings):
     """A model of `models.py` and the parameters it starts from."""
 
+    GROUP, SHIPPED = "model", MODELS
     name: one_of(MODELS, "model", place=5, problem=True)  # type: ignore[valid-type]
     start: Annotated[dict[str, Finite], About("one finite number for each parameter of the model")]
+    physical: Annotated[
+        bool, About("true for a model in physical units, which takes the input as it is", decides=False)
+    ] = False
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The K parameters' names."""
+        return tuple(arguments(self.chosen))
+
+    @property
+    def start_in_order(self) -> list[float]:
+        """What each of them starts from."""
+        return [self.start[name] for name in self.parameters]
 
     @model_validator(mode="after")
     def _starts_every_parameter(self) -> ModelSettings:
-        names = parameter_names(MODELS[self.name])
-        if set(self.start) != set(names):
-            raise ValueError(
-                f"model.start has {', '.join(self.start) or 'nothing'}: "
-                f"model={self.name} starts from {', '.join(names)}"
-            )
+        if not self.parameters:
+            raise ValueError(f"model={self.name} has no parameters besides its input: nothing can be trained")
+        names = self.parameters
+        faults = [f"there is no setting model.start.{name}" for name in self.start if name not in names]
+        faults += [f"model.start.{name} is missing" for name in names if name not in self.start]
+        if faults:
+            raise ValueError(f"{', '.join(faults)}: model={self.name} starts from {', '.join(names)}")
         return self
 
 
@@ -137,7 +216,7 @@ class DataSettings(Group):
 
     path: Annotated[
         Text,
-        About("the path of a CSV file", "data", _file, _file, place=6, problem=True, decides=False),
+        About("the path of a CSV file", "data", _file, _file, place=7, problem=True, decides=False),
     ]
     input: Annotated[
         Name,
@@ -224,16 +303,17 @@ class Settings(Group):
     ]
     normalization: NormalizationSettings
     model: ModelSettings
+    loss: LossSettings = LossSettings(name="mse")
     data: DataSettings
     dtype: Annotated[
         Literal["float32", "float64"],
-        About("float32 or float64", "dtype", labelled("dtype"), labelled("dtype"), place=7),
+        About("float32 or float64", "dtype", labelled("dtype"), labelled("dtype"), place=8),
     ]
     device: Annotated[
         str,
         Field(pattern=r"^(cpu|cuda(:\d+)?)$"),
         About(
-            "cpu, cuda or one card as in cuda:0", "device", labelled("device"), labelled("device"), place=8
+            "cpu, cuda or one card as in cuda:0", "device", labelled("device"), labelled("device"), place=9
         ),
     ]
     tracking: TrackingSettings
@@ -272,17 +352,34 @@ class Setting:
 
 
 @cache
-def settings_with(normalization: str, model: str) -> tuple[Setting, ...]:
-    """Every setting of a run with this normalization and this model, in the order of the record."""
+def settings_with(
+    normalization: str, loss: str, model: str, gone: tuple[str, ...] = ()
+) -> tuple[Setting, ...]:
+    """Every setting of a run with these functions, in the order of the record.
+
+    `gone`: the parameters of a model of the user's that cannot be imported any more.
+    """
     found = []
     for setting in _leaves(Settings, ()):
         if setting.path == ("model", "start"):
-            found += [_start(name) for name in parameter_names(MODELS[model])]
+            names = _taken(MODELS, model) or dict.fromkeys(gone)
+            found += [_start(name) for name in names]
         else:
             found.append(setting)
         if setting.path == ("normalization", "name"):
-            found += [_option(*option) for option in arguments(NORMALIZATIONS[normalization]).items()]
+            found += [
+                _option("normalization", *each) for each in _taken(NORMALIZATIONS, normalization).items()
+            ]
+        if setting.path == ("loss", "name"):
+            found += [_option("loss", *each) for each in _taken(LOSSES, loss, 2).items()]
     return tuple(found)
+
+
+def _taken(functions: Mapping[str, Function], name: str, after: int = 1) -> dict[str, Any]:
+    try:
+        return arguments(resolve(name, functions), after)
+    except (LookupError, ValueError):
+        return {}
 
 
 def _leaves(group: type[Group], path: tuple[str, ...]) -> Iterator[Setting]:
@@ -304,11 +401,13 @@ def about(field: FieldInfo) -> About:
 def _start(name: str) -> Setting:
     reads = _number(f"start {name}={{:g}}")
     path = ("model", "start", name)
-    return Setting(".".join(path), path, About("a finite number", f"start_{name}", reads, reads, place=9))
+    return Setting(".".join(path), path, About("a finite number", f"start_{name}", reads, reads, place=10))
 
 
-def _option(name: str, kind: Any) -> Setting:
+def _option(group: str, name: str, kind: Any) -> Setting:
     templates = [each.template for each in kind.__metadata__ if isinstance(each, Reads)]
     reads = _number(templates[0] if templates else name + "={:g}")
-    path = ("normalization", name)
-    return Setting(".".join(path), path, About(allowed(kind), "_".join(path), reads, reads, place=3))
+    path = (group, name)
+    place, is_problem = (3, False) if group == "normalization" else (6, True)
+    about = About(allowed(kind), "_".join(path), reads, reads, place=place, problem=is_problem)
+    return Setting(".".join(path), path, about)

@@ -16,10 +16,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from .functions import arguments
+from .functions import parameter_names, resolve, source
+from .losses import LOSSES
 from .models import MODELS
-from .normalization import NORMALIZATIONS, Affine
+from .normalization import NORMALIZATIONS, UNCHANGED, Affine
 from .package import CONF
+from .polynomial import formula as polynomial_formula
+from .polynomial import is_polynomial
 from .settings import Setting, Settings, settings_with
 
 SHIFT, SCALE = "normalization_shift", "normalization_scale"  # the params of what was fitted
@@ -27,19 +30,26 @@ SHIFT, SCALE = "normalization_shift", "normalization_scale"  # the params of wha
 
 def settings_of(settings: Settings) -> tuple[Setting, ...]:
     """Every setting that these have, in the order of the record."""
-    return settings_with(settings.normalization.name, settings.model.name)
+    return settings_with(settings.normalization.name, settings.loss.name, settings.model.name)
 
 
-# any model and normalization will do for what does not depend on them
-RECORDED = [
-    each for each in settings_with(next(iter(NORMALIZATIONS)), next(iter(MODELS))) if each.about.param
-]
+def settings_on_record(recorded: Mapping[str, str]) -> tuple[Setting, ...]:
+    """Every setting of a run with these params; raises KeyError for another program's run."""
+    gone = tuple(key.removeprefix("start_") for key in recorded if key.startswith("start_"))
+    return settings_with(recorded["normalization"], recorded.get("loss", FIRST_LOSS), recorded["model"], gone)
+
+
+FIRST_LOSS = next(iter(LOSSES))  # of the runs on record from before there was a choice
+# any functions will do for what does not depend on them
+ANY = settings_with(next(iter(NORMALIZATIONS)), FIRST_LOSS, next(iter(MODELS)))
+RECORDED = [each for each in ANY if each.about.param]
 ALWAYS = [each.about.param for each in RECORDED if each.about.always]
 PROBLEM = [each.about.param for each in sorted(RECORDED, key=lambda each: each.group) if each.about.problem]
 DATA = [each.about.param for each in RECORDED if each.group == "data"]
 CHOICES = [each.about.param for each in RECORDED if each.path[1:] == ("name",)]  # of functions
 DETAILS = {each.about.param.partition("_")[0] for each in RECORDED if "_" in each.about.param} | {
-    "normalization"
+    "normalization",
+    "loss",
 }
 
 
@@ -72,7 +82,7 @@ def from_params(recorded: Mapping[str, str], units: Mapping[str, str]) -> Settin
     Raises KeyError or ValueError for params that are not those of a run of this project's.
     """
     nested: dict[str, Any] = {"tracking": {"experiment": "?"}, "data": {"units": dict(units)}}
-    for setting in settings_with(recorded["normalization"], recorded["model"]):
+    for setting in settings_on_record(recorded):
         if setting.about.param:
             *parents, last = setting.path
             place = nested
@@ -82,12 +92,57 @@ def from_params(recorded: Mapping[str, str], units: Mapping[str, str]) -> Settin
     return Settings.model_validate(nested)
 
 
+def parameters(recorded: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the model's parameters, in its order; of a model that is gone, as they are on record."""
+    try:
+        return parameter_names(resolve(recorded.get("model", ""), MODELS))
+    except LookupError:
+        return tuple(key.removeprefix("start_") for key in recorded if key.startswith("start_"))
+
+
+def is_raw(recorded: Mapping[str, str]) -> bool:
+    """Whether a run's parameters are known in raw input units: a polynomial's are."""
+    if (recorded.get(SHIFT), recorded.get(SCALE)) == (repr(UNCHANGED.shift), repr(UNCHANGED.scale)):
+        return True
+    try:
+        return is_polynomial(resolve(recorded.get("model", ""), MODELS), len(parameters(recorded)))
+    except LookupError:
+        return False
+
+
+def best_is(recorded: Mapping[str, str]) -> str:
+    """What a run's best fit is called: an exact optimum where it has a closed form."""
+    model, names = MODELS.get(recorded["model"]), parameters(recorded)
+    is_closed = (
+        model is not None
+        and is_polynomial(model, len(names))
+        and recorded.get("loss", FIRST_LOSS) == FIRST_LOSS
+    )
+    return "exact optimum" if is_closed else "best fit"
+
+
+def formula(recorded: Mapping[str, str], params: Mapping[str, float], about: Affine) -> str:
+    """A calibration in terms of its columns: `t_c = 0.536 * t_u - 17.3`.
+
+    `about` is the normalization of the input that the parameters are about.
+    """
+    name, t_u = recorded["model"], recorded["data_input"]
+    model = MODELS.get(name)
+    if model and is_polynomial(model, len(params)) and about == UNCHANGED:
+        found = polynomial_formula(list(params.values()), t_u)
+    else:
+        shifted = f"({t_u} - {about.shift:g})" if about.shift else t_u
+        seen = shifted if about.scale == 1 else f"{shifted} * {about.scale:g}"
+        found = f"{name}({seen}, {', '.join(f'{key}={value:.6g}' for key, value in params.items())})"
+    return f"{recorded['data_target']} = {found}"
+
+
 def run_name(settings: Settings) -> str:
     """Short, and what tells a sweep's runs apart comes first: `lr=0.01 zscore 5000`.
 
     What is the default goes without saying.
     """
-    defaults = _defaults(settings.normalization.name, settings.model.name)
+    defaults = _defaults(settings)
     parts = []
     for setting in settings_of(settings):
         if reads := setting.about.in_name:
@@ -99,9 +154,9 @@ def run_name(settings: Settings) -> str:
 
 def overrides(settings: Settings) -> dict[str, str]:
     """What to give Hydra, by key, for all that decides the numbers and is not the default."""
-    defaults = _defaults(settings.normalization.name, settings.model.name)
+    defaults = _defaults(settings)
     return {
-        setting.key: spelled(value)
+        key_of(setting, value): spelled(value)
         for setting in settings_of(settings)
         if setting.about.param
         and ((value := setting.value(settings)) != defaults.get(setting.path) or setting.about.always)
@@ -112,7 +167,7 @@ def swept(runs: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """What differs between runs with these params, by key, each with its values: `{"lr": "0.01,0.001"}`."""
     values: dict[str, dict[str, None]] = {}
     for recorded in runs:
-        for setting in settings_with(recorded["normalization"], recorded["model"]):
+        for setting in settings_on_record(recorded):
             if setting.about.param:
                 values.setdefault(setting.key, {})[_recorded(setting, recorded).removesuffix(".0")] = None
     return {key: ",".join(sorted(given, key=natural)) for key, given in values.items() if len(given) > 1}
@@ -128,6 +183,8 @@ def natural(value: str) -> tuple[float, str]:
 
 def _recorded(setting: Setting, recorded: Mapping[str, str]) -> str:
     """A setting's text on record: an option that is not there is what was fitted."""
+    if setting.key == "loss":
+        return recorded.get("loss", FIRST_LOSS)
     return (
         recorded.get(setting.about.param, recorded[SCALE])
         if setting.group == "normalization"
@@ -138,12 +195,13 @@ def _recorded(setting: Setting, recorded: Mapping[str, str]) -> str:
 def in_words(param: str, recorded: Mapping[str, str]) -> str:
     """One of a run's params in a word or two: `zscore`, `500 epochs`, `dtype=float32`, `×0.1`."""
     text = recorded.get(param, "")
-    normalization, model = recorded.get("normalization", ""), recorded.get("model", "")
-    if not text or normalization not in NORMALIZATIONS or model not in MODELS:
+    if not text or not {"normalization", "model"} <= recorded.keys():
         return text
+    settings = settings_on_record(recorded)
     if param == SCALE:
-        return f"×{float(text):g}" if arguments(NORMALIZATIONS[normalization]) else ""
-    known = {each.about.param: each.about.reads for each in settings_with(normalization, model)}
+        has_options = any(each.group == "normalization" and each.path[1] != "name" for each in settings)
+        return f"×{float(text):g}" if has_options else ""
+    known = {each.about.param: each.about.reads for each in settings}
     return known[param](text) if param in known else f"{param}={text}"
 
 
@@ -153,7 +211,9 @@ def fingerprint(settings: Settings, data_digest: str) -> str:
     Not where it is filed, nor where the data lies: the same file elsewhere is the same.
     """
     decisive = {each.key: each.value(settings) for each in settings_of(settings) if each.about.decides}
-    text = json.dumps([decisive, data_digest, _versions()], sort_keys=True)
+    functions = (settings.normalization, settings.model, settings.loss)
+    own = [source(each.chosen) for each in functions if "." in each.name]
+    text = json.dumps([decisive, data_digest, own, _versions()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -162,14 +222,24 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "calibrate-thermometer")}
 
 
+def key_of(setting: Setting, value: object) -> str:
+    """What the command line calls a setting: a function of the user's is not chosen by its group's name."""
+    is_own = setting.path[-1] == "name" and "." in str(value)
+    return f"{setting.key}.function" if is_own else setting.key
+
+
+def _defaults(settings: Settings) -> dict[tuple[str, ...], Any]:
+    """What conf/ gives a run with these functions where nothing else is asked for, by path."""
+    return _chosen_defaults(settings.normalization.name, settings.model.name, settings.loss.name)
+
+
 @cache
-def _defaults(normalization: str, model: str) -> dict[tuple[str, ...], Any]:
-    """What conf/ gives a run of this normalization and model where nothing else is asked for, by path."""
+def _chosen_defaults(normalization: str, model: str, loss: str) -> dict[tuple[str, ...], Any]:
     main = _read("config.yaml")
     groups = [each for each in main.pop("defaults") if isinstance(each, dict)]
     chosen = {group: choice for each in groups for group, choice in each.items() if " " not in group}
     defaults = flat(main, ())
-    for group, choice in (chosen | {"normalization": normalization, "model": model}).items():
+    for group, choice in (chosen | {"normalization": normalization, "model": model, "loss": loss}).items():
         defaults |= defaults_of(group, choice)
     return defaults | {(group, "name"): choice for group, choice in chosen.items()}
 

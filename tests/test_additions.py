@@ -32,6 +32,18 @@ METRIC = '''def max_residual(result: Result) -> float | None:
 
 
 '''
+LOSS = '''def fourth(t_p: "Tensor", t_c: "Tensor", unit: Positive) -> "Tensor":
+    """The mean of the fourth powers, in units of `unit`."""
+    return ((_differences(t_p, t_c) / unit) ** 4).mean(dim=-1)
+
+
+'''
+CURVE = '''def settling(t_u: Tensor, top: Tensor, rate: Tensor) -> Tensor:
+    """What settles at `top`."""
+    return top * (1 - exp(-rate * t_u))
+
+
+'''
 MODEL = '''def cubic(t_u: Tensor, w3: Tensor, w2: Tensor, w1: Tensor, b: Tensor) -> Tensor:
     """A polynomial of the third degree."""
     return w3 * t_u**3 + w2 * t_u**2 + w1 * t_u + b
@@ -66,9 +78,17 @@ ADDED = {
         "src/models.py": ("MODELS:", MODEL),
         "conf/model/cubic.yaml": "# Call: model=cubic\nname: cubic\nstart: {w3: 0, w2: 0, w1: 1, b: 0}\n",
     },
+    "curve": {
+        "src/models.py": ("MODELS:", CURVE),
+        "conf/model/settling.yaml": "# Call: model=settling\nname: settling\nstart: {top: 1, rate: 1}\n",
+    },
+    "loss": {
+        "src/losses.py": ("def _differences", LOSS),
+        "conf/loss/fourth.yaml": "# Call: loss=fourth\nname: fourth\nunit: 1.0\n",
+    },
 }
-# a model or a normalization: its function and its file in conf; a metric or a figure: one file
-COST = {"normalization": 2, "metric": 1, "figure": 1, "model": 2}
+# a model, a loss or a normalization: its function and its file in conf; a metric or a figure: one file
+COST = {"normalization": 2, "metric": 1, "figure": 1, "model": 2, "curve": 2, "loss": 2}
 
 Run = Callable[..., str]
 
@@ -145,3 +165,25 @@ def test_a_model(run: Run, folder: Path) -> None:
     assert found.t_c[0] == pytest.approx(0.5 * 0.7**3 - 0.2 * 0.7**2 + 2 * 0.7 + 1, abs=1e-4)
     back = pd.read_csv(io.StringIO(run("predict", "best", "--inverse", str(found.t_c[0]))))
     assert back.t_u[0] == pytest.approx(0.7, abs=1e-6)
+
+
+def test_a_curve_and_a_loss(run: Run, folder: Path, serve: Callable[[str], Server]) -> None:  # noqa: F811
+    """Exact by construction, so that any loss is least at 3 and 0.7."""
+    readings = np.linspace(0.5, 4, 9)
+    truths = 3 * (1 - np.exp(-0.7 * readings)) + 0.05 * (-1) ** np.arange(9)
+    pd.DataFrame({"t_u": readings, "t_c": truths}).to_csv(folder / "mine.csv", index=False)
+    swept = ["model=settling", "normalization=none", "data.path=mine.csv", "dtype=float64", "register=curve"]
+    table = run("train", "-m", *swept, "loss=fourth", "loss.unit=1,0.5", "lr=0.1,1", "epochs=20000")
+    assert {"loss_delta", "loss_unit"} & set(table.splitlines()[0].split()) == {"loss_unit"}
+    runs = json.loads(run("compare", "--format", "json", "--page", "page"))
+    assert {each["params"]["loss"] for each in runs} == {"fourth"}
+    best = runs[0]["metrics"]
+    assert [best["top"], best["rate"]] == pytest.approx([3, 0.7], rel=0.1)
+    assert best["loss_gap"] == pytest.approx(best["loss"] - best["best_loss"], abs=1e-12)
+    assert {path.name for path in (folder / "page").iterdir()} > {"fits.png", "loss_gap.png", "graph.png"}
+    found = pd.read_csv(io.StringIO(run("predict", "best", "1.5")))
+    assert found.t_c[0] == pytest.approx(best["top"] * (1 - np.exp(-best["rate"] * 1.5)), rel=1e-9)
+    back = pd.read_csv(io.StringIO(run("predict", "best", "--inverse", str(found.t_c[0]))))
+    assert back.t_u[0] == pytest.approx(1.5, rel=1e-8)
+    reply = serve("models:/curve/1").post(json.dumps({"dataframe_records": [{"t_u": 1.5}]}))
+    assert reply.content["predictions"][0]["t_c"] == pytest.approx(found.t_c[0], rel=1e-9)

@@ -5,21 +5,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.fit.yardstick import (
-    epochs_enough,
-    fastest_rate,
-    hessian_eigenvalues,
-    least_squares,
-    loss_gap,
-    stability_limit,
-)
+from src.fit.yardstick import Yardstick, epochs_enough, fastest_rate, yardstick
 from src.functions import parameter_names
 from src.loop import LossCurves, training_loop
-from src.models import MODELS, linear, quadratic
-from src.normalization import NORMALIZATIONS
-from src.polynomial import fold_matrix
+from src.losses import Loss, mse
+from src.models import MODELS, Model, linear, quadratic
+from src.normalization import NORMALIZATIONS, UNCHANGED, Affine
+from src.polynomial import is_polynomial
 from tests.conftest import ROOT
 
+POLYNOMIALS = [name for name, each in MODELS.items() if is_polynomial(each, len(parameter_names(each)))]
 F64 = torch.float64
 
 
@@ -27,6 +22,14 @@ F64 = torch.float64
 def readings(t_u: Tensor) -> Tensor:
     """The chapter's readings as written, in float64."""
     return torch.tensor([float(f"{value:.1f}") for value in t_u], dtype=F64)
+
+
+def measured(
+    model: Model, t_u: Tensor, t_c: Tensor, fitted: Affine = UNCHANGED, loss: Loss = mse
+) -> Yardstick:
+    """From a start of ones."""
+    start = torch.ones(len(parameter_names(model)), dtype=F64)
+    return yardstick(model, loss, fitted, t_u, t_c.double(), start)
 
 
 def correct_digits(estimate: float, certified: float) -> float:
@@ -38,34 +41,34 @@ def test_norris_to_twelve_digits() -> None:
     """Certified values of NIST's Statistical Reference Datasets, linear regression, Norris."""
     table = pd.read_csv(ROOT / "data" / "norris.csv")
     x, y = (torch.tensor(table[column].to_numpy()) for column in ("x", "y"))
-    optimum = least_squares(linear, x, y)
+    optimum = measured(linear, x, y)
     assert correct_digits(float(optimum.params[0]), 1.00211681802045) > 12
     assert correct_digits(float(optimum.params[1]), -0.262323073774029) > 11.5
-    assert correct_digits(float(optimum.standard_errors[0]), 0.429796848199937e-03) > 12
-    assert correct_digits(float(optimum.standard_errors[1]), 0.232818234301152) > 12
-    residual_deviation = (optimum.loss * 36 / 34) ** 0.5
-    assert correct_digits(residual_deviation, 0.884796396144373) > 12
+    assert correct_digits(optimum.fit.variance**0.5, 0.884796396144373) > 12
 
 
 def test_the_chapters_optimum(readings: Tensor, t_c: Tensor) -> None:
     """Least squares in closed form; expected values computed in exact rational arithmetic."""
-    optimum = least_squares(linear, readings, t_c.double())
+    optimum = measured(linear, readings, t_c)
     assert optimum.params.tolist() == pytest.approx([0.5367719209, -17.3047855030], abs=1e-10)
-    assert optimum.loss == pytest.approx(2.9276455709, abs=1e-10)
+    assert optimum.fit.loss == pytest.approx(2.9276455709, abs=1e-10)
 
 
 def test_a_parabola_over_millions_is_found_to_eight_digits() -> None:
     """Exact by construction; on the raw input, squared to 1e13, a plain solver loses nearly all digits."""
     x = torch.linspace(1e6, 3e6, 40, dtype=F64)
-    optimum = least_squares(quadratic, x, quadratic(x, *torch.tensor([-3e-13, 7e-7, 0.5], dtype=F64)))
+    optimum = measured(quadratic, x, quadratic(x, *torch.tensor([-3e-13, 7e-7, 0.5], dtype=F64)))
     assert optimum.params.tolist() == pytest.approx([-3e-13, 7e-7, 0.5], rel=1e-8)
 
 
 def test_as_many_parameters_as_observations_leave_no_standard_error() -> None:
+    """What is as near as the arithmetic resolves has converged, all the same."""
     x = torch.tensor([1.0, 2.0], dtype=F64)
-    optimum = least_squares(linear, x, x)
-    assert optimum.standard_errors.isnan().all()
-    assert optimum.loss == pytest.approx(0, abs=1e-30)
+    optimum = measured(linear, x, x)
+    assert optimum.fit.covariance is None
+    assert optimum.fit.loss == pytest.approx(0, abs=1e-30)
+    near = torch.tensor([[1.0, 0.0], [1.0, 1e-6]], dtype=F64)
+    assert optimum.converged(near, torch.float32).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -76,19 +79,20 @@ def test_the_chapters_stability_limits(
     name: str, options: tuple[float, ...], limit: float, readings: Tensor
 ) -> None:
     """2 / lambda_max of the Hessian; values from the project's seed facts."""
-    t_un = NORMALIZATIONS[name](readings, *options).apply(readings, F64)
-    assert stability_limit(linear, t_un) == pytest.approx(limit, rel=2e-6)
+    fitted = NORMALIZATIONS[name](readings, *options)
+    assert measured(linear, readings, readings, fitted).limit == pytest.approx(limit, rel=2e-6)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", POLYNOMIALS)
 @pytest.mark.parametrize("name", ["none", "zscore", "minmax"])
 def test_training_is_stable_just_below_the_limit_and_not_just_above(
     model: str, name: str, readings: Tensor, t_c: Tensor
 ) -> None:
     """What the limit promises, seen in the loop itself: a start off the optimum grows, or does not."""
     function = MODELS[model]
-    t_un = NORMALIZATIONS[name](readings).apply(readings, F64)
-    limit = stability_limit(function, t_un)
+    fitted = NORMALIZATIONS[name](readings)
+    t_un = fitted.apply(readings, F64)
+    limit = measured(function, readings, t_c, fitted).limit
     curves = LossCurves([range(1, 2001, 100)] * 2)
     start = torch.ones(2, 3 if model == "quadratic" else 2, dtype=F64)
     rates = torch.tensor([0.99, 1.01], dtype=F64) * limit
@@ -99,29 +103,29 @@ def test_training_is_stable_just_below_the_limit_and_not_just_above(
 
 
 def test_loss_gap_is_the_loss_minus_the_optimums(readings: Tensor, t_c: Tensor) -> None:
-    optimum = least_squares(linear, readings, t_c.double())
+    optimum = measured(linear, readings, t_c)
     params = torch.tensor([[1.0, 0.0], [0.5, -16.0]], dtype=F64)
     losses = ((params[:, :1] * readings + params[:, 1:] - t_c) ** 2).mean(dim=-1)
-    torch.testing.assert_close(loss_gap(linear, params, optimum, readings), losses - optimum.loss)
+    torch.testing.assert_close(optimum.gaps(params), losses - optimum.fit.loss)
 
 
 def test_loss_gap_sees_below_the_rounding_of_the_loss(readings: Tensor, t_c: Tensor) -> None:
     """A shift of b by 1e-10 costs exactly 1e-20, which subtracting two losses near 2.9 would never show."""
-    optimum = least_squares(linear, readings, t_c.double())
+    optimum = measured(linear, readings, t_c)
     nearby = optimum.params + torch.tensor([0, 1e-10], dtype=F64)
-    assert float(loss_gap(linear, nearby[None], optimum, readings)) == pytest.approx(1e-20, rel=1e-3)
+    assert float(optimum.gaps(nearby[None])) == pytest.approx(1e-20, rel=1e-3)
 
 
 @pytest.mark.parametrize(("name", "condition"), [("none", 33599), ("scale", 357), ("zscore", 1)])
 def test_the_chapters_condition_numbers(name: str, condition: float, readings: Tensor) -> None:
     """Values from the project's seed facts."""
     options = (0.1,) if name == "scale" else ()
-    t_un = NORMALIZATIONS[name](readings, *options).apply(readings, F64)
-    smallest, largest = hessian_eigenvalues(linear, t_un).tolist()
+    fitted = NORMALIZATIONS[name](readings, *options)
+    smallest, largest = measured(linear, readings, readings, fitted).curvature.tolist()
     assert largest / smallest == pytest.approx(condition, rel=2e-3)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", POLYNOMIALS)
 @pytest.mark.parametrize("part_of_limit", [0.3, 0.97, None])
 def test_the_epochs_that_are_enough_are_enough_and_not_far_too_many(
     model: str, part_of_limit: float | None, readings: Tensor, t_c: Tensor
@@ -130,19 +134,18 @@ def test_the_epochs_that_are_enough_are_enough_and_not_far_too_many(
     function = MODELS[model]
     fitted = NORMALIZATIONS["minmax"](readings)
     t_un = fitted.apply(readings, F64)
-    fold = torch.from_numpy(fold_matrix(fitted, len(parameter_names(function))))
-    optimum = least_squares(function, readings, t_c.double())
-    eigenvalues = hessian_eigenvalues(function, t_un)
-    lr = part_of_limit * stability_limit(function, t_un) if part_of_limit else fastest_rate(eigenvalues)
+    optimum = measured(function, readings, t_c, fitted)
+    eigenvalues = optimum.curvature
+    lr = part_of_limit * optimum.limit if part_of_limit else fastest_rate(eigenvalues)
     start = torch.ones(1, len(eigenvalues), dtype=F64)
 
     def gap_after(epochs: int) -> float:
         trained = training_loop(
             epochs, lr, start, t_un, t_c.double(), model=function, curves=LossCurves([[epochs]])
         )
-        return float(loss_gap(function, trained @ fold.T, optimum, readings))
+        return float(optimum.gaps(optimum.on_record(trained)))
 
-    start_gap = float(loss_gap(function, start @ fold.T, optimum, readings))
+    start_gap = float(optimum.gaps(optimum.on_record(start)))
     enough = epochs_enough(eigenvalues, lr, start_gap, 1e-5)
     assert gap_after(int(enough)) <= 1e-5
     assert gap_after(int(0.6 * enough)) > 1e-5

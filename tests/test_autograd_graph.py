@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from src.fit.graph import Graph, Node, trace
+from src.functions import parameter_names
 from src.models import MODELS, linear, quadratic
 
 START = {"w": 1.0, "b": 0.0}
@@ -51,8 +52,7 @@ def test_the_quadratic_has_its_own_graph_and_gradients(t_u: Tensor, t_c: Tensor)
 
 @pytest.mark.parametrize("model", MODELS)
 def test_gradients_go_back_to_every_parameter_and_to_no_data(model: str, t_u: Tensor, t_c: Tensor) -> None:
-    start = {"w": 1.0, "b": 0.0, "w2": 0.0, "w1": 1.0}
-    graph = trace(MODELS[model], t_u, t_c, start)
+    graph = trace(MODELS[model], t_u, t_c, dict.fromkeys(parameter_names(MODELS[model]), 1.0))
     reached = {len(graph.nodes) - 1}
     for end, begin in reversed(graph.gradient_edges):  # the last edge is the loss's own
         assert end in reached

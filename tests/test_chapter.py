@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from src.loop import training_loop
-from src.losses import mean_squared_error
+from src.losses import mse
 from src.models import linear
 
 # Epoch -> loss of the chapter's run, float32 on CPU; the last digit moves between machines.
@@ -30,27 +30,27 @@ def test_no_gradient_before_the_first_backward() -> None:
 
 def test_gradient_on_raw_input(t_u: Tensor, t_c: Tensor) -> None:
     params = torch.tensor([1.0, 0.0], requires_grad=True)
-    mean_squared_error(linear(t_u, *params), t_c).backward()
+    mse(linear(t_u, *params), t_c).backward()
     assert params.grad is not None
     torch.testing.assert_close(params.grad, torch.tensor([4517.2969, 82.6000]), rtol=0, atol=1e-3)
 
 
 def test_gradients_accumulate_over_backwards_without_zeroing(t_u: Tensor, t_c: Tensor) -> None:
     params = torch.tensor([1.0, 0.0], requires_grad=True)
-    mean_squared_error(linear(t_u, *params), t_c).backward()
+    mse(linear(t_u, *params), t_c).backward()
     assert params.grad is not None
     once = params.grad.clone()
-    mean_squared_error(linear(t_u, *params), t_c).backward()
+    mse(linear(t_u, *params), t_c).backward()
     assert torch.equal(params.grad, 2 * once)
     params.grad.zero_()
-    mean_squared_error(linear(t_u, *params), t_c).backward()
+    mse(linear(t_u, *params), t_c).backward()
     assert torch.equal(params.grad, once)
 
 
 def test_an_accumulated_gradient_of_the_callers_does_not_enter_the_loop(t_u: Tensor, t_c: Tensor) -> None:
     fresh = torch.tensor([1.0, 0.0], requires_grad=True)
     used = torch.tensor([1.0, 0.0], requires_grad=True)
-    mean_squared_error(linear(t_u, *used), t_c).backward()
+    mse(linear(t_u, *used), t_c).backward()
     assert used.grad is not None
     before = used.grad.clone()
     results = [training_loop(10, 1e-2, params, 0.1 * t_u, t_c) for params in (fresh, used)]

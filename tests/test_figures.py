@@ -17,6 +17,7 @@ from src.data import load
 from src.fit.graph import trace
 from src.fit.plan import Preparation, Problem
 from src.fit.training import calibrate
+from src.functions import parameter_names
 from src.models import MODELS, linear
 from src.report.comparison import Curve, ranked
 from src.report.figures._canvas import styles
@@ -475,7 +476,7 @@ def test_a_run_without_any_result_has_a_cell(readme: Sweep) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_graphs_boxes_do_not_overlap(model: str, t_u: Tensor, t_c: Tensor) -> None:
-    graph = trace(MODELS[model], t_u, t_c, {"w": 1, "b": 0, "w2": 0, "w1": 1})
+    graph = trace(MODELS[model], t_u, t_c, dict.fromkeys(parameter_names(MODELS[model]), 1))
     figure = autograd_graph(graph)
     png(figure)
     boxes = [

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,19 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModelContext
 from mlflow.pyfunc.utils import pyfunc
+from torch import Tensor
 
 from src.config import ConfigError, check
 from src.data import load
+from src.elementary import exp, log, sqrt
 from src.fit.plan import Preparation
 from src.fit.training import calibrate
+from src.functions import public
+from src.models import MODELS
 from src.package import CONF
 from src.tracking import model, reader
 from src.tracking.calibration_model import CalibrationModel
-from src.tracking.record import Call, DatasetRecord, TrackedRun, of_result
+from src.tracking.record import Call, DatasetRecord, RunRecord, TrackedRun, of_result
 from src.tracking.store import Store, open_store
 from src.tracking.writer import open_writer
 
@@ -38,9 +43,49 @@ LINE = (0.53671, -17.3012)  # the chapter's calibration
 PARABOLA = (1.0, -100.0, 0.0)  # its vertex, (50, -2500), lies within the range
 
 
-def loaded(*params: float, input_range: tuple[float, float] = RANGE) -> CalibrationModel:
-    calibration = CalibrationModel()
-    config = {"params": list(params), "input": "t_u", "target": "t_c", "input_range": list(input_range)}
+def exponential(t_u: Tensor, a: Tensor, k: Tensor, b: Tensor) -> Tensor:
+    """A thermistor's divider, roughly: `a * exp(k * t_u) + b`."""
+    return a * exp(k * t_u) + b
+
+
+def power(t_u: Tensor, a: Tensor, p: Tensor, b: Tensor) -> Tensor:
+    return a * t_u**p + b
+
+
+def steinhart_hart(r: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """A thermistor's temperature in °C from its resistance in ohm."""
+    ln_r = log(r)
+    return 1 / (a + b * ln_r + c * ln_r**3) - 273.15
+
+
+def bell(t_u: Tensor, height: Tensor, centre: Tensor, width: Tensor) -> Tensor:
+    return height * exp(-(((t_u - centre) / width) ** 2))
+
+
+def root(t_u: Tensor, start: Tensor) -> Tensor:
+    return sqrt(t_u - start)
+
+
+def pole(t_u: Tensor, at: Tensor) -> Tensor:
+    return 1 / (t_u - at)
+
+
+def coefficients(t_u: Any, *params: Any) -> Any:
+    return np.polyval(params, t_u)
+
+
+def loaded(
+    *params: float,
+    function: Callable[..., Any] = coefficients,
+    input_range: tuple[float, float] = RANGE,
+    shift: float = 0.0,
+    scale: float = 1.0,
+) -> CalibrationModel:
+    calibration = CalibrationModel(function)
+    config = {
+        "params": list(params), "shift": shift, "scale": scale, "polynomial": function is coefficients,
+        "input": "t_u", "target": "t_c", "input_range": list(input_range),
+    }  # fmt: skip
     calibration.load_context(PythonModelContext({}, config))
     return calibration
 
@@ -181,6 +226,105 @@ def test_a_column_without_a_value_counts_as_not_given() -> None:
     assert list(loaded(*LINE).predict(None, frame).columns) == ["t_c", "in_range"]
 
 
+OHMS = (1e3, 1e5)
+OF_10_KOHM = (
+    1.129148e-3,
+    2.34125e-4,
+    8.76741e-8,
+)  # a, b, c of the usual 10 kΩ thermistor
+FUNCTIONS = {
+    "exponential": loaded(2.0, 0.03, -7.0, function=exponential),
+    "normalized": loaded(20.0, 0.9, -7.0, function=exponential, shift=50.0, scale=1 / 17),
+    "falling": loaded(20.0, -0.9, 7.0, function=exponential, shift=50.0, scale=1 / 17),
+    "power": loaded(0.3, 1.4, 2.0, function=power),
+    "steinhart": loaded(*OF_10_KOHM, function=steinhart_hart, input_range=OHMS),
+    "line on normalized input": loaded(9.0, 11.0, shift=50.0, scale=0.06),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_any_function_there_and_back(name: str) -> None:
+    """To the last digits, within the range and half its span beyond, on either side where there is one."""
+    calibration = FUNCTIONS[name]
+    low, high = calibration.low, calibration.high
+    readings = np.linspace(max(low - (high - low) / 2, low / 10), high + (high - low) / 2, 1001)
+    back = quietly(calibration, "t_c", *quietly(calibration, "t_u", *readings))
+    assert back == pytest.approx(readings, rel=1e-12)
+
+
+def test_a_thermistor_reads_25_degrees_at_10_kohm() -> None:
+    """Its data sheet's R25; the coefficients are good to a few thousandths of a degree."""
+    assert quietly(FUNCTIONS["steinhart"], "t_u", 10_000.0) == pytest.approx([25.0], abs=0.01)
+
+
+def test_normalized_parameters_are_of_the_normalized_reading() -> None:
+    [found] = quietly(FUNCTIONS["normalized"], "t_u", 67.0)
+    assert found == pytest.approx(20 * math.exp(0.9) - 7, rel=1e-12)
+
+
+@pytest.mark.parametrize("true_value", [10.001, -1.0])
+def test_a_function_that_rises_and_falls_has_no_reading_beyond(true_value: float) -> None:
+    """A bell of height 10 over the middle of the range."""
+    with pytest.warns(UserWarning, match="^1 of 1 values of t_c have no t_u$"):
+        answer = predicted(loaded(10.0, 50.0, 20.0, function=bell), "t_c", true_value)
+    assert answer["t_u"][0] is None
+    assert not answer["in_range"][0]
+
+
+@pytest.mark.parametrize("reading", [50.0, 50.001, 49.99, 75.0, 81.9, 120.0])
+def test_a_value_that_a_function_has_is_found_even_at_its_turn(reading: float) -> None:
+    bump = loaded(10.0, 50.0, 20.0, function=bell)
+    true_values = quietly(bump, "t_u", reading)
+    [back] = quietly(bump, "t_c", *true_values)
+    assert quietly(bump, "t_u", back) == pytest.approx(true_values, rel=1e-14)
+
+
+def test_a_function_without_a_slope_has_no_reading() -> None:
+    """Any would do, as for a line with slope 0."""
+    assert quietly(loaded(3.0, 0.0, -1.0, function=exponential), "t_c", 2.0) == [None]
+
+
+def test_a_turn_is_reached_in_spite_of_rounding() -> None:
+    beyond = np.nextafter(10.0, 11.0)
+    found = quietly(loaded(10.0, 50.0, 20.0, function=bell), "t_c", 10.0, beyond)
+    assert found == pytest.approx([50.0, 50.0], abs=1e-5)
+
+
+def test_of_a_functions_readings_the_one_nearest_the_middle_of_the_range() -> None:
+    """52 - 2 mirrors 52 + 2; the range's middle is 51.85."""
+    bump = loaded(10.0, 52.0, 20.0, function=bell)
+    assert quietly(bump, "t_c", *quietly(bump, "t_u", 50.0, 54.0)) == pytest.approx([50.0, 50.0])
+
+
+def test_a_search_agrees_with_the_roots() -> None:
+    true_values = np.linspace(-2600, 3000, 57)
+    searched = loaded(*PARABOLA, function=lambda t_u, *params: coefficients(t_u, *params))
+    exact = quietly(loaded(*PARABOLA), "t_c", *true_values)
+    assert None in exact
+    found = quietly(searched, "t_c", *true_values)
+    assert [each is None for each in found] == [each is None for each in exact]
+    numbers = [(a, b) for a, b in zip(found, exact, strict=True) if a is not None and a != exact[1]]
+    assert [a for a, _ in numbers] == pytest.approx([b for _, b in numbers], rel=1e-7)
+
+
+@pytest.mark.parametrize("reading", [30.0, 30.0 + 1e-9, 30.001, 81.0, 1e4])
+def test_where_a_function_begins_its_readings_are_found(reading: float) -> None:
+    """A square root has no value below 30, within the range; there it is steepest."""
+    edge = loaded(30.0, function=root)
+    assert quietly(edge, "t_c", *quietly(edge, "t_u", reading)) == pytest.approx([reading], rel=1e-12)
+
+
+def test_a_pole_is_no_reading() -> None:
+    """1 / (t_u - 60) jumps from minus to plus infinity, and is never 0; 61 and 55 are proper readings."""
+    with pytest.warns(UserWarning, match="^1 of 3 values of t_c have no t_u$"):
+        answer = predicted(loaded(60.0, function=pole), "t_c", 0.0, 1.0, -0.2)
+    assert list(answer["t_u"]) == pytest.approx([None, 61.0, 55.0])
+
+
+def test_a_function_of_none_is_asked_of_none() -> None:
+    assert len(predicted(FUNCTIONS["exponential"], "t_c")) == 0
+
+
 @pytest.mark.parametrize(
     ("frame", "words"),
     [
@@ -218,6 +362,9 @@ def test_the_config_is_what_is_on_record() -> None:
     run = tracked({"b": -17.3, "w": 0.5, "trained_w": 5.0, "trained_b": -17.3})
     assert model.config_of(run, dataset()) == {
         "params": [0.5, -17.3],
+        "shift": 0.0,
+        "scale": 1.0,
+        "polynomial": True,
         "input": "t_u",
         "target": "t_c",
         "input_range": [21.8, 81.9],
@@ -226,13 +373,48 @@ def test_the_config_is_what_is_on_record() -> None:
     assert model.config_of(parabola, dataset())["params"] == [1.0, 2.0, 3.0]
 
 
+EXPONENTIAL = tracked(
+    {"trained_b": -7.0, "trained_a": 20.0, "trained_k": 0.9},
+    model="exponential",
+    normalization="zscore",
+    normalization_shift="50.0",
+    normalization_scale="0.0625",
+)
+
+
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if src/models.py had an exponential."""
+    monkeypatch.setitem(MODELS, "exponential", exponential)
+
+
+@pytest.mark.usefixtures("shipped")
+def test_without_raw_parameters_the_trained_ones_do() -> None:
+    config = model.config_of(EXPONENTIAL, dataset())
+    del config["input"], config["target"], config["input_range"]
+    assert config == {"params": [20.0, 0.9, -7.0], "shift": 50.0, "scale": 0.0625, "polynomial": False}
+    raw = replace(EXPONENTIAL, metrics=EXPONENTIAL.metrics | {"a": 3.0, "k": 2.0, "b": 1.0})
+    assert model.config_of(raw, dataset())["params"] == [3.0, 2.0, 1.0]
+    assert model.config_of(raw, dataset())["scale"] == 1.0
+
+
+@pytest.mark.parametrize("missing", ["trained_k", "normalization_shift"])
+@pytest.mark.usefixtures("shipped")
+def test_trained_parameters_are_none_without_all_of_them_and_the_normalization(missing: str) -> None:
+    metrics, params = dict(EXPONENTIAL.metrics), dict(EXPONENTIAL.params)
+    (metrics if missing in metrics else params).pop(missing)
+    with pytest.raises(ConfigError, match="no calibration"):
+        model.config_of(replace(EXPONENTIAL, metrics=metrics, params=params), dataset())
+
+
 @pytest.mark.parametrize(
     ("run", "profile", "words"),
     [
         (tracked({"lr_over_limit": 29}, "diverged"), PROFILE, "diverged and has no calibration"),
         (tracked({}, ""), PROFILE, "crashed and has no calibration: give best, or another run"),
         (tracked({}, "killed"), PROFILE, "killed and has no calibration"),
-        (tracked({"w": 1, "b": 2}, model="cubic"), PROFILE, "no calibration"),
+        (tracked({"w": 1, "b": 2}, model="cubic"), PROFILE, "no calibration .*there is no cubic"),
+        (tracked({"w": 1}, model="not.there"), PROFILE, "not.there: not cannot be imported: ModuleNotFound"),
         (replace(tracked({}), params={}), PROFILE, "is the parent of a sweep"),
         (tracked({"w": 1, "b": 2}), '{"num_rows": 11}', "no range of its readings on record: train it again"),
         (tracked({"w": 1, "b": 2}), "", "no range"),
@@ -380,6 +562,137 @@ def test_a_model_of_another_kind_is_refused(store: Store) -> None:
         model.load(store, f"models:/{info.model_id}")
 
 
+def put_by_hand(store: Store, run: TrackedRun) -> TrackedRun:
+    """A run on record as another version of the trainer may put it there."""
+    record = RunRecord(
+        "by hand", "FINISHED", 1000, 2000, run.params, run.metrics, [0], [1.0], {"outcome": "converged"},
+        replace(dataset(), digest="1", source="{}", schema="{}"),
+    )  # fmt: skip
+    [run_id] = open_writer(store).write([record])
+    return reader.get(store, run_id)
+
+
+def both_ways(predictor: model.Predictor) -> list[float]:
+    there = predictor.predict(pd.DataFrame({"t_u": [58.2]}))
+    back = predictor.predict(pd.DataFrame({"t_c": [14.0]}))
+    return [*there["t_c"], *back["t_u"]]
+
+
+# of EXPONENTIAL, at 58.2 and 14, by hand
+BOTH_WAYS = [20 * math.exp(0.9 * (58.2 - 50) * 0.0625) - 7, 50 + math.log(21 / 20) / 0.9 / 0.0625]
+
+
+@pytest.mark.usefixtures("shipped")
+def test_any_function_is_logged_and_predicts_as_its_run_does(store: Store) -> None:
+    run = put_by_hand(store, EXPONENTIAL)
+    assert both_ways(model.of_run(store, run)) == pytest.approx(BOTH_WAYS, rel=1e-12)
+    logged = model.log(store, run)
+    assert both_ways(model.load(store, logged.uri)) == pytest.approx(BOTH_WAYS, rel=1e-12)
+    folder = Path(store.client.get_logged_model(logged.model_id).artifact_location)
+    assert not (folder / "code").exists()
+    text = (folder / "calibration_model.py").read_text()
+    assert text.count("def exponential(") == 1
+    assert "exp = np.exp" in text
+    assert "src" not in text
+    assert "torch" not in text
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_shipped_function_stands_alone(name: str) -> None:
+    """Its text is all of it that a logged model carries."""
+    assert set(MODELS[name].__code__.co_names) <= set(public("src.elementary"))
+
+
+OWN = """
+import torch
+
+OFFSET = torch.tensor(7.0)
+
+
+def growth(t_u, a, k, b):
+    return a * torch.exp(k * t_u) + b
+
+
+def line(t_u, w, b):
+    return torch.add(w * t_u, b)
+"""
+
+
+@pytest.fixture
+def own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's file in the working folder, which need not be on sys.path."""
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(folder))])
+    path = folder / f"mine_{folder.name}.py"  # what is imported once stays so
+    path.write_text(OWN)
+    return path
+
+
+def test_a_function_of_the_users_own_is_carried(own: Path, store: Store) -> None:
+    run = put_by_hand(store, with_model(EXPONENTIAL, f"{own.stem}.growth"))
+    assert both_ways(model.of_run(store, run)) == pytest.approx(BOTH_WAYS, rel=1e-12)
+    logged = model.log(store, run)
+    folder = Path(store.client.get_logged_model(logged.model_id).artifact_location)
+    assert (folder / "code" / own.name).read_text() == OWN
+    requirements = (folder / "requirements.txt").read_text().splitlines()
+    assert [line.partition("==")[0] for line in requirements] == ["mlflow", "numpy", "pandas", "torch"]
+    assert both_ways(model.load(store, logged.uri)) == pytest.approx(BOTH_WAYS, rel=1e-12)
+
+
+def test_a_polynomial_of_the_users_own_has_exact_roots(own: Path) -> None:
+    run = tracked({"w": 2.0, "b": 1.0}, model=f"{own.stem}.line")
+    assert model.config_of(run, dataset())["polynomial"] is True
+
+
+def test_a_package_of_the_users_own_is_carried_whole(own: Path, store: Store) -> None:
+    package = own.parent / f"package_{own.stem}"
+    package.mkdir()
+    own.rename(package / "mine.py")
+    (package / "__init__.py").touch()
+    (package / "models.py").write_text("from .mine import growth as mine\n\ndef growth(t_u, a, k, b):\n"
+                                       "    return mine(t_u, a, k, b)\n")  # fmt: skip
+    run = put_by_hand(store, with_model(EXPONENTIAL, f"{package.name}.models.growth"))
+    logged = model.log(store, run)
+    folder = Path(store.client.get_logged_model(logged.model_id).artifact_location)
+    carried = {path.name for path in (folder / "code" / package.name).glob("*.py")}
+    assert carried == {"__init__.py", "models.py", "mine.py"}
+    assert both_ways(model.load(store, logged.uri)) == pytest.approx(BOTH_WAYS, rel=1e-12)
+
+
+def with_model(run: TrackedRun, name: str) -> TrackedRun:
+    return replace(run, params=run.params | {"model": name})
+
+
+OLD = """
+import mlflow
+import pandas as pd
+from mlflow.pyfunc.model import PythonModel
+
+
+class CalibrationModel(PythonModel):
+    def load_context(self, context):
+        self.w, self.b = context.model_config["params"]
+
+    def predict(self, context, model_input: pd.DataFrame, params=None):
+        return pd.DataFrame({"t_c": self.w * model_input["t_u"] + self.b, "in_range": True})
+
+
+mlflow.models.set_model(CalibrationModel())
+"""
+
+
+def test_a_model_that_an_older_version_logged_is_used_as_it_is(store: Store, tmp_path: Path) -> None:
+    """It has neither shift nor scale in its config, and brings its own code."""
+    (tmp_path / "old.py").write_text(OLD)
+    config = {"params": [2.0, 1.0], "input": "t_u", "target": "t_c", "input_range": [21.8, 81.9]}
+    with warnings.catch_warnings(action="ignore"):  # of a signature that does not matter here
+        info = mlflow.pyfunc.log_model(
+            name="old", python_model=tmp_path / "old.py", model_config=config, pip_requirements=["mlflow"]
+        )
+        mlflow.end_run()
+    predictor = model.load(store, f"models:/{info.model_id}")
+    assert list(predictor.predict(pd.DataFrame({"t_u": [3.0]}))["t_c"]) == [7.0]
+
+
 # What the model needs not: this project, what it is configured and trained with.
 ABSENT = ("torch", "functorch", "hydra", "omegaconf", "calibrate_thermometer", "_calibrate_thermometer")
 
@@ -398,7 +711,7 @@ def bare_environment(folder: Path) -> Path:
 LOAD = """
 import importlib.util, inspect, json, sys
 import mlflow, pandas
-for name in ("src", "torch", "hydra", "omegaconf"):
+for name in sys.argv[2:]:
     assert importlib.util.find_spec(name) is None, name
 model = mlflow.pyfunc.load_model(sys.argv[1])
 forward = model.predict(pandas.DataFrame({"t_u": [58.2]}))
@@ -417,22 +730,41 @@ def bare_variables() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
 
 
+def elsewhere(python: Path, uri: str, *absent: str, folder: Path) -> dict[str, Any]:
+    """What a model answers in a process that has none of the absent modules."""
+    process = subprocess.run(
+        [python, "-c", LOAD, uri, *absent], cwd=folder, env=bare_variables(), capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    answer: dict[str, Any] = json.loads(process.stdout)
+    assert "site-packages" not in answer["code"]
+    assert Path(answer["code"]).is_relative_to(folder), "the code is the model's own"
+    assert answer["in_range"] == [True, True]
+    return answer
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("shipped")
 def test_it_loads_without_this_project_and_without_torch(
     store: Store, run: TrackedRun, tmp_path: Path
 ) -> None:
+    w, b = run.metrics["w"], run.metrics["b"]
     logged = model.log(store, run, register="thermometer")
+    curve = model.log(store, put_by_hand(store, EXPONENTIAL))
+    line = [w * 58.2 + b, (14.0 - b) / w]
     python = bare_environment(tmp_path)
-    for uri in ("models:/thermometer/1", f"models:/{logged.model_id}"):
-        process = subprocess.run(
-            [python, "-c", LOAD, uri], cwd=tmp_path, env=bare_variables(), capture_output=True, text=True
-        )
-        assert process.returncode == 0, process.stderr
-        assert process.stderr == ""
-        answer = json.loads(process.stdout)
-        w, b = run.metrics["w"], run.metrics["b"]
-        assert answer["t_c"] == pytest.approx(w * 58.2 + b, rel=1e-12)
-        assert answer["t_u"] == pytest.approx((14.0 - b) / w, rel=1e-12)
-        assert answer["in_range"] == [True, True]
-        assert "site-packages" not in answer["code"]
-        assert Path(answer["code"]).is_relative_to(tmp_path), "the code is the model's own"
+    for uri, expected in (
+        ("models:/thermometer/1", line), (f"models:/{logged.model_id}", line), (curve.uri, BOTH_WAYS),
+    ):  # fmt: skip
+        answer = elsewhere(python, uri, "src", "torch", "hydra", "omegaconf", folder=tmp_path)
+        assert [answer["t_c"], answer["t_u"]] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_a_function_of_the_users_own_loads_where_its_file_is_not(own: Path, store: Store) -> None:
+    """With torch, and with the store that is in the folder; the file is gone."""
+    logged = model.log(store, put_by_hand(store, with_model(EXPONENTIAL, f"{own.stem}.growth")))
+    own.unlink()
+    answer = elsewhere(Path(sys.executable), logged.uri, own.stem, folder=own.parent)
+    assert [answer["t_c"], answer["t_u"]] == pytest.approx(BOTH_WAYS, rel=1e-12)

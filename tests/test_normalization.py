@@ -34,7 +34,7 @@ def test_minmax_spans_0_to_1(t_u: Tensor) -> None:
 @given(
     shift=st.floats(-1e3, 1e3),
     exponent=st.floats(-3, 3),
-    model=st.sampled_from(sorted(MODELS)),
+    model=st.sampled_from(["linear", "quadratic"]),
     seed=st.integers(0, 1000),
 )
 def test_folded_parameters_draw_the_same_curve(shift: float, exponent: float, model: str, seed: int) -> None:

@@ -87,6 +87,7 @@ def test_whatever_tells_two_runs_apart_is_a_param(book: Run) -> None:
         "model": "linear",
         "start_w": "1.0",
         "start_b": "0.0",
+        "loss": "mse",
         "data": "data/thermometer.csv",
         "data_input": "t_u",
         "data_target": "t_c",
@@ -140,7 +141,8 @@ def test_a_diverged_run_is_a_result_with_its_reason(
     assert run.data.tags["reason"] == reason
     assert run.data.tags["mlflow.note.content"] == f"Diverged at epoch 11: {reason}."
     assert run.data.metrics["diverged_at"] == 11
-    assert set(run.data.metrics) == {"loss", "lr_over_limit", "diverged_at"}
+    best = {"best_w", "best_b", "best_loss"}
+    assert set(run.data.metrics) == {"loss", "lr_over_limit", "diverged_at"} | best
     assert sorted(curve(client, run)) == list(range(1, 11))
     assert reason in capsys.readouterr().out
 
@@ -296,7 +298,7 @@ def test_a_bug_before_the_training_is_no_mistake_of_the_users(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(plan, "stability_limit", broken)
+    monkeypatch.setattr(plan, "yardstick", broken)
     assert command("epochs=5") == 1
     errors = capfd.readouterr().err
     assert "Traceback" in errors

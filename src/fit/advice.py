@@ -10,21 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..data import Pairs
-from ..functions import parameter_names
-from ..models import MODELS
 from ..normalization import ADVISED, NORMALIZATIONS, Affine
-from ..polynomial import fold_matrix
+from ..polynomial import is_polynomial
 from ..settings import Settings
 from ..spelling import overrides
-from .yardstick import (
-    converged_below,
-    epochs_enough,
-    fastest_rate,
-    hessian_eigenvalues,
-    least_squares,
-    loss_gap,
-    stability_limit,
-)
+from .yardstick import epochs_enough, fastest_rate, yardstick
 
 if TYPE_CHECKING:
     from .plan import Run
@@ -46,20 +36,18 @@ class Reason:
 
 def reason(run: Run, outcome: str) -> Reason | None:
     """None where all is well."""
-    settings, limit = run.settings, run.input.limit
+    settings, limit = run.settings, run.limit
     if run.lr_over_limit > 1 and outcome in ("diverged", "stopped"):
-        advised = NORMALIZATIONS[ADVISED](run.problem.t_u).apply(run.problem.t_u, torch.float64)
-        helps = settings.lr < stability_limit(run.problem.model, advised)
         digits = 2 if run.lr_over_limit > 1.1 else 5
         times = f"{_times(run.lr_over_limit)} times the limit {limit:.{digits}g} of this input"
         return Reason(
             f"lr {settings.lr:g} is {times}",
-            f"use a smaller lr{f' or normalization={ADVISED}' if helps else ''}",
+            f"use a smaller lr{f' or normalization={ADVISED}' if _normalizing_helps(run) else ''}",
         )
     if outcome == "diverged":
+        beside = "" if math.isnan(limit) else f", though lr {settings.lr:g} is under the limit {limit:.2g}"
         return Reason(
-            f"the loss left the range of {settings.dtype}, "
-            f"though lr {settings.lr:g} is under the limit {limit:.2g}",
+            f"the loss left the range of {settings.dtype}{beside}",
             f"try a nearer model.start{' or dtype=float64' if settings.dtype == 'float32' else ''}",
         )
     return None
@@ -72,10 +60,22 @@ def _times(ratio: float) -> str:
     return f"{ratio:.2g}" if not 99 < ratio < 1e6 else f"{ratio:.0f}"
 
 
+def _normalizing_helps(run: Run) -> bool:
+    """Whether the same lr is stable under the advised normalization; known of polynomials at once."""
+    problem = run.problem
+    if not is_polynomial(problem.model, len(problem.names)):
+        return False
+    start = torch.zeros(len(problem.names), dtype=torch.float64)
+    advised = NORMALIZATIONS[ADVISED](problem.t_u)
+    found = yardstick(problem.model, problem.loss, advised, problem.t_u, problem.t_c, start)
+    return run.settings.lr < found.limit
+
+
 def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[str, str]]:
     """The overrides of runs that converge, where one with these settings did not; the nearest first.
 
-    Each is enough in exact arithmetic, by `epochs_enough` from the run's own start.
+    Each is enough by `epochs_enough` from the run's own start: certainly, in exact arithmetic, where the
+    loss is quadratic, and else by its curvature at the best fit, an estimate.
     """
     t_u = torch.from_numpy(pairs.t_u)
     given = overrides(settings)
@@ -85,7 +85,7 @@ def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[st
         (kept, fitted, settings.lr),
         (kept, fitted, None),
     ]
-    if settings.normalization.name != ADVISED:
+    if settings.normalization.name != ADVISED and not settings.model.physical:
         tries.append((elsewhere | {"normalization": ADVISED}, NORMALIZATIONS[ADVISED](t_u), None))
     found, fewest = [], math.inf
     for how, affine, rate in tries:
@@ -98,14 +98,14 @@ def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[st
 
 def _enough(settings: Settings, pairs: Pairs, affine: Affine, rate: float | None) -> tuple[float, float]:
     """The learning rate, the fastest where none is given, and the epochs that are enough with it."""
-    model, names = MODELS[settings.model.name], parameter_names(MODELS[settings.model.name])
+    start = torch.tensor(settings.model.start_in_order, dtype=torch.float64)
     t_u, t_c = torch.from_numpy(pairs.t_u), torch.from_numpy(pairs.t_c)
-    eigenvalues = hessian_eigenvalues(model, affine.apply(t_u, torch.float64))
-    lr = rate or _rounded(fastest_rate(eigenvalues), math.floor)
-    start = [settings.model.start[name] for name in names]
-    raw = torch.from_numpy(fold_matrix(affine, len(start))) @ torch.tensor(start, dtype=torch.float64)
-    start_gap = loss_gap(model, raw[None], least_squares(model, t_u, t_c), t_u)
-    steps = epochs_enough(eigenvalues, lr, float(start_gap), converged_below(t_c))
+    found = yardstick(settings.model.chosen, settings.loss.function, affine, t_u, t_c, start)
+    if math.isnan(found.limit) or not found.fit.settled:
+        return rate or math.nan, math.inf
+    lr = rate or _rounded(fastest_rate(found.curvature), math.floor)
+    start_gap = float(found.gaps(found.on_record(start)[None]))
+    steps = epochs_enough(found.curvature, lr, start_gap, found.gap_enough)
     epochs = steps + 1  # a run's loss is measured before its last step
     return lr, _rounded(epochs, math.ceil) if math.isfinite(epochs) else epochs
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..functions import parameter_names
-from ..losses import mean_squared_error
+from ..losses import Loss, mse
 from ..models import Model
 
 
@@ -51,6 +51,7 @@ def trace(
     t_c: Tensor,
     params: Mapping[str, float],
     names: tuple[str, str] = ("t_un", "t_c"),
+    loss_fn: Loss = mse,
 ) -> Graph:
     """The graph of the loss over normalized inputs (N,) and targets (N,), whose `names` label the data.
 
@@ -62,11 +63,11 @@ def trace(
         for name in parameter_names(model)
     }
     t_c = t_c.to(t_un)  # as the loop does
-    loss = mean_squared_error(model(t_un, *leaves.values()), t_c)
+    loss = loss_fn(model(t_un, *leaves.values()), t_c)
     loss.backward()  # type: ignore[no-untyped-call]
     # Autograd leaves out what needs no gradient. A twin in which data needs one too says what stood there.
     data = {name: t.detach().clone().requires_grad_() for name, t in zip(names, (t_un, t_c), strict=True)}
-    twin = mean_squared_error(model(data[names[0]], *leaves.values()), data[names[1]])
+    twin = loss_fn(model(data[names[0]], *leaves.values()), data[names[1]])
     walk = _Walk({id(tensor): name for name, tensor in (leaves | data).items()})
     last = walk.visit(loss.grad_fn, twin.grad_fn)
     walk.add(Node("loss", "loss", walk.nodes[last].depth + 1, value=loss.item(), grad=1.0), [last])

@@ -15,12 +15,12 @@ if TYPE_CHECKING:  # torch takes two seconds to import
 
 
 def lr_over_limit(result: Result) -> float:
-    """The learning rate over the largest stable one: beyond 1 a run diverges."""
+    """The learning rate over the largest stable one near the best fit: beyond 1 a run diverges."""
     return result.run.lr_over_limit
 
 
 def loss_gap(result: Result) -> float | None:
-    """The loss minus the exact optimum's, measured where the curve's last loss was."""
+    """The loss minus the best fit's, measured where the curve's last loss was."""
     return result.loss_gap
 
 
@@ -30,8 +30,8 @@ def diverged_at(result: Result) -> float | None:
 
 
 def best_loss(result: Result) -> float | None:
-    """The exact optimum's loss, for a run that has a loss to compare."""
-    return result.run.problem.optimum.loss if result.raw else None
+    """The best fit's loss."""
+    return result.run.input.yardstick.fit.loss if result.run.input.yardstick.fit.settled else None
 
 
 METRICS = public(__name__)
@@ -41,6 +41,6 @@ def of(result: Result) -> dict[str, float]:
     """All that is on record of a result beside its curve, by name: finite numbers."""
     found: dict[str, float | None] = dict(result.raw)
     found |= {f"trained_{name}": value for name, value in result.trained.items()}
-    found |= result.run.problem.optimum.named if result.raw else {}
+    found |= result.run.input.yardstick.named if result.run.input.yardstick.fit.settled else {}
     found |= {name: metric(result) for name, metric in METRICS.items()}
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}

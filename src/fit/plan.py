@@ -12,41 +12,35 @@ from torch import Tensor
 
 from ..config import ConfigError
 from ..data import Pairs
-from ..functions import parameter_names
-from ..models import MODELS, Model
-from ..normalization import NORMALIZATIONS, Affine
-from ..polynomial import fold_matrix, is_polynomial
-from ..settings import DataSettings, NormalizationSettings, Settings
-from .yardstick import Optimum, converged_below, least_squares, stability_limit
+from ..losses import Loss
+from ..models import Model
+from ..normalization import Affine
+from ..settings import DataSettings, Settings
+from .trial import try_loss, try_model
+from .yardstick import Yardstick, yardstick
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What all runs of one model on one set of pairs share, in one dtype on one device."""
+    """What all runs of one model and one loss on one set of pairs share, in one dtype on one device."""
 
     pairs: Pairs
+    names: tuple[str, ...]  # the K parameters'
     model: Model
+    loss: Loss
     t_u: Tensor  # (N,) float64
     t_c: Tensor  # (N,) float64
-    optimum: Optimum
-    converged_below: float  # the loss_gap under which a run has converged
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The K parameters' names."""
-        return parameter_names(self.model)
 
 
 @dataclass(frozen=True)
 class Input:
-    """A problem's input under one normalization; `t_un` (N,) in the runs' dtype, `fold` (K, K) float64."""
+    """A problem's input under one normalization, `t_un` (N,) in the runs' dtype, and its best fit."""
 
     fitted: Affine
-    limit: float
     t_un: Tensor
-    fold: Tensor
+    yardstick: Yardstick
 
 
 @dataclass(frozen=True)
@@ -58,9 +52,14 @@ class Run:
     input: Input
 
     @property
+    def limit(self) -> float:
+        """The largest stable learning rate near the best fit; NaN where there is none."""
+        return self.input.yardstick.limit
+
+    @property
     def lr_over_limit(self) -> float:
         """The learning rate over the largest stable one."""
-        return self.settings.lr / self.input.limit
+        return self.settings.lr / self.limit
 
 
 class Preparation:
@@ -69,58 +68,78 @@ class Preparation:
     def __init__(self, load: Callable[[DataSettings, int, float], Pairs]) -> None:
         """`load` reads pairs, as `data.load` does."""
         self._load = load
-        self._problem = _remembering(self._make_problem)
-        self._input = _remembering(self._make_input)
+        self._problems: dict[Hashable, Problem | ConfigError] = {}
+        self._inputs: dict[Hashable, Input | ConfigError] = {}
 
     def prepare(self, settings: Settings) -> Run:
-        """Raises ConfigError for data, a model, a normalization or a device that will not do."""
-        key = (settings.data, settings.model.name, settings.dtype, settings.device)
-        run = Run(settings, self._problem(*key), self._input(key, settings.normalization))
+        """Raises ConfigError for data, functions or a device that will not do."""
+        key = (settings.data, settings.model.name, repr(settings.loss), settings.dtype, settings.device)
+        problem = _remembered(self._problems, key, lambda: self._problem(settings))
+        family = (*key, repr(settings.normalization), repr(settings.model))
+        found = _remembered(self._inputs, family, lambda: _input(problem, settings))
+        run = Run(settings, problem, found)
         range_ = torch.finfo(getattr(torch, settings.dtype))
-        if not (range_.tiny <= settings.lr <= range_.max and run.lr_over_limit < math.inf):
-            raise ConfigError(
-                f"lr={settings.lr:g} is out of the range of {settings.dtype}: "
-                f"give one near the limit of this input, {run.input.limit:.2g}"
+        if not range_.tiny <= settings.lr <= range_.max or run.lr_over_limit == math.inf:
+            near = (
+                "" if math.isnan(run.limit) else f": give one near the limit of this input, {run.limit:.2g}"
             )
+            raise ConfigError(f"lr={settings.lr:g} is out of the range of {settings.dtype}{near}")
         return run
 
-    def _make_problem(self, data: DataSettings, model_name: str, dtype: str, device: str) -> Problem:
-        check_device(device)
-        model = MODELS[model_name]
-        n_params = len(parameter_names(model))
-        if not is_polynomial(model, n_params):
-            raise ConfigError(
-                f"model={model_name} is no polynomial with the highest power first: the exact optimum, "
-                "raw-unit parameters and predictions are known of those alone"
-            )
-        pairs = self._load(data, n_params, torch.finfo(getattr(torch, dtype)).max)
-        t_u, t_c = torch.from_numpy(pairs.t_u), torch.from_numpy(pairs.t_c)
-        try:
-            optimum = least_squares(model, t_u, t_c)
-        except ValueError:
-            optimum = None
-        if optimum is None or not (optimum.params.isfinite().all() and math.isfinite(optimum.loss)):
-            raise ConfigError(
-                f"{data.path}: {data.input} from {t_u.min():g} to {t_u.max():g} and {data.target} from "
-                f"{t_c.min():g} to {t_c.max():g} are out of the range of arithmetic: rescale them"
-            )
-        return Problem(pairs, model, t_u, t_c, optimum, converged_below(t_c))
+    def _problem(self, settings: Settings) -> Problem:
+        check_device(settings.device)
+        names = settings.model.parameters
+        pairs = self._load(settings.data, len(names), torch.finfo(getattr(torch, settings.dtype)).max)
+        return Problem(
+            pairs=pairs,
+            names=names,
+            model=settings.model.chosen,
+            loss=settings.loss.function,
+            t_u=torch.from_numpy(pairs.t_u),
+            t_c=torch.from_numpy(pairs.t_c),
+        )
 
-    def _make_input(self, key: tuple[DataSettings, str, str, str], choice: NormalizationSettings) -> Input:
-        problem = self._problem(*key)
-        try:
-            fitted = NORMALIZATIONS[choice.name](problem.t_u, **choice.options)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-        limit = stability_limit(problem.model, fitted.apply(problem.t_u, torch.float64))
-        t_un = fitted.apply(problem.t_u, getattr(torch, key[2]))
-        fold = torch.from_numpy(fold_matrix(fitted, len(problem.names)))
-        if not (0 < limit < math.inf and t_un.isfinite().all() and fold.isfinite().all()):
-            raise ConfigError(
-                f"normalization={choice.name} with shift {fitted.shift:g} and scale {fitted.scale:g} "
-                f"takes {key[0].input} out of the range of {key[2]}: choose another"
-            )
-        return Input(fitted, limit, t_un, fold)
+
+def _input(problem: Problem, settings: Settings) -> Input:
+    model, choice = settings.model, settings.normalization
+    if model.physical and choice.name != "none":
+        raise ConfigError(f"model={model.name} takes its input as it is: give normalization=none")
+    try:
+        fitted = choice.function(problem.t_u)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    t_un = fitted.apply(problem.t_u, getattr(torch, settings.dtype))
+    if not t_un.isfinite().all():
+        raise _out_of_range(fitted, settings)
+    start = torch.tensor(model.start_in_order, dtype=torch.float64)
+    try_model(problem.model, problem.names, model.name, t_un, start)
+    try_loss(problem.loss, settings.loss.name, t_un)
+    found = _yardstick(problem, fitted, start)
+    is_known = found.fold is None or bool(found.fold.isfinite().all())
+    if not is_known or found.limit in (0, math.inf):
+        raise _out_of_range(fitted, settings)
+    return Input(fitted, t_un, found)
+
+
+def _yardstick(problem: Problem, fitted: Affine, start: Tensor) -> Yardstick:
+    try:
+        found = yardstick(problem.model, problem.loss, fitted, problem.t_u, problem.t_c, start)
+    except ValueError:
+        found = None
+    if found is None or (found.fold is not None and not found.params.isfinite().all()):
+        data, t_u, t_c = problem.pairs.settings, problem.t_u, problem.t_c
+        raise ConfigError(
+            f"{data.path}: {data.input} from {t_u.min():g} to {t_u.max():g} and {data.target} from "
+            f"{t_c.min():g} to {t_c.max():g} are out of the range of arithmetic: rescale them"
+        )
+    return found
+
+
+def _out_of_range(fitted: Affine, settings: Settings) -> ConfigError:
+    return ConfigError(
+        f"normalization={settings.normalization.name} with shift {fitted.shift:g} and scale {fitted.scale:g} "
+        f"takes {settings.data.input} out of the range of {settings.dtype}: choose another"
+    )
 
 
 def check_device(device: str) -> None:
@@ -130,19 +149,14 @@ def check_device(device: str) -> None:
         raise ConfigError(f"device={device} is not here: give one of {', '.join(available)}")
 
 
-def _remembering(function: Callable[..., T]) -> Callable[..., T]:
-    """Like functools.cache, but a refusal is remembered too: a missing file is looked for once."""
-    results: dict[tuple[Hashable, ...], T | ConfigError] = {}
-
-    def remembered(*key: Hashable) -> T:
-        if key not in results:
-            try:
-                results[key] = function(*key)
-            except ConfigError as error:
-                results[key] = error
-        result = results[key]
-        if isinstance(result, ConfigError):
-            raise result
-        return result
-
-    return remembered
+def _remembered(known: dict[Hashable, T | ConfigError], key: Hashable, make: Callable[[], T]) -> T:
+    """Made once for a key; a refusal is remembered too: a missing file is looked for once."""
+    if key not in known:
+        try:
+            known[key] = make()
+        except ConfigError as error:
+            known[key] = error
+    found = known[key]
+    if isinstance(found, ConfigError):
+        raise found
+    return found

@@ -52,7 +52,7 @@ def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], boo
     """One call of the loop: R runs of one problem, on one input or each on its own."""
     problem, first = runs[0].problem, runs[0].input
     settings = [run.settings for run in runs]
-    starts = [[run.model.start[name] for name in problem.names] for run in settings]
+    starts = [run.model.start_in_order for run in settings]
     is_shared = all(run.input is first for run in runs)
     curves = LossCurves([curve_schedule(run.epochs) for run in settings], on_record)
     with _threads_for(len(runs) * len(problem.t_u)):
@@ -63,6 +63,7 @@ def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], boo
             t_u=first.t_un if is_shared else torch.stack([run.input.t_un for run in runs]),
             t_c=problem.t_c,
             model=problem.model,
+            loss_fn=problem.loss,
             curves=curves,
             stop=stop,
         )

@@ -1,80 +1,171 @@
-"""Exact yardsticks for a run: the least-squares optimum, the stability limit, standard errors.
+"""Yardsticks for a run, whatever was chosen: the best fit, the stability limit, how near is near enough.
 
-Everything here is float64 and closed form, whatever the run was trained in. It holds for models that
-are linear in their parameters, as all in `models.py` are; the input may be raw or normalized.
+Everything here is float64, whatever the run was trained in. A best fit is a run's own: it follows from the
+functions, the data, the normalization and the start, never from the company that the run trains in.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from ..functions import parameter_names
+from ..losses import Loss, mse
 from ..models import Model
-from ..normalization import Affine
-from ..polynomial import fold_matrix
+from ..normalization import UNCHANGED, Affine
+from ..polynomial import fold_matrix, is_polynomial
+from .best_fit import BestFit, best_fit
 
-# A run has converged when what it could still gain is under this part of the target's variance.
-CONVERGED_GAP = 1e-6
-
-
-def converged_below(t_c: Tensor) -> float:
-    """The `loss_gap` under which a run on these targets (N,) has converged."""
-    return CONVERGED_GAP * float(t_c.var(correction=0))
+# A run has converged within a hundredth of a standard error for each parameter: this is the square.
+CLOSE = 1e-4
+# Of an exact fit there are no standard errors: as near as the arithmetic resolves the targets, times so much.
+EXACT = {torch.float32: 4, torch.float64: 16}
 
 
 @dataclass(frozen=True)
-class Optimum:
-    """The least-squares fit on raw input.
+class Yardstick:
+    """The best fit of a model to N pairs, and what follows from it.
 
-    `params` (K,), called `names`, in raw units; `loss` the mean squared error there; `standard_errors`
-    (K,), NaN where there are as many parameters as observations.
+    `params` (K,) are on record in raw input units where the model has them, and `t_seen` (N,) is the raw
+    input; elsewhere both are as trained. `fold` (K, K) takes parameters as trained to those on record, None
+    where they are the same. `curvature` (K,) are the eigenvalues of the loss's Hessian in the parameters as
+    trained, ascending; empty where it has none.
     """
 
-    names: tuple[str, ...]
+    model: Model
+    loss: Loss
+    t_seen: Tensor
+    t_c: Tensor
+    fold: Tensor | None
+    is_raw: bool
+    fit: BestFit
     params: Tensor
-    loss: float
-    standard_errors: Tensor
+    curvature: Tensor
+
+    @cached_property
+    def predictions(self) -> Tensor:
+        """The best fit's, (N,)."""
+        return self.predict(self.params[None])[0]
 
     @property
     def named(self) -> dict[str, float]:
         """`best_w`, `best_b`, …: the parameters as they are on record."""
-        return {f"best_{name}": value for name, value in zip(self.names, self.params.tolist(), strict=True)}
+        names = parameter_names(self.model)
+        return {f"best_{name}": value for name, value in zip(names, self.params.tolist(), strict=True)}
+
+    @property
+    def limit(self) -> float:
+        """The learning rate beyond which descent near the best fit must diverge; NaN where there is none.
+
+        `2 / lambda_max`: a step multiplies the error along an eigenvector of the loss's Hessian by
+        `1 - lr * lambda`, which must stay within (-1, 1).
+        """
+        return 2 / largest if (largest := float(self.curvature[-1:].sum())) > 0 else math.nan
+
+    @property
+    def enough(self) -> float:
+        """The mean square of the predictions' distance from the best fit's under which a run has converged.
+
+        `d' C^-1 d < 1e-4 K`, d the parameters' distance and C their covariance, is that of the predictions.
+        """
+        return CLOSE * len(self.params) * self.fit.variance / len(self.t_c)
+
+    @property
+    def gap_enough(self) -> float:
+        """The gap of a run that is as near as that, by the loss's curvature."""
+        return self.enough * float(second_derivatives(self.loss, self.predictions, self.t_c).mean()) / 2
+
+    def on_record(self, trained: Tensor) -> Tensor:
+        """Parameters as trained (..., K) -> as on record, (..., K) float64."""
+        trained = trained.to("cpu", torch.float64)
+        return trained if self.fold is None else (self.fold @ trained[..., None])[..., 0]
+
+    def predict(self, params: Tensor) -> Tensor:
+        """Parameters on record (R, K) -> (R, N)."""
+        return self.model(self.t_seen, *params.unsqueeze(-1).unbind(-2)).expand(len(params), -1)
+
+    def _distances(self, params: Tensor) -> Tensor:
+        """The predictions' from the best fit's: parameters on record (R, K) -> (R, N).
+
+        A polynomial's are those of the parameters' difference, and lose no digits to rounding.
+        """
+        if is_polynomial(self.model, len(self.params)):
+            return self.predict(params - self.params)
+        return self.predict(params) - self.predictions
+
+    def gaps(self, params: Tensor) -> Tensor:
+        """Loss minus the best fit's: parameters on record (R, K) -> (R,), NaN where none was found.
+
+        Under squares a polynomial's best residuals are orthogonal to all predictions, so that it is the mean
+        square of the predictions' distance: never negative, and exact far below the rounding of the loss.
+        """
+        if self.loss is not mse:
+            gaps = self.loss(self.predict(params), self.t_c) - self.loss(self.predictions, self.t_c)
+        elif is_polynomial(self.model, len(self.params)):
+            gaps = (self._distances(params) ** 2).mean(dim=-1)
+        else:
+            steps = self._distances(params)
+            gaps = (steps * (steps + 2 * (self.predictions - self.t_c))).mean(dim=-1)
+        return gaps if self.fit.settled else torch.full_like(gaps, math.nan)
+
+    def converged(self, params: Tensor, dtype: torch.dtype) -> Tensor:
+        """Whether runs trained in `dtype` to parameters on record (R, K) are near enough: (R,)."""
+        distances = (self._distances(params) ** 2).mean(dim=-1)
+        targets = float(self.t_c.abs().max())
+        rounding = torch.finfo(torch.float64).eps * targets
+        is_exact = (
+            len(self.t_c) == len(self.params)
+            or float((self.predictions - self.t_c).abs().max()) < 64 * rounding
+        )
+        enough = (EXACT[dtype] * torch.finfo(dtype).eps * targets) ** 2 if is_exact else self.enough
+        return (distances < enough) & self.fit.settled
+
+
+def yardstick(model: Model, loss: Loss, fitted: Affine, t_u: Tensor, t_c: Tensor, start: Tensor) -> Yardstick:
+    """From raw inputs and targets (N,), the normalization and the parameters (K,) to start from.
+
+    Raises ValueError where the input does not vary.
+    """
+    k = len(start)
+    t_un = fitted.apply(t_u, torch.float64)
+    if not is_polynomial(model, k):
+        fit = best_fit(model, loss, t_un, t_c, start)
+        is_raw = fitted == UNCHANGED
+        return Yardstick(model, loss, t_un, t_c, None, is_raw, fit, fit.params, _eigenvalues(fit))
+    # On raw input a parabola over readings in the millions would lose most digits: it is solved on [-1, 1].
+    centred = _centred(t_u)
+    solve = least_squares if loss is mse else best_fit
+    fit = solve(model, loss, centred.apply(t_u, torch.float64), t_c, torch.zeros(k, dtype=torch.float64))
+    params = torch.from_numpy(fold_matrix(centred, k)) @ fit.params
+    fold = torch.from_numpy(fold_matrix(fitted, k))
+    curvature = _linear_curvature(model, loss, t_un, model(t_u, *params).expand(len(t_u)), t_c)
+    return Yardstick(model, loss, t_u, t_c, fold, True, fit, params, curvature)
+
+
+def least_squares(model: Model, _: Loss, t_u: Tensor, t_c: Tensor, __: Tensor) -> BestFit:
+    """The exact optimum of the mean squared error for a model that is linear in its parameters, by QR.
+
+    Source of the covariance: `s**2 (X'X)**-1`, with `s**2` the residual sum of squares over N - K.
+    """
+    design = design_matrix(model, t_u)  # (N, K)
+    n, k = design.shape
+    q, r = torch.linalg.qr(design)
+    params = torch.linalg.solve_triangular(r, (q.T @ t_c)[:, None], upper=True)[:, 0]
+    squares = float(((design @ params - t_c) ** 2).sum())
+    inverse = torch.linalg.inv(r)
+    variance = squares / (n - k) if n > k else math.nan
+    covariance = variance * inverse @ inverse.T if n > k else None
+    return BestFit(params, squares / n, 2 / n * r.T @ r, covariance, variance, settled=True)
 
 
 def design_matrix(model: Model, t_u: Tensor) -> Tensor:
     """What each parameter multiplies: (N,) -> (N, K) float64, the model at each unit vector of params."""
     units = torch.eye(len(parameter_names(model)), dtype=torch.float64)
-    t_u = t_u.to("cpu", torch.float64)
     return torch.stack([model(t_u, *unit).expand(len(t_u)) for unit in units], dim=-1)
-
-
-def least_squares(model: Model, t_u: Tensor, t_c: Tensor) -> Optimum:
-    """The exact optimum of the mean squared error over raw (N,) inputs and (N,) targets.
-
-    Solved by QR on an input brought to [-1, 1] and folded back: on raw input a quadratic over readings in
-    the millions would lose most digits. Source of the standard errors: sqrt of the diagonal of
-    `s**2 (X'X)**-1`, with `s**2` the residual sum of squares over N - K.
-    """
-    centred = _centred(t_u)
-    design = design_matrix(model, centred.apply(t_u, torch.float64))  # (N, K)
-    n, k = design.shape
-    q, r = torch.linalg.qr(design)
-    params = torch.linalg.solve_triangular(r, (q.T @ t_c)[:, None], upper=True)[:, 0]
-    squares = ((design @ params - t_c) ** 2).sum()
-    fold = torch.from_numpy(fold_matrix(centred, k))
-    # X'X = R'R, so the covariance of the folded parameters is s**2 G G' with G = fold @ R**-1
-    root = torch.linalg.solve_triangular(r, fold, upper=True, left=False)
-    variance = squares / (n - k) if n > k else torch.tensor(float("nan"), dtype=torch.float64)
-    return Optimum(
-        names=parameter_names(model),
-        params=fold @ params,
-        loss=float(squares / n),
-        standard_errors=(variance * (root**2).sum(dim=-1)).sqrt(),
-    )
 
 
 def _centred(t_u: Tensor) -> Affine:
@@ -86,49 +177,47 @@ def _centred(t_u: Tensor) -> Affine:
     return Affine(float(t_u.min()) + 0.5 / per_spread, 2 * per_spread)
 
 
-def stability_limit(model: Model, t_un: Tensor) -> float:
-    """The learning rate beyond which full-batch descent on normalized input (N,) must diverge.
-
-    `2 / lambda_max`: a step multiplies the error along an eigenvector of the loss's Hessian by
-    `1 - lr * lambda`, which must stay within (-1, 1).
-    """
-    return 2 / float(hessian_eigenvalues(model, t_un)[-1])
-
-
-def hessian_eigenvalues(model: Model, t_un: Tensor) -> Tensor:
-    """Of the loss's Hessian `2/N X'X` on normalized input (N,): (K,) float64, ascending."""
-    design = design_matrix(model, t_un)
-    singular_values: Tensor = torch.linalg.svdvals(design)
-    return 2 / len(design) * singular_values.flip(0) ** 2
+def _linear_curvature(model: Model, loss: Loss, t_un: Tensor, t_p: Tensor, t_c: Tensor) -> Tensor:
+    """Eigenvalues of the Hessian `1/N X' diag(psi') X`, psi' a reading's second derivative: (K,)."""
+    second = torch.full_like(t_c, 2.0) if loss is mse else second_derivatives(loss, t_p, t_c)
+    weighted = (second / 2).clamp(min=0).sqrt()[:, None] * design_matrix(model, t_un)
+    singular_values: Tensor = torch.linalg.svdvals(weighted)
+    return 2 / len(t_c) * singular_values.flip(0) ** 2
 
 
-def fastest_rate(eigenvalues: Tensor) -> float:
+def second_derivatives(loss: Loss, t_p: Tensor, t_c: Tensor) -> Tensor:
+    """Of each reading's loss by its prediction: (N,) and (N,) -> (N,)."""
+    t_p = t_p.detach().requires_grad_()
+    (slopes,) = torch.autograd.grad(loss(t_p, t_c) * len(t_c), t_p, create_graph=True)
+    if not slopes.requires_grad:
+        return torch.zeros_like(t_c)
+    (found,) = torch.autograd.grad(slopes.sum(), t_p, allow_unused=True, materialize_grads=True)
+    return found
+
+
+def _eigenvalues(fit: BestFit) -> Tensor:
+    """Of a best fit's Hessian, ascending; none where it has none."""
+    return torch.empty(0) if fit.hessian is None else torch.linalg.eigvalsh(fit.hessian)
+
+
+def fastest_rate(curvature: Tensor) -> float:
     """The learning rate whose slowest direction is fastest: `2 / (lambda_min + lambda_max)`.
 
     Source: Polyak, Introduction to Optimization (1987), 1.4.
     """
-    return 2 / float(eigenvalues[0] + eigenvalues[-1])
+    return 2 / float(curvature[0] + curvature[-1])
 
 
-def epochs_enough(eigenvalues: Tensor, lr: float, start_gap: float, gap: float) -> float:
-    """The epochs after which descent from `start_gap` is certainly under `gap`; infinity for never.
+def epochs_enough(curvature: Tensor, lr: float, start_gap: float, gap: float) -> float:
+    """The epochs after which descent from `start_gap` is under `gap`; infinity for never.
 
-    The gap is a sum of squares, each multiplied by `(1 - lr * lambda)**2` an epoch, so the largest of
-    these factors bounds them all. A bound in exact arithmetic: float32 may not resolve so small a gap.
+    Where the loss is quadratic the gap is a sum of squares, each multiplied by `(1 - lr * lambda)**2` an
+    epoch, so the largest of these factors bounds them all; elsewhere that is an estimate. A bound in
+    exact arithmetic: float32 may not resolve so small a gap.
     """
-    factor = float((1 - lr * eigenvalues).abs().max())
+    factor = float((1 - lr * curvature).abs().max())
     if start_gap <= gap:
         return 0
     if factor == 0:
         return 1
     return math.ceil(math.log(gap / start_gap) / (2 * math.log(factor))) if factor < 1 else math.inf
-
-
-def loss_gap(model: Model, raw: Tensor, optimum: Optimum, t_u: Tensor) -> Tensor:
-    """Loss minus the optimum's loss: raw parameters (R, K) over raw (N,) inputs -> (R,) float64.
-
-    The residuals of the optimum are orthogonal to all predictions, so the difference is the mean square
-    of the predictions' distance: never negative, and exact far below the rounding of the loss.
-    """
-    distance = (raw.to(torch.float64) - optimum.params) @ design_matrix(model, t_u).T  # (R, N)
-    return (distance**2).mean(dim=-1)

@@ -10,7 +10,7 @@ from ..tracking.record import TrackedRun
 from . import screen
 from .comparison import Comparison
 from .differences import columns
-from .table import parameter_names
+from .table import parameter_columns
 
 
 def publish(
@@ -42,4 +42,4 @@ def open_view(comparison: Comparison, sweep: str) -> str:
     """The address at which MLflow's page shows a sweep, ready to read; the view is put on record."""
     runs = comparison.runs
     losses = [losses for _, losses in comparison.curves(runs[: view.MOST_CHARTED]).values()]
-    return view.publish(comparison.store, sweep, parameter_names(runs), losses, columns(runs))
+    return view.publish(comparison.store, sweep, parameter_columns(runs), losses, columns(runs))

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ..package import command
-from ..polynomial import formula
+from ..spelling import best_is, formula
 from ..tracking.record import TrackedRun
 from .comparison import Comparison
 from .differences import columns
 from .reasons import reasons
-from .table import as_frame, as_records, number, param, parameter_names, rest, what_came_of
+from .table import as_frame, as_records, number, param, parameter_columns, rest, title, what_came_of
 
 Style = Literal["calibration", "table", "csv", "json"]
 
@@ -42,10 +42,10 @@ def show(comparison: Comparison, page: str, style: Style, most: int = MOST_ROWS)
 
 def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None:
     """The runs in the order given; of more than `most`, a count of the rest; then the reasons."""
-    names = parameter_names(runs)
+    names = parameter_columns(runs)
     apart = columns(runs)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("#", *apart, "loss", "loss_gap", *names):
+    for column in ("#", *map(title, apart), "loss", "loss_gap", *names):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     for rank, run in enumerate(runs[:most], start=1):
@@ -61,13 +61,17 @@ def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None
 
 
 def print_calibration(run: TrackedRun) -> None:
-    """One run: the calibration in raw units beside the exact optimum."""
-    names, metrics = parameter_names([run]), run.metrics
-    if names[0] in metrics:
-        for label, key in (("calibration", "{}"), ("exact", "best_{}")):
-            found = formula([metrics[key.format(name)] for name in names], run.params["data_input"])
-            _say(f"{label:<12} {run.params['data_target']} = {found}")
-        _say(f"loss_gap     {metrics['loss_gap']:.3g} above the exact loss {metrics['best_loss']:.7g}")
+    """One run: its calibration beside the best fit's."""
+    if found := run.calibration():
+        _say(f"calibration  {formula(run.params, *found)}")
+    best = run.calibration("best_")
+    if found and best and "loss_gap" in run.metrics:
+        label = best_is(run.params).removesuffix(" optimum")
+        _say(f"{label:<12} {formula(run.params, *best)}")
+        whose = "the exact" if label == "exact" else "the best fit's"
+        _say(f"loss_gap     {run.metrics['loss_gap']:.3g} above {whose} loss {run.metrics['best_loss']:.7g}")
+    elif found:
+        _say("loss_gap     unknown: the search for the best fit did not settle")
     why = f": {run.tags['reason']}" if "reason" in run.tags else ""
     _say(f"outcome      {what_came_of(run)}{why}")
 

@@ -10,8 +10,7 @@ from string import Template
 
 import pandas as pd
 
-from ..functions import parameter_names as names_of
-from ..models import MODELS
+from ..spelling import parameters
 from ..tracking.record import TrackedRun
 from .differences import columns
 
@@ -25,7 +24,11 @@ def as_frame(runs: Sequence[TrackedRun]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"rank": rank, "run_id": run.run_id, "name": run.name}
-            | {"outcome": run.outcome, **run.params, **run.metrics}
+            | {
+                "outcome": run.outcome,
+                **{title(key): text for key, text in run.params.items()},
+                **run.metrics,
+            }
             | {"reason": run.tags.get("reason", "")}
             for rank, run in enumerate(runs, start=1)
         ]
@@ -41,10 +44,10 @@ def as_records(runs: Sequence[TrackedRun]) -> list[dict[str, object]]:
     ]
 
 
-def as_html(runs: Sequence[TrackedRun], title: str) -> str:
+def as_html(runs: Sequence[TrackedRun], heading: str) -> str:
     """A page of its own: what tells the first thousand runs apart, and what came of them."""
-    apart, numbers = columns(runs), ("loss", "loss_gap", *parameter_names(runs), "lr_over_limit")
-    header = ["#", *apart, *numbers, *TEXTS]
+    apart, numbers = columns(runs), ("loss", "loss_gap", *parameter_columns(runs), "lr_over_limit")
+    header = ["#", *map(title, apart), *numbers, *TEXTS]
     rows = []
     for rank, run in enumerate(runs[:MOST_HTML_ROWS], start=1):
         params = (param(run.params.get(key, "")) for key in apart)
@@ -52,7 +55,7 @@ def as_html(runs: Sequence[TrackedRun], title: str) -> str:
         cells = [str(rank), *params, *(number(run, key) for key in numbers), *texts]
         rows.append(f'<tr class="{html.escape(run.outcome)}">{_cells("td", header, cells)}</tr>')
     return Template(PAGE.read_text("utf-8")).substitute(
-        title=html.escape(title),
+        title=html.escape(heading),
         header=f"<tr>{_cells('th', header, header)}</tr>",
         rows="\n".join(rows),
         rest="".join(f"<p>{html.escape(line)}</p>" for line in rest(runs[MOST_HTML_ROWS:], "in runs.csv")),
@@ -66,11 +69,24 @@ def _cells(tag: str, header: Sequence[str], cells: Sequence[str]) -> str:
     )
 
 
-def parameter_names(runs: Sequence[TrackedRun]) -> list[str]:
-    """The parameters of the runs' models, each model's as it takes them, the constant last."""
-    models = dict.fromkeys(run.params.get("model", "") for run in runs)
-    names = dict.fromkeys(name for model in models if model in MODELS for name in names_of(MODELS[model]))
-    return sorted(names, key=lambda name: name == "b")
+def parameter_columns(runs: Sequence[TrackedRun]) -> list[str]:
+    """The metrics of the models' parameters, each model's as it takes them, the constant last.
+
+    In raw input units where all of a model's runs have them, else as trained.
+    """
+    found: dict[str, None] = {}
+    for model in dict.fromkeys(run.params.get("model", "") for run in runs):
+        of_model = [run for run in runs if run.params.get("model", "") == model]
+        names = parameters(of_model[0].params)
+        usable = [run for run in of_model if any(f"trained_{name}" in run.metrics for name in names)]
+        is_raw = all(name in run.metrics for run in usable for name in names)
+        found |= dict.fromkeys(name if is_raw else f"trained_{name}" for name in names)
+    return sorted(found, key=lambda name: name == "b")
+
+
+def title(param: str) -> str:
+    """A param's column: `loss` is a metric's."""
+    return "loss_fn" if param == "loss" else param
 
 
 def param(text: str) -> str:

@@ -7,11 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ..fit.advice import next_tries
-from ..functions import parameter_names
-from ..models import MODELS
 from ..normalization import Affine
-from ..polynomial import formula
-from ..spelling import SCALE, SHIFT
+from ..spelling import SCALE, SHIFT, best_is, formula
 from ..tracking.record import TrackedRun
 from .comparison import Comparison
 from .reasons import reasons
@@ -31,8 +28,7 @@ def note(comparison: Comparison) -> str:
     if not runs:
         return "No run is on record.\n"
     paragraphs = [_counts(runs)]
-    if "loss_gap" in runs[0].metrics:
-        paragraphs.append(" ".join(_best(runs)))
+    paragraphs.append(" ".join(_best(runs)))
     paragraphs.append("\n".join(f"- {line}" for line in reasons(runs)))
     if tries := advice(comparison):
         paragraphs.append("To try next, each enough to converge:")
@@ -62,10 +58,14 @@ def _counts(runs: Sequence[TrackedRun]) -> str:
 
 def _best(runs: Sequence[TrackedRun]) -> Iterator[str]:
     best, metrics = runs[0], runs[0].metrics
-    params = [metrics[name] for name in parameter_names(MODELS[best.params["model"]])]
-    found = formula(params, best.params["data_input"])
-    yield f"**Best is `{best.name}`: `{best.params['data_target']} = {found}`**,"
-    yield f"with loss {metrics['loss']:.6g}, {metrics['loss_gap']:.3g} above the exact optimum's."
+    found = best.calibration()
+    if not found:
+        return
+    yield f"**Best is `{best.name}`: `{formula(best.params, *found)}`**,"
+    distance = "the search for the best fit did not settle"
+    if "loss_gap" in metrics:
+        distance = f"{metrics['loss_gap']:.3g} above the {best_is(best.params)}'s"
+    yield f"with loss {metrics['loss']:.6g}, {distance}."
     converged = [run for run in runs if run.outcome == "converged"]
     cheapest = min(converged, key=lambda run: int(run.params["epochs"]), default=best)
     if int(cheapest.params["epochs"]) < int(best.params["epochs"]):

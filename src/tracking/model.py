@@ -9,7 +9,6 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +23,17 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from .. import package
 from ..config import ConfigError, one_line
-from ..functions import parameter_names
+from ..functions import Function, resolve
 from ..models import MODELS
+from ..polynomial import is_polynomial
 from ..spelling import DATA
-from . import calibration_model, reader
+from . import reader, standalone
+from .calibration_model import CalibrationModel
 from .record import NOTE, DatasetRecord, TrackedRun
 from .selection import quoted
 from .store import Store
 
 NAME = "calibration"  # of a run's model
-REQUIREMENTS = [f"{name}=={version(name)}" for name in ("mlflow", "numpy", "pandas")]
 
 # Saving a model tells every step of it; only what goes wrong matters.
 for _name in ("mlflow.models", "mlflow.pyfunc", "mlflow.store.artifact"):
@@ -72,10 +72,8 @@ def config_of(run: TrackedRun, dataset: DatasetRecord) -> dict[str, Any]:
 
     Raises ConfigError for a run that has no usable parameters.
     """
-    model = MODELS.get(run.params.get("model", ""))
-    names = parameter_names(model) if model else ()
-    if not names or not all(name in run.metrics for name in names):
-        raise ConfigError(f"run {run.run_id} {_why_unusable(run)}: give best, or another run")
+    function = _function(run)
+    known = _parameters(run)
     try:
         readings = json.loads(dataset.profile)["input"]
         input_range = [float(readings["min"]), float(readings["max"])]
@@ -84,11 +82,38 @@ def config_of(run: TrackedRun, dataset: DatasetRecord) -> dict[str, Any]:
             f"run {run.run_id} has no range of its readings on record: train it again"
         ) from error
     return {
-        "params": [run.metrics[name] for name in names],  # by name they would come back sorted by name
+        **known,
+        "polynomial": is_polynomial(standalone.numeric(function), len(known["params"])),
         "input": run.params["data_input"],
         "target": run.params["data_target"],
         "input_range": input_range,
     }
+
+
+def _function(run: TrackedRun) -> Function:
+    """The run's model; raises ConfigError where it is not to be had."""
+    if "model" not in run.params:
+        raise _unusable(run)
+    try:
+        return resolve(run.params["model"], MODELS)
+    except LookupError as error:
+        raise ConfigError(f"run {run.run_id} has no calibration without its model: {error}") from error
+
+
+def _parameters(run: TrackedRun) -> dict[str, Any]:
+    """The parameters in raw units where they are on record, or else as trained, with the normalization.
+
+    As a list: by name they would come back sorted by name.
+    """
+    found = run.calibration()
+    if found is None:
+        raise _unusable(run)
+    params, about = found
+    return {"params": list(params.values()), "shift": about.shift, "scale": about.scale}
+
+
+def _unusable(run: TrackedRun) -> ConfigError:
+    return ConfigError(f"run {run.run_id} {_why_unusable(run)}: give best, or another run")
 
 
 def _why_unusable(run: TrackedRun) -> str:
@@ -100,7 +125,7 @@ def _why_unusable(run: TrackedRun) -> str:
 
 
 def best(store: Store) -> TrackedRun:
-    """The experiment's usable run that is nearest to its exact optimum, by `loss_gap`.
+    """The experiment's usable run that is nearest to its best fit, by `loss_gap`.
 
     Of several models the one with the least loss, since each has an optimum of its own. Raises ConfigError
     where there is none, or where runs on several data sets leave open which calibration is meant.
@@ -137,7 +162,7 @@ def _first(store: Store, order: str, condition: str = "") -> TrackedRun | None:
 def of_run(store: Store, run: TrackedRun) -> Predictor:
     """A run's calibration, from its record alone. Raises ConfigError for a run that has none."""
     config = config_of(run, reader.dataset(store, run.run_id))
-    model = calibration_model.CalibrationModel()
+    model = CalibrationModel(standalone.numeric(_function(run)))
     model.load_context(PythonModelContext({}, config))  # type: ignore[no-untyped-call]
     of = f"{run.name}, run {run.run_id}"
     return Predictor(of, config["input"], config["target"], lambda frame: model.predict(None, frame))
@@ -196,7 +221,7 @@ def _log(store: Store, run: TrackedRun) -> LoggedModel:
     status = LoggedModelStatus.FAILED
     try:
         with tempfile.TemporaryDirectory() as folder:
-            _save(Path(folder) / NAME, model, config)
+            _save(Path(folder), model, run.params["model"], config)
             client.log_model_artifacts(model.model_id, str(Path(folder) / NAME))
         client.log_batch(run.run_id, metrics=_metrics(client, run.run_id, model.model_id))
         status = LoggedModelStatus.READY
@@ -206,26 +231,30 @@ def _log(store: Store, run: TrackedRun) -> LoggedModel:
     return model
 
 
-def _save(path: Path, model: LoggedModel, config: dict[str, Any]) -> None:
+def _save(folder: Path, model: LoggedModel, function: str, config: dict[str, Any]) -> None:
+    """Into the folder NAME within this one; its code is written beside it first."""
+    code = folder / standalone.FILE
+    code.write_text(standalone.code(function), encoding="utf-8")
     columns = (config["input"], config["target"])
     either: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name, required=False) for name in columns]
     low, high = config["input_range"]
     with warnings.catch_warnings(action="ignore"):  # MLflow's own, about pandas 4
         mlflow.pyfunc.save_model(
-            path,
+            folder / NAME,
             mlflow_model=Model(
                 run_id=model.source_run_id,
                 artifact_path=model.artifact_location,
                 model_uuid=model.model_id,
                 model_id=model.model_id,
             ),
-            python_model=calibration_model.__file__,
+            python_model=code,
+            code_paths=standalone.carried(function),
             model_config=config,
             signature=ModelSignature(
                 Schema(either), Schema([*either, ColSpec(DataType.boolean, "in_range")])
             ),
             input_example=pd.DataFrame({config["input"]: [low, high]}),
-            pip_requirements=REQUIREMENTS,
+            pip_requirements=standalone.requirements(function),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import math
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +15,22 @@ from typing import TYPE_CHECKING, Literal
 
 from ..config import ConfigError, one_line
 from ..fit import metrics
+from ..normalization import UNCHANGED, Affine
 from ..package import IS_CHECKOUT, NAME
-from ..polynomial import formula
 from ..settings import Settings
-from ..spelling import fingerprint, from_params, overrides, params, run_name
+from ..spelling import (
+    SCALE,
+    SHIFT,
+    best_is,
+    fingerprint,
+    formula,
+    from_params,
+    is_raw,
+    overrides,
+    parameters,
+    params,
+    run_name,
+)
 
 if TYPE_CHECKING:  # who only reads the record need not wait for torch
     from ..data import Floats, Pairs
@@ -84,6 +97,26 @@ class TrackedRun:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+
+    def calibration(self, kind: Literal["", "best_"] = "") -> tuple[dict[str, float], Affine] | None:
+        """The run's parameters, or the best fit's, by name, and the normalization that they are about.
+
+        None where there are none on record.
+        """
+        names = parameters(self.params)
+        in_raw = all(name in self.metrics for name in names)
+        if kind and not any(f"trained_{name}" in self.metrics for name in names):  # a run that diverged
+            in_raw = is_raw(self.params)
+        keys = {name: f"{kind or ('' if in_raw else 'trained_')}{name}" for name in names}
+        if not names or not {*keys.values()} <= self.metrics.keys():
+            return None
+        if in_raw:
+            about = UNCHANGED
+        elif {SHIFT, SCALE} <= self.params.keys():
+            about = Affine(float(self.params[SHIFT]), float(self.params[SCALE]))
+        else:
+            return None
+        return {name: self.metrics[key] for name, key in keys.items()}, about
 
     @property
     def outcome(self) -> str:
@@ -167,23 +200,27 @@ def _note(result: Result) -> str:
     run = result.run
     if result.diverged_at is not None:
         return f"Diverged at epoch {result.diverged_at}: {result.reason}."
-    if not result.raw:
+    if not result.trained:
         return "Interrupted before its first epoch."
-    data = run.settings.data
-    found = f"`{data.target} = {formula(list(result.raw.values()), data.input)}`"
-    distance = f"loss {result.losses[-1]:.6g}, {result.loss_gap:.3g} above the exact optimum's"
-    return f"{found}: {distance}. {_state(result)}"
+    recorded = params(run.settings, run.input.fitted)
+    about = UNCHANGED if result.raw else run.input.fitted
+    distance = "the search for the best fit did not settle"
+    if result.loss_gap is not None:
+        distance = f"{result.loss_gap:.3g} above the {best_is(recorded)}'s"
+    found = formula(recorded, result.raw or result.trained, about)
+    return f"`{found}`: loss {result.losses[-1]:.6g}, {distance}. {_state(result)}"
 
 
 def _state(result: Result) -> str:
-    epochs, limit = result.run.settings.epochs, result.run.input.limit
+    epochs, limit = result.run.settings.epochs, result.run.limit
     if result.outcome == "converged":
         return "Converged."
     if result.outcome == "killed":
         return f"Interrupted at epoch {result.epochs[-1]} of {epochs}."
     if result.reason:
         return f"Still growing at epoch {epochs}: {result.reason}."
-    return f"Stopped short at epoch {epochs}: more epochs, or a larger lr (the limit is {limit:.2g})."
+    known = "" if math.isnan(limit) else f" (the limit is {limit:.2g})"
+    return f"Stopped short at epoch {epochs}: more epochs, or a larger lr{known}."
 
 
 def dataset_record(pairs: Pairs) -> DatasetRecord:

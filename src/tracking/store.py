@@ -35,7 +35,7 @@ UI_ADDRESS = "http://127.0.0.1:5000"  # where `mlflow ui` without options serves
 DESCRIPTION = """Calibrations by gradient descent: a run for each setting, a parent run for each sweep.
 
 - `w`, `b`, …: the parameters in raw input units, comparable across normalizations; `trained_w`, …: as trained
-- `loss_gap`: the loss above the exact optimum's
+- `loss_gap`: the loss above the best fit's
 - `lr_over_limit`: the learning rate over the largest stable one; beyond 1 a run diverges
 - tag `outcome`: `converged`, `stopped` short of it, `diverged` (its description says why) or `killed`
 """

@@ -35,7 +35,7 @@ class Named:
 
 def is_usable(run: TrackedRun) -> bool:
     """Whether a run has a result: it did not diverge or crash, nor end before its first loss."""
-    return "loss_gap" in run.metrics
+    return run.calibration() is not None
 
 
 def named(runs: Sequence[TrackedRun], ids: Collection[str]) -> list[Named]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from ...data import Pairs
-from ...fit.yardstick import least_squares
-from ...functions import parameter_names
+from ...functions import resolve
 from ...models import MODELS, Model
+from ...spelling import best_is
 from ...tracking.record import TrackedRun
 from ..comparison import Comparison
 from ._canvas import (
@@ -42,26 +40,25 @@ NARROW = 1e-6  # a range that is smaller than this part of its values is none
 
 @dataclass(frozen=True)
 class Problem:
-    """What the runs have in common: their pairs, their model, and its exact optimum in raw input units."""
+    """What the runs have in common, their pairs and their model, and a best fit that is on record."""
 
     pairs: Pairs
     model: Model
+    best: TrackedRun | None  # a run whose best fit is known
 
-    @cached_property
-    def optimum(self) -> Tensor:
-        """(1, K) float64."""
-        t_u, t_c = torch.from_numpy(self.pairs.t_u), torch.from_numpy(self.pairs.t_c)
-        return least_squares(self.model, t_u, t_c).params[None]
+    def predict(self, run: TrackedRun, t_u: Floats, kind: Literal["", "best_"] = "") -> Floats:
+        """A run's predictions, or its best fit's, over raw inputs (N,) -> (N,)."""
+        found = run.calibration(kind)
+        assert found
+        params, about = found
+        t_seen = about.apply(torch.from_numpy(t_u), torch.float64)
+        return np.asarray(
+            self.model(t_seen, *torch.tensor(list(params.values()), dtype=torch.float64)).expand(len(t_u))
+        )
 
-    def params(self, runs: Sequence[TrackedRun]) -> Tensor:
-        """(R, K) float64 in raw input units."""
-        names = parameter_names(self.model)
-        return torch.tensor([[run.metrics[name] for name in names] for run in runs], dtype=torch.float64)
-
-    def predict(self, params: Tensor, t_u: Floats) -> Floats:
-        """Raw parameters (R, K) over raw inputs (N,) -> (R, N)."""
-        columns = params.unsqueeze(-1).unbind(-2)  # K of (R, 1)
-        return np.asarray(self.model(torch.from_numpy(t_u), *columns))
+    def exact(self, t_u: Floats) -> Floats | None:
+        """The best fit's predictions (N,)."""
+        return self.predict(self.best, t_u, "best_") if self.best else None
 
 
 def draw(comparison: Comparison) -> Figure | None:
@@ -77,8 +74,9 @@ def fits(runs: Sequence[TrackedRun], pairs: Pairs) -> Figure:
     `runs` are on these pairs and of one model, ranked, best first. The range is that of the data: a bad fit
     leaves it.
     """
-    problem = Problem(pairs, MODELS[runs[0].params["model"]])
     usable = [run for run in runs if is_usable(run)]
+    best = next((run for run in (*usable, *runs) if run.calibration("best_")), None)
+    problem = Problem(pairs, resolve(runs[0].params["model"], MODELS), best)
     settings = pairs.settings
     figure = canvas("Fits over the data", _caption(len(runs), len(usable), problem), height=6.5)
     above, below = figure.subplots(2, sharex=True, height_ratios=(2.6, 1))
@@ -95,7 +93,8 @@ def _caption(number: int, usable: int, problem: Problem) -> str:
     if usable < number:
         parts.append(f"{number - usable:,} diverged or ended without a result.")
     if usable:
-        parts.append("Below: truth minus fit, of the best run and of the exact optimum.")
+        known = f" and of the {best_is(problem.best.params)}" if problem.best else ""
+        parts.append(f"Below: truth minus fit, of the best run{known}.")
     return " ".join(parts)
 
 
@@ -104,17 +103,18 @@ def _draw_curves(axes: Axes, runs: Sequence[TrackedRun], problem: Problem) -> li
     t_u, t_c = problem.pairs.t_u, problem.pairs.t_c
     left, right = _widened(t_u)
     x = np.linspace(left, right, GRID)
-    exact = problem.predict(problem.optimum, x)[0]
-    low, high = _widened(np.concatenate([t_c, exact]))
+    exact = problem.exact(x)
+    low, high = _widened(t_c if exact is None else np.concatenate([t_c, exact]))
     axes.set(xlim=(left, right), ylim=(low, high))
     axes.grid(color="0.92")
     handles: list[Artist] = list(
         axes.plot(t_u, t_c, "o", color="black", markersize=5, label="data", zorder=4)
     )
-    handles += axes.plot(x, exact, label="exact optimum", zorder=3, **OPTIMUM)
+    if problem.best and exact is not None:
+        handles += axes.plot(x, exact, label=best_is(problem.best.params), zorder=3, **OPTIMUM)
     badges = []
     for each in named(runs, {run.run_id for run in runs}):
-        y = problem.predict(problem.params([each.run]), x)[0]
+        y = problem.predict(each.run, x)
         outside = " (outside)" if y.min() >= high or y.max() <= low else ""
         handles += axes.plot(x, y, label=each.label + outside, **each.look)
         badges.append((x, y, each.badge, each.colour))
@@ -122,7 +122,7 @@ def _draw_curves(axes: Axes, runs: Sequence[TrackedRun], problem: Problem) -> li
     usable = [run for run in runs if is_usable(run)]
     if len(runs) > MOST_NAMED and usable:
         some = usable[:: -(-len(usable) // MOST_IN_BANDS)]
-        handles += draw_bands(axes, x, problem.predict(problem.params(some), x))
+        handles += draw_bands(axes, x, np.stack([problem.predict(run, x) for run in some]))
     return handles
 
 
@@ -130,16 +130,15 @@ def _draw_residuals(axes: Axes, usable: Sequence[TrackedRun], problem: Problem) 
     """Handles for a legend."""
     t_u, t_c = problem.pairs.t_u, problem.pairs.t_c
     unit = short(problem.pairs.settings.target_unit)
-    exact = t_c - problem.predict(problem.optimum, t_u)[0]
     axes.axhline(0, color="0.4", linewidth=0.8)
     axes.grid(color="0.92")
-    rows: list[tuple[str, Floats, dict[str, Any]]] = [
-        ("optimum", exact, {"marker": "D", "mfc": "none", "mec": "black", "markersize": 8})
-    ]
+    rows: list[tuple[str, Floats, dict[str, Any]]] = []
+    if (exact := problem.exact(t_u)) is not None:
+        rows.append(("optimum", t_c - exact, {"marker": "D", "mfc": "none", "mec": "black", "markersize": 8}))
     if usable:
-        best = t_c - problem.predict(problem.params(usable[:1]), t_u)[0]
+        best = t_c - problem.predict(usable[0], t_u)
         rows.append(("best run", best, {"marker": "o", "color": COLOURS[0], "markersize": 4.5}))
-    largest = max(np.abs(row).max() for _, row, _ in rows)
+    largest = max((np.abs(row).max() for _, row, _ in rows), default=0.0)
     _, top = _widened(np.array([0.0, min(largest, np.ptp(t_c) or largest)]))  # what is worse is no fit
     axes.set_ylim(-top, top)
     return [

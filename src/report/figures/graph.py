@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from ...fit.graph import Graph, Node, trace
-from ...models import MODELS
 from ...normalization import Affine
 from ...spelling import SCALE, SHIFT
 from ..comparison import Comparison
@@ -35,7 +34,9 @@ def draw(comparison: Comparison) -> Figure | None:
     fitted = Affine(float(params[SHIFT]), float(params[SCALE]))
     t_un = fitted.apply(torch.from_numpy(comparison.pairs.t_u), getattr(torch, settings.dtype))
     t_c = torch.from_numpy(comparison.pairs.t_c)
-    return autograd_graph(trace(MODELS[settings.model.name], t_un, t_c, settings.model.start))
+    return autograd_graph(
+        trace(settings.model.chosen, t_un, t_c, settings.model.start, loss_fn=settings.loss.function)
+    )
 
 
 def autograd_graph(graph: Graph) -> Figure:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from ...spelling import PROBLEM
+from ...spelling import PROBLEM, best_is
 from ...tracking.record import TrackedRun
 from ..comparison import Comparison, Curve
 from ..differences import distinguishing
@@ -31,6 +31,7 @@ from ._canvas import (
 )
 from ._named import MOST_NAMED, is_usable, named, names, sample
 
+SAME = 1e-9  # relative: best fits that differ by less differ by rounding
 MOST_CURVES = 300  # more would not be seen, and take long to read from a server
 GRID = 200  # points of a band's edge
 DIVERGED: dict[str, Any] = {"color": GREY, "linestyle": (0, (3, 2)), "linewidth": 1.2, "zorder": 1.5}
@@ -73,7 +74,7 @@ def loss_curves(runs: Sequence[TrackedRun], curves: Mapping[str, Curve], unit: s
     axes.grid(color="0.92")
     handles = _draw_usable(axes, runs, paths) + _draw_diverged(axes, runs, paths, high)
     if optimum is not None:
-        handles.append(axes.axhline(optimum, label=f"exact optimum, {optimum:.3g}", **OPTIMUM))
+        handles.append(axes.axhline(optimum, label=f"{best_is(runs[0].params)}, {optimum:.3g}", **OPTIMUM))
     draw_legend(figure, handles)
     return figure
 
@@ -90,13 +91,15 @@ def _caption(runs: Sequence[TrackedRun], drawn: int, has_usable: bool) -> str:
 
 
 def _optimum_loss(runs: Sequence[TrackedRun]) -> float | None:
-    """The least loss of all, where all runs have the same and it is not lost in rounding."""
-    metrics = [run.metrics for run in runs if is_usable(run) and "loss" in run.metrics]
+    """The best fit's loss, where all runs have the same and it is not lost in rounding."""
+    metrics = [run.metrics for run in runs if {"loss", "loss_gap"} <= run.metrics.keys()]
     if not metrics or len({tuple(map(run.params.get, PROBLEM)) for run in runs}) > 1:
         return None
     best = min(metrics, key=lambda each: each["loss_gap"])
+    known = {each["best_loss"] for each in metrics if "best_loss" in each}
     optimum = best["loss"] - best["loss_gap"]
-    return optimum if optimum > 1e-3 * best["loss"] else None
+    is_one = not known or max(known) - min(known) <= SAME * max(known)
+    return optimum if is_one and optimum > 1e-3 * best["loss"] else None
 
 
 def _range(usable: Sequence[Losses], drawn: Sequence[Losses], optimum: float | None) -> tuple[float, float]:

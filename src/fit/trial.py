@@ -1,0 +1,104 @@
+"""A model and a loss tried out, before anything is trained: what will not do is refused in a line."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..config import ConfigError, one_line
+from ..losses import Loss
+from ..models import Model
+from ..spelling import RECORDED
+from .metrics import METRICS
+
+# columns of their own
+RESERVED = {*METRICS, "loss", "rank", "run_id", "name", "outcome", "reason"} | {
+    each.about.param for each in RECORDED
+}
+PREFIXES = ("trained_", "best_", "se_")
+RUNS = 3  # more than one, and not the number of anything else
+
+
+def try_model(model: Model, names: tuple[str, ...], called: str, t_un: Tensor, start: Tensor) -> None:
+    """Raises ConfigError for a model that cannot be trained from `start` (K,) on `t_un` (N,).
+
+    `called` is its name in the settings.
+    """
+    for name in names:
+        if name in RESERVED or name.startswith(PREFIXES):
+            raise ConfigError(
+                f"model={called}: a parameter cannot be called {name}, which is a column's name"
+            )
+    given = t_un.clone()
+    params = [value.repeat(RUNS, 1).requires_grad_() for value in start.to(t_un)]  # K of (R, 1)
+    try:
+        found = model(given[None], *params)
+        alone = model(given, *start.to(t_un))
+        fault = _fault(found, alone, (RUNS, len(t_un)))
+        if not torch.equal(given, t_un):
+            fault = "changes its input in place: compute a new tensor"
+        fault = fault or _slope_fault(found, dict(zip(names, params, strict=True)))
+    except Exception as error:  # whatever is in it
+        fault = f"fails at its start: {type(error).__name__}: {one_line(error)}"
+    if fault:
+        raise ConfigError(f"model={called} {fault}")
+
+
+def _fault(found: object, alone: object, shape: tuple[int, int]) -> str:
+    """What is wrong with predictions for R runs (R, N) and for one (N,); empty where nothing is."""
+    if not isinstance(found, Tensor) or not isinstance(alone, Tensor):
+        return f"gives a {type(found).__name__}, where a tensor is needed"
+    if found.shape != shape or alone.shape not in (shape[1:], ()):
+        return (
+            f"gives {tuple(found.shape)} of inputs (1, {shape[1]}) and parameters ({shape[0]}, 1), where "
+            f"{shape} is needed: use element-wise operations"
+        )
+    if not found.isfinite().all():
+        return "is not finite at its start: give another model.start, or a normalization that suits it"
+    if not torch.allclose(found, alone.expand(shape), equal_nan=True):
+        return "predicts otherwise for several runs than for one: use element-wise operations"
+    return ""
+
+
+def _slope_fault(found: Tensor, params: dict[str, Tensor]) -> str:
+    """What is wrong with the derivatives of predictions (R, N) by parameters (R, 1), by name."""
+    if not found.requires_grad:
+        return "is not differentiable: use torch's operations on its parameters, and keep them tensors"
+    slopes = torch.autograd.grad(found[0].sum(), list(params.values()), allow_unused=True)
+    for name, slope in zip(params, slopes, strict=True):
+        if slope is None:
+            return f"does not depend on {name}, or not differentiably: leave it out, or keep it a tensor"
+        if not slope.isfinite().all():
+            return f"has no finite slope by {name} at its start: give another model.start"
+        if slope[1:].any():
+            return "mixes runs: use element-wise operations"
+    return ""
+
+
+def try_loss(loss: Loss, called: str, like: Tensor) -> None:
+    """Raises ConfigError for a loss that cannot be trained by, on readings as many as in `like` (N,)."""
+    t_p = torch.linspace(0.5, 1.5, len(like)).to(like).repeat(RUNS, 1).requires_grad_()
+    try:
+        fault = _loss_fault(loss(t_p, torch.ones_like(like)[None]), t_p)
+    except Exception as error:
+        fault = f"fails: {type(error).__name__}: {one_line(error)}"
+    if fault:
+        raise ConfigError(f"loss={called} {fault}")
+
+
+def _loss_fault(losses: object, several: Tensor) -> str:
+    if not isinstance(losses, Tensor):
+        return f"gives a {type(losses).__name__}, where a tensor is needed"
+    if losses.shape != (RUNS,):
+        return (
+            f"gives {tuple(losses.shape)} of predictions {tuple(several.shape)}, where ({RUNS},) is needed, "
+            "the mean over the last dimension alone"
+        )
+    if not losses.isfinite().all():
+        return "is not finite where predictions are near"
+    if not losses.requires_grad:
+        return "is not differentiable: use torch's operations on the predictions"
+    (slopes,) = torch.autograd.grad(losses[0], several)
+    if slopes[1:].any():
+        return "mixes runs: a run's loss must be of its own predictions alone"
+    return "" if slopes.isfinite().all() else "has no finite slope where predictions are near"

@@ -1,0 +1,91 @@
+"""What a logged model carries, so that it runs where this project is not: its code, and what that needs.
+
+A shipped function becomes part of the code, with numpy's elementary functions for this project's. A function
+of the user's own comes with the file or the package that it is imported from, and is given torch's tensors.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import elementary
+from ..functions import Function, public, resolve
+from ..models import MODELS
+from . import calibration_model
+from .calibration_model import Floats
+
+FILE = "calibration_model.py"
+
+
+def on_arrays(function: Callable[..., Any]) -> Callable[..., Floats]:
+    """A function of tensors as one of arrays, in float64."""
+    import torch
+
+    def calculate(*numbers: Floats) -> Floats:
+        with torch.no_grad():
+            return np.asarray(function(*(torch.as_tensor(each, dtype=torch.float64) for each in numbers)))
+
+    return calculate
+
+
+def numeric(function: Function) -> Callable[..., Floats]:
+    """A model's function as one of arrays, which a shipped one is as it stands."""
+    return function if _is_shipped(function) else on_arrays(function)
+
+
+def code(name: str) -> str:
+    """The logged file's text, for the model of this name."""
+    function = resolve(name, MODELS)
+    parts = _shipped(function) if _is_shipped(function) else _own(name)
+    return "\n\n".join([Path(calibration_model.__file__).read_text(encoding="utf-8"), *parts])
+
+
+def carried(name: str) -> list[str]:
+    """What is copied beside the code: the file or the package of a function of the user's own."""
+    if _is_shipped(resolve(name, MODELS)):
+        return []
+    top = sys.modules[name.partition(".")[0]]
+    folders = list(getattr(top, "__path__", ()))
+    return folders[:1] or [inspect.getfile(top)]
+
+
+def requirements(name: str) -> list[str]:
+    """The packages that it takes, as pip reads them."""
+    own = [] if _is_shipped(resolve(name, MODELS)) else ["torch"]
+    # of a version like 2.13.0+cpu the part that every index has
+    return [f"{each}=={version(each).partition('+')[0]}" for each in ("mlflow", "numpy", "pandas", *own)]
+
+
+def _is_shipped(function: Function) -> bool:
+    return function in MODELS.values()
+
+
+def _shipped(function: Function) -> list[str]:
+    used = [name for name in public(elementary.__name__) if name in function.__code__.co_names]
+    imported = [f"{', '.join(used)} = {', '.join(f'np.{name}' for name in used)}"] if used else []
+    stands_for = "Tensor = Floats  # the function was trained on tensors, and takes arrays as well"
+    return [
+        "\n".join([*imported, stands_for]),
+        "\n" + inspect.getsource(function),
+        _set_model(function.__name__),
+    ]
+
+
+def _own(name: str) -> list[str]:
+    module, _, function = name.rpartition(".")
+    return [
+        inspect.getsource(on_arrays),
+        f"from {module} import {function}  # the calibrated function, which is carried beside this file",
+        _set_model(f"on_arrays({function})"),
+    ]
+
+
+def _set_model(function: str) -> str:
+    return f"mlflow.models.set_model(CalibrationModel({function}))\n"

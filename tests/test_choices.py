@@ -1,0 +1,165 @@
+"""Any differentiable function may stand where the model or the loss stands."""
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from src import predict
+from tests.conftest import ROOT
+from tests.test_record import recorded
+
+Command = Callable[..., int]
+Capture = pytest.CaptureFixture[str]
+
+MINE = """
+import torch
+
+def tanh(t_u, w, b): return w * torch.tanh(t_u / 50) + b
+def pinned(t_p, t_c, tau): return torch.maximum(tau * (t_c - t_p), (tau - 1) * (t_c - t_p)).mean(-1)
+
+def no_tensor(t_u, w): return 3.0
+def one_number(t_u, w): return (w * t_u).sum()
+def outer(t_u, w): return torch.outer(t_u, t_u) @ w
+def in_place(t_u, w): t_u += 1; return w * t_u
+def not_finite(t_u, w): return torch.log(-w * t_u.abs())
+def no_parameters(t_u): return t_u
+def many(t_u, *params): return t_u
+def detached(t_u, w): return w.detach() * t_u
+def number(t_u, w): return w.item() * t_u
+def fails(t_u, w): raise RuntimeError("no\\nway")
+def column(t_u, loss): return loss * t_u
+def idle(t_u, w, b): return w * t_u
+def mixed(t_u, w): return w * t_u - w.mean(0)
+NUMBER = 3
+
+def each_reading(t_p, t_c): return (t_p - t_c) ** 2
+def all_runs(t_p, t_c): return ((t_p - t_c) ** 2).mean()
+def no_slope(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1).detach()
+"""
+BROKEN = {
+    # the user's function -> what the answer must say
+    "model.function=NAME.no_tensor model.start.w=1": "gives a float, where a tensor is needed",
+    "model.function=NAME.one_number model.start.w=1": "gives () of inputs (1, 11)",
+    "model.function=NAME.outer model.start.w=1": "fails at its start: RuntimeError: outer",
+    "model.function=NAME.in_place model.start.w=1": "changes its input in place",
+    "model.function=NAME.not_finite model.start.w=1": "not finite at its start",
+    "model.function=NAME.no_parameters": "no parameters besides its input",
+    "model.function=NAME.many": "is not a function of an input and parameters by name",
+    "model.function=NAME.detached model.start.w=1": "is not differentiable",
+    "model.function=NAME.number model.start.w=1": "fails at its start",
+    "model.function=NAME.fails model.start.w=1": "RuntimeError: no way",
+    "model.function=NAME.column model.start.loss=1": "cannot be called loss",
+    "model.function=NAME.idle model.start.w=1 model.start.b=0": "does not depend on b",
+    "model.function=NAME.mixed model.start.w=1": "mixes runs",
+    "model.function=NAME.nosuch": "has no nosuch",
+    "model.function=NAME.NUMBER": "is not a function",
+    "model.function=nosuch.f": "No module named 'nosuch'",
+    "model.function=NAME.tanh model.start.w=1 model.start.b=0 model.start.c=2": "no setting model.start.c",
+    "loss.function=NAME.each_reading": "gives (3, 11) of predictions (3, 11)",
+    "loss.function=NAME.all_runs": "gives () of predictions (3, 11)",
+    "loss.function=NAME.no_slope": "is not differentiable",
+    "loss.function=NAME.pinned": "loss.tau=nothing is not allowed: give a finite number",
+}
+
+
+@pytest.fixture
+def mine(empty_folder: Path) -> str:
+    """A module of the user's own in the current folder; its name is new, as every process would have it."""
+    name = f"mine_{re.sub(r'[^a-z0-9]', '_', empty_folder.name.lower())}"
+    (empty_folder / f"{name}.py").write_text(MINE)
+    return name
+
+
+@pytest.mark.parametrize("arguments", BROKEN)
+def test_a_broken_function(
+    arguments: str, mine: str, command: Command, empty_folder: Path, capfd: Capture
+) -> None:
+    """One line, exit code 2, and not even a store."""
+    assert command(*arguments.replace("NAME", mine).split()) == 2
+    said = capfd.readouterr().err
+    assert BROKEN[arguments] in said
+    assert len(said.splitlines()) == 1
+    assert not (empty_folder / "mlflow.db").exists()
+
+
+def predicted(capfd: Capture, *arguments: str) -> pd.DataFrame:
+    capfd.readouterr()
+    assert predict.command(list(arguments)) == 0
+    return pd.read_csv(io.StringIO(capfd.readouterr().out))
+
+
+def test_a_model_of_ones_own_under_four_normalizations(
+    folder: Path, mine: str, command: Command, client: MlflowClient, capfd: Capture
+) -> None:
+    """Each run's gap is to the best fit of its own normalization; numpy gives that of the raw input.
+
+    On the raw input it is a straight line over tanh(t_u / 50).
+    """
+    del folder
+    own = [f"model.function={mine}.tanh", "model.start.w=1", "model.start.b=0", "dtype=float64"]
+    assert command("-m", *own, "normalization=none,scale,zscore,minmax", "lr=0.1", "epochs=5000") == 0
+    runs = {run.data.params["normalization"]: run for run in recorded(client) if run.data.params}
+    data = pd.read_csv(ROOT / "data" / "thermometer.csv")
+    line, squares, *_ = np.polyfit(np.tanh(data.t_u / 50), data.t_c, 1, full=True)
+    metrics = runs["none"].data.metrics
+    assert [metrics["best_w"], metrics["best_b"]] == pytest.approx(list(line), rel=1e-9)
+    assert metrics["best_loss"] == pytest.approx(squares[0] / 11, rel=1e-12)
+    assert metrics["loss"] - metrics["loss_gap"] == pytest.approx(squares[0] / 11, rel=1e-12)
+    assert len({round(run.data.metrics["best_loss"], 6) for run in runs.values()}) == 4
+    assert all(run.data.metrics["loss_gap"] >= 0 for run in runs.values())
+    assert "w" in metrics
+    assert "w" not in runs["scale"].data.metrics, "in raw units it has none"
+
+    found = predicted(capfd, "best", "35.7", "55.9")
+    assert list(found.t_c) == pytest.approx(np.polyval(line, np.tanh(np.array([35.7, 55.9]) / 50)), abs=1e-3)
+    back = predicted(capfd, "best", "--inverse", str(found.t_c[0]))
+    assert back.t_u[0] == pytest.approx(35.7, rel=1e-8)
+
+
+def test_an_exponential(folder: Path, command: Command, client: MlflowClient, capfd: Capture) -> None:
+    """Made of `2 * exp(1.5 * x) - 1` on readings that minmax brings to 0 to 1: known by construction."""
+    readings = np.linspace(10, 30, 12)
+    truths = 2 * np.exp(1.5 * (readings - 10) / 20) - 1 + 0.1 * (-1) ** np.arange(12)
+    pd.DataFrame({"t_u": readings, "t_c": truths}).to_csv(folder / "grown.csv", index=False)
+    swept = ["model=exponential", "model.start.k=1", "normalization=minmax", "lr=0.03,0.02", "epochs=40000"]
+    assert command("-m", *swept, "data.path=grown.csv", "dtype=float64") == 0
+    table = capfd.readouterr().out
+    assert table.split("\n")[0].split()[-4:] == ["trained_a", "trained_k", "trained_b", "outcome"]
+    runs = [run for run in recorded(client) if run.data.params]
+    best = min(runs, key=lambda run: run.data.metrics["loss_gap"])
+    assert best.data.tags["outcome"] == "converged"
+    found = [best.data.metrics[f"trained_{name}"] for name in "akb"]
+    assert found == pytest.approx([2, 1.5, -1], rel=0.2)
+    assert found == pytest.approx([best.data.metrics[f"best_{name}"] for name in "akb"], rel=1e-2)
+    assert predicted(capfd, "best", "20").t_c[0] == pytest.approx(2 * np.exp(0.75) - 1, abs=0.1)
+
+
+@pytest.mark.parametrize(("loss", "best"), [("huber", 1.09720496291406), ("log_cosh", 0.979666194676456),
+                                            ("mae", 1.52800153433065)])  # fmt: skip
+def test_a_loss(loss: str, best: float, command: Command, client: MlflowClient, capfd: Capture) -> None:
+    """Best losses by mpmath at 100 digits, of the thermometer's line."""
+    assert command(f"loss={loss}", "normalization=zscore", "lr=0.1", "epochs=3000", "dtype=float64") == 0
+    [run] = [run for run in recorded(client) if run.data.params]
+    assert run.data.params["loss"] == loss
+    assert run.data.metrics["best_loss"] == pytest.approx(best, rel=1e-13)
+    assert run.data.metrics["loss"] - run.data.metrics["loss_gap"] == pytest.approx(best, rel=1e-12)
+    assert run.data.tags["outcome"] == "converged"
+    assert ("lr_over_limit" in run.data.metrics) == (loss != "mae"), "absolute errors have no curvature"
+    assert "best fit " in capfd.readouterr().out
+
+
+def test_a_loss_of_ones_own(mine: str, folder: Path, command: Command, client: MlflowClient) -> None:
+    """The 0.3 quantile: where the search does not settle nothing is said of a gap."""
+    del folder
+    own = [f"loss.function={mine}.pinned", "loss.tau=0.3", "normalization=zscore", "epochs=500"]
+    assert command(*own) == 0
+    [run] = [run for run in recorded(client) if run.data.params]
+    assert (run.data.params["loss"], run.data.params["loss_tau"]) == (f"{mine}.pinned", "0.3")
+    assert "loss_gap" not in run.data.metrics
+    assert f"loss.function={mine}.pinned loss.tau=0.3" in run.data.tags["overrides"]
