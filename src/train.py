@@ -79,28 +79,28 @@ def job(cfg: DictConfig) -> float | Exception:
 
 def command() -> int:
     """What `python -m src.train` does; returns the exit code."""
-    with interrupts.raising():
-        return run_command(lambda: _launch(sys.argv[1:]))
+    with interrupts.raising() as arrived:
+        return run_command(lambda: _launch(sys.argv[1:], arrived))
 
 
-def _launch(arguments: Sequence[str]) -> int:
+def _launch(arguments: Sequence[str], arrived: interrupts.Raising) -> int:
     with Launch(arguments) as launch:
         if launch.tell():
             return 0
         if launch.is_sweep:
-            return _launch_sweep(launch)
+            return _launch_sweep(launch, arrived)
         result = launch.run(job)
     if isinstance(result, Exception):
         raise result
     return 0
 
 
-def _launch_sweep(launch: Launch) -> int:
+def _launch_sweep(launch: Launch, arrived: interrupts.Raising) -> int:
     register = launch.register
     with sweep_begun(partial(repeat.of_sweep, launch.config)) as origin:
         code = run_command(lambda: launch.sweep(job, origin))
         with interrupts.deferred():
-            return _end(origin, code, register)
+            return _end(origin, arrived.exit_code or code, register)
 
 
 def _end(origin: Origin, code: int, register: str | None) -> int:

@@ -147,7 +147,7 @@ def test_a_sweep_on_ones_own_data_is_compared_and_predicts(calibrate: Calibrate,
     [
         (["train", "lr=abc"], "error: lr=abc is not allowed: "),
         (["compare", "--top", "0"], "error: --top 0 is not allowed: "),
-        (["tran"], "error: there is no command tran: give train, compare, predict"),
+        (["tran"], "error: there is no command tran: give train, compare or predict"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], told: str, calibrate: Calibrate, tmp_path: Path) -> None:

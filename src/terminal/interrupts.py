@@ -29,16 +29,36 @@ class Stop:
     def __call__(self) -> bool:
         return self.signum is not None
 
+    def handle(self, signum: int, frame: FrameType | None) -> None:
+        """Take the signal."""
+        del frame
+        self.signum = signum
+
+
+class Raising(Stop):
+    """Raises Interrupted, too. What it raises may be lost on its way, as in a callback of a C library's."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 where no signal arrived."""
+        return 0 if self.signum is None else 128 + self.signum
+
+    def handle(self, signum: int, frame: FrameType | None) -> None:
+        """Take the signal, and raise."""
+        super().handle(signum, frame)
+        _interrupt(signum)
+
 
 @contextmanager
-def raising() -> Iterator[None]:
+def raising() -> Iterator[Raising]:
     """Inside, the first of these signals raises Interrupted wherever the program stands.
 
     Further ones are ignored, there and to the end of the process: it is ending already, and an impatient
     second Ctrl-C must not leave the record half-finished.
     """
-    with _handling(_raise_once):
-        yield
+    arrived = Raising()
+    with _handling(arrived.handle):
+        yield arrived
 
 
 @contextmanager
@@ -48,27 +68,17 @@ def deferred() -> Iterator[Stop]:
     So nothing that is written inside can be left half-written.
     """
     stop = Stop()
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        del frame
-        stop.signum = signum
-
     try:
-        with _handling(handle):
+        with _handling(stop.handle):
             yield stop
     finally:
         if stop.signum is not None:
             _interrupt(stop.signum)
 
 
-def _raise_once(signum: int, frame: FrameType | None) -> None:
-    del frame
-    _interrupt(signum)
-
-
 def _interrupt(signum: int) -> NoReturn:
     for each in SIGNALS:
-        if signal.getsignal(each) is _raise_once:
+        if isinstance(getattr(signal.getsignal(each), "__self__", None), Raising):
             signal.signal(each, signal.SIG_IGN)
     raise Interrupted(signum)
 
@@ -83,5 +93,5 @@ def _handling(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]
         yield
     finally:
         for signum, handler in before.items():
-            if signal.getsignal(signum) is handle:  # else they are ignored by now, and stay so
+            if signal.getsignal(signum) == handle:  # else they are ignored by now, and stay so
                 signal.signal(signum, handler)
