@@ -15,11 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from .kinds import About
 from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS
 from .package import NAME, command
-from .settings import About, Settings, about, settings_with
+from .settings import Settings, about, settings_with
 
 FILLED_IN = ("origin",)  # no settings of the user's
 

@@ -87,6 +87,14 @@ def arguments(function: Function, after: int = 1) -> dict[str, Any]:
     return {name: kind if get_origin(kind) is not None else Finite for name, kind in kinds.items()}
 
 
+def taken(name: str, shipped: Mapping[str, Function], after: int = 1) -> dict[str, Any]:
+    """What the function of a name takes; nothing where there is none, as on record of one that is gone."""
+    try:
+        return arguments(resolve(name, shipped), after)
+    except (LookupError, ValueError):
+        return {}
+
+
 def parameter_names(model: Function) -> tuple[str, ...]:
     """The K names of a model's parameters, in the order in which it takes them."""
     return tuple(arguments(model))

@@ -1,11 +1,33 @@
-"""Kinds of values that settings and functions' options may have; a description says what is allowed."""
+"""Kinds of values that settings and functions' options may have, and what is said of a setting besides."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WrapValidator
+
+
+@dataclass(frozen=True)
+class About:
+    """What is true of a setting besides its type.
+
+    `allowed`: what errors and the help say it may be. `param`: its name on record, none for what only says
+    where a run is filed. `reads`: how a value, as it is on record, reads on a figure; `in_name`: in a run's
+    name, where `place` orders it, None for what is not in it. `always`: worth a column and a place in the
+    name even where it is the default. `problem`: part of the question that the training answers, which has
+    one exact answer. `decides`: part of the fingerprint.
+    """
+
+    allowed: str
+    param: str = ""
+    reads: Callable[[str], str] = str
+    in_name: Callable[[str], str] | None = None
+    place: int = 0
+    always: bool = False
+    problem: bool = False
+    decides: bool = True
 
 
 @dataclass(frozen=True)
@@ -19,6 +41,10 @@ def _not_bool(value: object) -> object:
     if isinstance(value, bool):  # bool is an int to Python, and 1 to pydantic
         raise ValueError  # without a sentence of its own: what is allowed is said of the setting
     return value
+
+
+def _or_auto(value: object, number: Callable[[object], float]) -> object:
+    return value if value == "auto" else number(value)
 
 
 def _as_text(value: object) -> object:
@@ -35,6 +61,7 @@ def _number(said: str, **bounds: Any) -> Any:
 NotBool = BeforeValidator(_not_bool)
 Finite = Annotated[float, NotBool, _number("a finite number, like 1.5")]
 Positive = Annotated[float, NotBool, _number("a finite number greater than 0, like 0.1", gt=0)]
+Rate = Annotated[Positive, WrapValidator(_or_auto)]  # a number, once a run is prepared
 Factor = Annotated[Positive, Reads("×{:g}")]
 Count = Annotated[int, NotBool, Field(ge=1, le=10**12)]
 

@@ -105,8 +105,9 @@ def training_loop(
     """Train and return the final parameters, in the shape in which they were given.
 
     `params` (K,) or (R, K); `t_u` and `t_c` (N,) or (R, N); `n_epochs` and `learning_rate` one for
-    all runs, or (R,). Without `curves` it prints the loss every 500 epochs, as the chapter does.
-    The loop ends early, between two epochs, when `stop()` says so. Memory does not depend on the epochs.
+    all runs, or (R,); a rate for each parameter is (R, K). Without `curves` it prints the loss every 500
+    epochs, as the chapter does. The loop ends early, between two epochs, when `stop()` says so. Memory
+    does not depend on the epochs.
     Source of the update: `params -= learning_rate * params.grad`, "Deep Learning with PyTorch", the
     section on autograd.
     """
@@ -114,7 +115,7 @@ def training_loop(
     # A leaf of the loop's own: the caller's tensor keeps its values, its grad and its graph.
     params = params.detach().reshape(-1, shape[-1]).clone().requires_grad_()  # (R, K)
     last = _per_run(n_epochs, params).long()  # (R,)
-    lr = _per_run(learning_rate, params).to(params.dtype)[:, None]  # (R, 1)
+    lr = _rates(learning_rate, params).to(params.dtype)  # (R, 1 or K)
     t_u = _rows(t_u, params)  # (1 or R, N)
     t_c = _rows(t_c, params)
     if curves is None:
@@ -159,6 +160,12 @@ def _per_run(value: float | Tensor, params: Tensor) -> Tensor:
     """One value for all runs, or (R,) -> (R,)."""
     values = torch.as_tensor(value, device=params.device).reshape(-1)
     return values.expand(len(params)) if len(values) in (1, len(params)) else _refuse(values, params)
+
+
+def _rates(values: float | Tensor, params: Tensor) -> Tensor:
+    """One rate for all runs, (R,) or (R, K) -> (R, 1 or K)."""
+    rates = torch.as_tensor(values, device=params.device)
+    return rates if rates.shape == params.shape else _per_run(rates, params)[:, None]
 
 
 def _rows(values: Tensor, params: Tensor) -> Tensor:

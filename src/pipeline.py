@@ -14,6 +14,7 @@ from hydra_plugins.batch_launcher import bar
 
 from .config import ConfigError
 from .data import load
+from .fit.metrics import METRICS
 from .fit.plan import Preparation, Run
 from .fit.result import Result
 from .fit.schedule import tenths
@@ -38,7 +39,7 @@ Results = dict[int, float | Exception]
 
 def run(settings: dict[int, Settings]) -> Results:
     """Train and record: for each its final loss, infinity where it diverged, or what is wrong with it."""
-    runs, failed = attempt_each(Preparation(load).prepare, settings)
+    runs, failed = attempt_each(Preparation(load, METRICS).prepare, settings)
     results: Results = {**failed}
     for experiment in dict.fromkeys(each.settings.tracking.experiment for each in runs.values()):
         mine = {

@@ -6,67 +6,21 @@ in the fingerprint. A new setting is a field here and a line in conf/.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path, PurePath
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal
 
-from omegaconf import OmegaConf
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
-from .functions import Function, arguments, resolve
-from .kinds import Count, Finite, ModelName, Name, Positive, Reads, Text, allowed
+from .choices import Group, LossSettings, ModelSettings, NormalizationSettings
+from .functions import taken
+from .kinds import About, Count, ModelName, Name, Rate, Reads, Text, allowed
 from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS
-from .package import CONF
-
-
-@dataclass(frozen=True)
-class About:
-    """What is true of a setting besides its type.
-
-    `allowed`: what errors and the help say it may be. `param`: its name on record, none for what only says
-    where a run is filed. `reads`: how a value, as it is on record, reads on a figure; `in_name`: in a run's
-    name, where `place` orders it, None for what is not in it. `always`: worth a column and a place in the
-    name even where it is the default. `problem`: part of the question that the training answers, which has
-    one exact answer. `decides`: part of the fingerprint.
-    """
-
-    allowed: str
-    param: str = ""
-    reads: Callable[[str], str] = str
-    in_name: Callable[[str], str] | None = None
-    place: int = 0
-    always: bool = False
-    problem: bool = False
-    decides: bool = True
-
-
-def one_of(functions: Mapping[str, Function], param: str, after: int = 1, **facts: Any) -> Any:
-    """The type of a setting that names one of these functions, or one of the user's by its import path."""
-
-    def known(name: str) -> str:
-        if name not in functions and "." not in name:
-            raise ValueError
-        try:
-            arguments(resolve(name, functions), after)
-        except LookupError as error:
-            raise ValueError(f"{param}.function={error}") from error
-        return name
-
-    said = f"{', '.join(functions)}, or {param}.function=MODULE.FUNCTION"
-    return Annotated[str, AfterValidator(known), About(said, param, in_name=str, **facts)]
 
 
 def labelled(label: str) -> Callable[[str], str]:
@@ -84,131 +38,6 @@ def _file(path: str) -> str:
 
 def _epochs(text: str) -> str:
     return f"{int(text):,} epoch{'' if text == '1' else 's'}"
-
-
-class Group(BaseModel):
-    """Settings under one key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class FunctionSettings(Group):
-    """A function: one of the project's by its name, or one of the user's by its import path."""
-
-    GROUP: ClassVar[str]
-    SHIPPED: ClassVar[Mapping[str, Function]]
-    AFTER: ClassVar[int] = 1  # the tensors that it is about come before what it takes
-
-    name: str
-
-    @property
-    def chosen(self) -> Function:
-        """The function itself."""
-        return resolve(self.name, self.SHIPPED)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _own_stands_in(cls, given: Any) -> Any:
-        """`function`, where given, is the name; what the chosen file says for another is not meant."""
-        if not isinstance(given, dict):
-            return given
-        given = dict(given)
-        if (own := given.pop("function", None)) is None:
-            return given
-        if "." not in str(own):
-            raise ValueError(f"{cls.GROUP}.function={own} is no import path: give MODULE.FUNCTION")
-        try:
-            taken = arguments(resolve(str(own), cls.SHIPPED), cls.AFTER)
-        except (LookupError, ValueError):  # said where the name is checked
-            taken = {}
-        path = CONF / cls.GROUP / f"{given.get('name')}.yaml"
-        inherited = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
-        return _meant(given, inherited, taken) | {"name": str(own)}
-
-
-def _meant(given: dict[str, Any], inherited: Any, taken: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given, less what is as inherited and not taken."""
-    kept = {key: value for key, value in given.items() if key in taken or value != inherited.get(key)}
-    nested = {key: value for key, value in given.items() if isinstance(value, dict)}
-    return kept | {key: _meant(value, inherited.get(key, {}), taken) for key, value in nested.items()}
-
-
-class OptionSettings(FunctionSettings, extra="allow"):
-    """A function with options, numbers that stand beside its name."""
-
-    @property
-    def options(self) -> dict[str, float]:
-        """What the function takes besides the tensors."""
-        return self.model_extra or {}
-
-    @property
-    def function(self) -> Function:
-        """The function with its options: of the tensors alone."""
-        return partial(self.chosen, **self.options) if self.options else self.chosen
-
-    @model_validator(mode="after")
-    def _takes_its_options(self) -> Self:
-        kinds = arguments(self.chosen, self.AFTER)
-        mistakes = [
-            f"{self.GROUP}.{option}={value} is not allowed: {self.name} takes {', '.join(kinds) or 'none'}"
-            for option, value in self.options.items()
-            if option not in kinds
-        ]
-        for option, kind in kinds.items():
-            try:
-                self.options[option] = TypeAdapter(kind).validate_python(self.options.get(option))
-            except ValidationError:
-                given = self.options.get(option, "nothing")
-                mistakes.append(f"{self.GROUP}.{option}={given} is not allowed: give {allowed(kind)}")
-        if mistakes:
-            raise ValueError("; ".join(mistakes))
-        return self
-
-
-class NormalizationSettings(OptionSettings):
-    """An input normalization of `normalization.py`, with the options that it takes."""
-
-    GROUP, SHIPPED = "normalization", NORMALIZATIONS
-    name: one_of(NORMALIZATIONS, "normalization", place=2, always=True)  # type: ignore[valid-type]
-
-
-class LossSettings(OptionSettings):
-    """A loss of `losses.py`, with the options that it takes."""
-
-    GROUP, SHIPPED, AFTER = "loss", LOSSES, 2
-    name: one_of(LOSSES, "loss", after=2, place=6, problem=True)  # type: ignore[valid-type]
-
-
-class ModelSettings(FunctionSettings):
-    """A model of `models.py` and the parameters it starts from."""
-
-    GROUP, SHIPPED = "model", MODELS
-    name: one_of(MODELS, "model", place=5, problem=True)  # type: ignore[valid-type]
-    start: Annotated[dict[str, Finite], About("one finite number for each parameter of the model")]
-    physical: Annotated[
-        bool, About("true for a model in physical units, which takes the input as it is", decides=False)
-    ] = False
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The K parameters' names."""
-        return tuple(arguments(self.chosen))
-
-    @property
-    def start_in_order(self) -> list[float]:
-        """What each of them starts from."""
-        return [self.start[name] for name in self.parameters]
-
-    @model_validator(mode="after")
-    def _starts_every_parameter(self) -> ModelSettings:
-        if not self.parameters:
-            raise ValueError(f"model={self.name} has no parameters besides its input: nothing can be trained")
-        names = self.parameters
-        faults = [f"there is no setting model.start.{name}" for name in self.start if name not in names]
-        faults += [f"model.start.{name} is missing" for name in names if name not in self.start]
-        if faults:
-            raise ValueError(f"{', '.join(faults)}: model={self.name} starts from {', '.join(names)}")
-        return self
 
 
 class DataSettings(Group):
@@ -232,7 +61,9 @@ class DataSettings(Group):
         About("the name of a column: what was true", "data_target", labelled("data_target"), problem=True),
     ]
     # by column, so that they do not outlive the choice of another
-    units: Annotated[dict[str, Text], About("a unit for each column that has one", decides=False)] = {}
+    units: Annotated[dict[str, Text], About("a unit for each column that has one", decides=False)] = Field(
+        default_factory=dict
+    )
 
     @model_validator(mode="after")
     def _two_columns(self) -> DataSettings:
@@ -287,9 +118,9 @@ class Settings(Group):
     """One run."""
 
     lr: Annotated[
-        Positive,
+        Rate,
         About(
-            "a finite number greater than 0, like 1e-2",
+            "a finite number greater than 0, like 1e-2, or auto",
             "lr",
             labelled("lr"),
             _number("lr={:g}"),
@@ -305,15 +136,19 @@ class Settings(Group):
     model: ModelSettings
     loss: LossSettings = LossSettings(name="mse")
     data: DataSettings
+    scaling: Annotated[
+        Literal["none", "start", "jacobian"],
+        About("none, start or jacobian", "scaling", labelled("scaling"), labelled("scaling"), place=8),
+    ] = "none"
     dtype: Annotated[
         Literal["float32", "float64"],
-        About("float32 or float64", "dtype", labelled("dtype"), labelled("dtype"), place=8),
+        About("float32 or float64", "dtype", labelled("dtype"), labelled("dtype"), place=9),
     ]
     device: Annotated[
         str,
         Field(pattern=r"^(cpu|cuda(:\d+)?)$"),
         About(
-            "cpu, cuda or one card as in cuda:0", "device", labelled("device"), labelled("device"), place=9
+            "cpu, cuda or one card as in cuda:0", "device", labelled("device"), labelled("device"), place=10
         ),
     ]
     tracking: TrackingSettings
@@ -362,24 +197,17 @@ def settings_with(
     found = []
     for setting in _leaves(Settings, ()):
         if setting.path == ("model", "start"):
-            names = _taken(MODELS, model) or dict.fromkeys(gone)
+            names = taken(model, MODELS) or dict.fromkeys(gone)
             found += [_start(name) for name in names]
         else:
             found.append(setting)
         if setting.path == ("normalization", "name"):
             found += [
-                _option("normalization", *each) for each in _taken(NORMALIZATIONS, normalization).items()
+                _option("normalization", *each) for each in taken(normalization, NORMALIZATIONS).items()
             ]
         if setting.path == ("loss", "name"):
-            found += [_option("loss", *each) for each in _taken(LOSSES, loss, 2).items()]
+            found += [_option("loss", *each) for each in taken(loss, LOSSES, 2).items()]
     return tuple(found)
-
-
-def _taken(functions: Mapping[str, Function], name: str, after: int = 1) -> dict[str, Any]:
-    try:
-        return arguments(resolve(name, functions), after)
-    except (LookupError, ValueError):
-        return {}
 
 
 def _leaves(group: type[Group], path: tuple[str, ...]) -> Iterator[Setting]:
@@ -401,7 +229,7 @@ def about(field: FieldInfo) -> About:
 def _start(name: str) -> Setting:
     reads = _number(f"start {name}={{:g}}")
     path = ("model", "start", name)
-    return Setting(".".join(path), path, About("a finite number", f"start_{name}", reads, reads, place=10))
+    return Setting(".".join(path), path, About("a finite number", f"start_{name}", reads, reads, place=11))
 
 
 def _option(group: str, name: str, kind: Any) -> Setting:

@@ -83,12 +83,12 @@ def from_params(recorded: Mapping[str, str], units: Mapping[str, str]) -> Settin
     """
     nested: dict[str, Any] = {"tracking": {"experiment": "?"}, "data": {"units": dict(units)}}
     for setting in settings_on_record(recorded):
-        if setting.about.param:
+        if (text := _recorded(setting, recorded)) is not None:  # what older runs lack has a default
             *parents, last = setting.path
             place = nested
             for part in parents:
                 place = place.setdefault(part, {})
-            place[last] = _recorded(setting, recorded)
+            place[last] = text
     return Settings.model_validate(nested)
 
 
@@ -168,8 +168,8 @@ def swept(runs: Iterable[Mapping[str, str]]) -> dict[str, str]:
     values: dict[str, dict[str, None]] = {}
     for recorded in runs:
         for setting in settings_on_record(recorded):
-            if setting.about.param:
-                values.setdefault(setting.key, {})[_recorded(setting, recorded).removesuffix(".0")] = None
+            if (text := _recorded(setting, recorded)) is not None:
+                values.setdefault(setting.key, {})[text.removesuffix(".0")] = None
     return {key: ",".join(sorted(given, key=natural)) for key, given in values.items() if len(given) > 1}
 
 
@@ -181,15 +181,10 @@ def natural(value: str) -> tuple[float, str]:
         return math.inf, value
 
 
-def _recorded(setting: Setting, recorded: Mapping[str, str]) -> str:
-    """A setting's text on record: an option that is not there is what was fitted."""
-    if setting.key == "loss":
-        return recorded.get("loss", FIRST_LOSS)
-    return (
-        recorded.get(setting.about.param, recorded[SCALE])
-        if setting.group == "normalization"
-        else recorded[setting.about.param]
-    )
+def _recorded(setting: Setting, recorded: Mapping[str, str]) -> str | None:
+    """A setting's text on record, None where it has none: an option that is not there is what was fitted."""
+    is_option = setting.group == "normalization" and setting.path[1] != "name"
+    return recorded.get(setting.about.param, recorded[SCALE] if is_option else None)
 
 
 def in_words(param: str, recorded: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import huber_loss, softplus
 
 from src.fit.absolute import corner_variance, is_balanced, lowest_corner
 from src.fit.best_fit import BestFit, best_fit, is_linear
 from src.fit.point import Point
-from src.losses import mse
+from src.losses import huber, log_cosh, mae, mse
+from src.models import MODELS as SHIPPED
 from src.models import linear, quadratic
 
 HERE = Path(__file__).parent
@@ -26,30 +27,16 @@ NIST: dict[str, Any] = json.loads((HERE / "nist" / "certified.json").read_text()
 CASES: list[dict[str, Any]] = json.loads((HERE / "oracles" / "best_fits.json").read_text())["cases"]
 
 
-def huber(t_p: Tensor, t_c: Tensor) -> Tensor:
-    return huber_loss(t_p, t_c, reduction="none").mean(dim=-1)
-
-
-def log_cosh(t_p: Tensor, t_c: Tensor) -> Tensor:
-    r = t_p - t_c
-    return (r + softplus(-2 * r) - np.log(2)).mean(dim=-1)
-
-
-def absolute(t_p: Tensor, t_c: Tensor) -> Tensor:
-    return (t_p - t_c).abs().mean(dim=-1)
+HUBER = partial(huber, delta=1.0)
 
 
 def half_squares(t_p: Tensor, t_c: Tensor) -> Tensor:
     return mse(t_p, t_c) / 2
 
 
-LOSSES = {"squares": mse, "huber": huber, "log_cosh": log_cosh, "absolute": absolute}
+LOSSES = {"squares": mse, "huber": HUBER, "log_cosh": log_cosh, "absolute": mae}
 MODELS: dict[str, Callable[..., Tensor]] = {
-    "linear": linear,
-    "quadratic": quadratic,
-    "exponential": lambda x, a, k, b: a * torch.exp(k * x) + b,
-    "power": lambda x, a, k: a * x**k,
-    "steinhart_hart": lambda x, a, b, c: 1 / (a + b * x.log() + c * x.log() ** 3) - 273.15,
+    **SHIPPED,
     "norris": linear,
     "danwood": lambda x, b1, b2: b1 * x**b2,
     "misra1b": lambda x, b1, b2: b1 * (1 - (1 + b2 * x / 2) ** -2),
@@ -132,8 +119,8 @@ def test_density_at_zero(
     Source of the numbers: statsmodels' formula at the exact best fit of the thermometer, by mpmath.
     """
     t_u, t_c = decimals(t_u), decimals(t_c)
-    best = best_fit(model, absolute, t_u, t_c, tensor(*start))
-    point = Point(model, absolute, t_u, t_c, True, best.params)
+    best = best_fit(model, mae, t_u, t_c, tensor(*start))
+    point = Point(model, mae, t_u, t_c, True, best.params)
     assert (4 * corner_variance(point)) ** -0.5 == pytest.approx(density, rel=1e-9)
 
 
@@ -155,7 +142,7 @@ def test_hessian_of_squares(t_u: Tensor, t_c: Tensor) -> None:
 
 def test_corners_without_curvature(t_u: Tensor, t_c: Tensor) -> None:
     """Absolute errors have no Hessian, whatever multiple of them the loss is."""
-    best = best_fit(linear, lambda p, c: 3 * absolute(p, c), t_u.double(), t_c.double(), tensor(1, 0))
+    best = best_fit(linear, lambda p, c: 3 * mae(p, c), t_u.double(), t_c.double(), tensor(1, 0))
     assert best.settled
     assert best.hessian is None
 
@@ -163,12 +150,12 @@ def test_corners_without_curvature(t_u: Tensor, t_c: Tensor) -> None:
 def test_corner_of_a_curve() -> None:
     """No step of any size from the best fit of a curve lowers its absolute errors. Source: 2,000 trials."""
     y = 2 * X**0.9 + 0.1 * torch.sin(9 * X)
-    best = best_fit(MODELS["power"], absolute, X, y, tensor(1, 1))
+    best = best_fit(MODELS["power"], mae, X, y, tensor(1, 1))
     noise = torch.from_numpy(np.random.default_rng(1).standard_normal((2000, 2)))
     sizes = torch.logspace(-9, -1, 2000, dtype=torch.float64)[:, None]
     a, k = (best.params * (1 + sizes * noise)).unsqueeze(-1).unbind(-2)
     assert best.settled
-    assert float(absolute(MODELS["power"](X, a, k), y).min()) >= best.loss * (1 - 1e-14)
+    assert float(mae(MODELS["power"](X, a, k), y).min()) >= best.loss * (1 - 1e-14)
 
 
 @ALL
@@ -222,7 +209,7 @@ def test_parameters_without_an_effect(model: Callable[..., Tensor], loss: Callab
     assert best.covariance is None
 
 
-@pytest.mark.parametrize("loss", [mse, absolute])
+@pytest.mark.parametrize("loss", [mse, mae])
 def test_twins_in_a_curve(loss: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     """So it is where the model is not linear."""
     monkeypatch.setattr("src.fit.best_fit.OTHERS", 1)  # the others find as little, in seconds
@@ -238,7 +225,7 @@ def test_fewer_observations_than_parameters() -> None:
 
 def test_nothing_within_delta() -> None:
     """Huber's loss is flat where as many far targets pull up as down: settled, without curvature."""
-    best = best_fit(lambda x, b: b + 0 * x, huber, tensor(1, 2, 3, 4), tensor(-10, -10, 10, 10), tensor(3))
+    best = best_fit(lambda x, b: b + 0 * x, HUBER, tensor(1, 2, 3, 4), tensor(-10, -10, 10, 10), tensor(3))
     assert best.loss == pytest.approx(9.5)  # |r| - 1/2, of 10 on average
     assert best.settled
     assert best.hessian is not None
@@ -246,7 +233,7 @@ def test_nothing_within_delta() -> None:
     assert best.covariance is None
 
 
-@pytest.mark.parametrize("loss", [mse, absolute])
+@pytest.mark.parametrize("loss", [mse, mae])
 def test_best_fit_at_infinity(loss: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     """An exponential comes ever nearer to a straight line and never arrives: that is not settled."""
     monkeypatch.setattr("src.fit.best_fit.OTHERS", 0)  # the others find as little, in seconds
@@ -257,7 +244,7 @@ def test_best_fit_at_infinity(loss: Callable[..., Tensor], monkeypatch: pytest.M
 def test_no_corner_far_out() -> None:
     """Nearly dependent tangents do not hide that there is a lower corner: 0.00353 at (380, 0.005, -379)."""
     y = 2 * X + 1 + 0.1 * torch.sin(9 * X)
-    far = Point(MODELS["exponential"], absolute, X, y, False, tensor(-187601, -1.05521e-05, 187602))
+    far = Point(MODELS["exponential"], mae, X, y, False, tensor(-187601, -1.05521e-05, 187602))
     corner = lowest_corner(far)
     assert corner.loss < 0.00353 or not is_balanced(corner)
 

@@ -21,9 +21,9 @@ def test_an_interrupt_that_is_lost_on_its_way_is_known() -> None:
 
 def test_what_is_deferred_ends_first() -> None:
     done = False
-    with pytest.raises(interrupts.Interrupted, match="SIGTERM"), interrupts.raising():  # noqa: PT012
-        with interrupts.deferred() as stop:
-            signal.raise_signal(signal.SIGTERM)
-            assert stop()
-            done = True
+    raised = pytest.raises(interrupts.Interrupted, match="SIGTERM")
+    with raised, interrupts.raising(), interrupts.deferred() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop()
+        done = True
     assert done

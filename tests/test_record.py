@@ -88,6 +88,7 @@ def test_whatever_tells_two_runs_apart_is_a_param(book: Run) -> None:
         "start_w": "1.0",
         "start_b": "0.0",
         "loss": "mse",
+        "scaling": "none",
         "data": "data/thermometer.csv",
         "data_input": "t_u",
         "data_target": "t_c",

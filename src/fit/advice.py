@@ -100,7 +100,8 @@ def _enough(settings: Settings, pairs: Pairs, affine: Affine, rate: float | None
     """The learning rate, the fastest where none is given, and the epochs that are enough with it."""
     start = torch.tensor(settings.model.start_in_order, dtype=torch.float64)
     t_u, t_c = torch.from_numpy(pairs.t_u), torch.from_numpy(pairs.t_c)
-    found = yardstick(settings.model.chosen, settings.loss.function, affine, t_u, t_c, start)
+    model, loss = settings.model.chosen, settings.loss.function
+    found = yardstick(model, loss, affine, t_u, t_c, start, settings.scaling)
     if math.isnan(found.limit) or not found.fit.settled:
         return rate or math.nan, math.inf
     lr = rate or _rounded(fastest_rate(found.curvature), math.floor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from ..models import Model
 from ..normalization import Affine
 from ..settings import DataSettings, Settings
 from .trial import try_loss, try_model
-from .yardstick import Yardstick, yardstick
+from .yardstick import Yardstick, fastest_stable, yardstick
 
 T = TypeVar("T")
 
@@ -65,9 +65,11 @@ class Run:
 class Preparation:
     """Prepares runs; what several share is read and computed once, and refused once."""
 
-    def __init__(self, load: Callable[[DataSettings, int, float], Pairs]) -> None:
-        """`load` reads pairs, as `data.load` does."""
-        self._load = load
+    def __init__(
+        self, load: Callable[[DataSettings, int, float], Pairs], metrics: Collection[str] = ()
+    ) -> None:
+        """`load` reads pairs, as `data.load` does; `metrics` are names that no parameter may have."""
+        self._load, self._metrics = load, metrics
         self._problems: dict[Hashable, Problem | ConfigError] = {}
         self._inputs: dict[Hashable, Input | ConfigError] = {}
 
@@ -75,8 +77,9 @@ class Preparation:
         """Raises ConfigError for data, functions or a device that will not do."""
         key = (settings.data, settings.model.name, repr(settings.loss), settings.dtype, settings.device)
         problem = _remembered(self._problems, key, lambda: self._problem(settings))
-        family = (*key, repr(settings.normalization), repr(settings.model))
-        found = _remembered(self._inputs, family, lambda: _input(problem, settings))
+        family = (*key, repr(settings.normalization), repr(settings.model), settings.scaling)
+        found = _remembered(self._inputs, family, lambda: _input(problem, settings, self._metrics))
+        settings = _with_rate(settings, found)
         run = Run(settings, problem, found)
         range_ = torch.finfo(getattr(torch, settings.dtype))
         if not range_.tiny <= settings.lr <= range_.max or run.lr_over_limit == math.inf:
@@ -100,7 +103,7 @@ class Preparation:
         )
 
 
-def _input(problem: Problem, settings: Settings) -> Input:
+def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> Input:
     model, choice = settings.model, settings.normalization
     if model.physical and choice.name != "none":
         raise ConfigError(f"model={model.name} takes its input as it is: give normalization=none")
@@ -112,18 +115,20 @@ def _input(problem: Problem, settings: Settings) -> Input:
     if not t_un.isfinite().all():
         raise _out_of_range(fitted, settings)
     start = torch.tensor(model.start_in_order, dtype=torch.float64)
-    try_model(problem.model, problem.names, model.name, t_un, start)
+    try_model(problem.model, problem.names, model.name, t_un, start, metrics)
     try_loss(problem.loss, settings.loss.name, t_un)
-    found = _yardstick(problem, fitted, start)
+    found = _yardstick(problem, fitted, start, settings.scaling)
+    if not found.scales.isfinite().all():
+        raise ConfigError("scaling=jacobian: a parameter has no effect at the start: start elsewhere")
     is_known = found.fold is None or bool(found.fold.isfinite().all())
     if not is_known or found.limit in (0, math.inf):
         raise _out_of_range(fitted, settings)
     return Input(fitted, t_un, found)
 
 
-def _yardstick(problem: Problem, fitted: Affine, start: Tensor) -> Yardstick:
+def _yardstick(problem: Problem, fitted: Affine, start: Tensor, scaling: str) -> Yardstick:
     try:
-        found = yardstick(problem.model, problem.loss, fitted, problem.t_u, problem.t_c, start)
+        found = yardstick(problem.model, problem.loss, fitted, problem.t_u, problem.t_c, start, scaling)
     except ValueError:
         found = None
     if found is None or (found.fold is not None and not found.params.isfinite().all()):
@@ -133,6 +138,17 @@ def _yardstick(problem: Problem, fitted: Affine, start: Tensor) -> Yardstick:
             f"{t_c.min():g} to {t_c.max():g} are out of the range of arithmetic: rescale them"
         )
     return found
+
+
+def _with_rate(settings: Settings, found: Input) -> Settings:
+    """With a number for lr=auto."""
+    if str(settings.lr) != "auto":
+        return settings
+    rate = fastest_stable(found.yardstick, torch.tensor(settings.model.start_in_order, dtype=torch.float64))
+    if math.isnan(rate):
+        why = "has no curvature" if found.yardstick.fit.settled else "has no best fit that the search finds"
+        raise ConfigError(f"lr=auto: loss={settings.loss.name} {why} here: give a number")
+    return settings.model_copy(update={"lr": rate})
 
 
 def _out_of_range(fitted: Affine, settings: Settings) -> ConfigError:

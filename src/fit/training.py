@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from ..loop import LossCurves, training_loop
 from .plan import Run
@@ -58,7 +59,7 @@ def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], boo
     with _threads_for(len(runs) * len(problem.t_u)):
         trained = training_loop(
             n_epochs=torch.tensor([run.epochs for run in settings]),
-            learning_rate=torch.tensor([run.lr for run in settings], dtype=torch.float64),
+            learning_rate=_rates(runs),
             params=torch.tensor(starts, dtype=first.t_un.dtype, device=settings[0].device),
             t_u=first.t_un if is_shared else torch.stack([run.input.t_un for run in runs]),
             t_c=problem.t_c,
@@ -68,6 +69,14 @@ def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], boo
             stop=stop,
         )
     return list(measure(runs, trained, curves))
+
+
+def _rates(runs: Sequence[Run]) -> Tensor:
+    """(R,), or (R, K) where parameters are scaled: there a step is one times the square of the scale."""
+    rates = torch.tensor([run.settings.lr for run in runs], dtype=torch.float64)
+    if all(run.settings.scaling == "none" for run in runs):
+        return rates
+    return rates[:, None] * torch.stack([run.input.yardstick.scales for run in runs]) ** 2
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
@@ -9,23 +11,22 @@ from ..config import ConfigError, one_line
 from ..losses import Loss
 from ..models import Model
 from ..spelling import RECORDED
-from .metrics import METRICS
 
-# columns of their own
-RESERVED = {*METRICS, "loss", "rank", "run_id", "name", "outcome", "reason"} | {
-    each.about.param for each in RECORDED
-}
+# what else has a column of its own
+RESERVED = {"loss", "rank", "run_id", "name", "outcome", "reason"} | {each.about.param for each in RECORDED}
 PREFIXES = ("trained_", "best_", "se_")
 RUNS = 3  # more than one, and not the number of anything else
 
 
-def try_model(model: Model, names: tuple[str, ...], called: str, t_un: Tensor, start: Tensor) -> None:
+def try_model(
+    model: Model, names: tuple[str, ...], called: str, t_un: Tensor, start: Tensor, metrics: Collection[str]
+) -> None:
     """Raises ConfigError for a model that cannot be trained from `start` (K,) on `t_un` (N,).
 
-    `called` is its name in the settings.
+    `called` is its name in the settings; no parameter may be called like one of the `metrics`.
     """
     for name in names:
-        if name in RESERVED or name.startswith(PREFIXES):
+        if name in RESERVED or name in metrics or name.startswith(PREFIXES):
             raise ConfigError(
                 f"model={called}: a parameter cannot be called {name}, which is a column's name"
             )

@@ -22,6 +22,7 @@ from .best_fit import BestFit, best_fit
 
 # A run has converged within a hundredth of a standard error for each parameter: this is the square.
 CLOSE = 1e-4
+WAY = 33  # points between the start and the best fit at which the curvature is taken
 # Of an exact fit there are no standard errors: as near as the arithmetic resolves the targets, times so much.
 EXACT = {torch.float32: 4, torch.float64: 16}
 
@@ -32,18 +33,20 @@ class Yardstick:
 
     `params` (K,) are on record in raw input units where the model has them, and `t_seen` (N,) is the raw
     input; elsewhere both are as trained. `fold` (K, K) takes parameters as trained to those on record, None
-    where they are the same. `curvature` (K,) are the eigenvalues of the loss's Hessian in the parameters as
-    trained, ascending; empty where it has none.
+    where they are the same. `scales` (K,) are the units in which descent sees the parameters as trained, and
+    `curvature` (K,) the eigenvalues of the loss's Hessian in these, ascending; empty where it has none.
     """
 
     model: Model
     loss: Loss
+    t_un: Tensor  # (N,) float64, the normalized input
     t_seen: Tensor
     t_c: Tensor
     fold: Tensor | None
     is_raw: bool
     fit: BestFit
     params: Tensor
+    scales: Tensor
     curvature: Tensor
 
     @cached_property
@@ -125,25 +128,67 @@ class Yardstick:
         return (distances < enough) & self.fit.settled
 
 
-def yardstick(model: Model, loss: Loss, fitted: Affine, t_u: Tensor, t_c: Tensor, start: Tensor) -> Yardstick:
+def yardstick(
+    model: Model, loss: Loss, fitted: Affine, t_u: Tensor, t_c: Tensor, start: Tensor, scaling: str = "none"
+) -> Yardstick:
     """From raw inputs and targets (N,), the normalization and the parameters (K,) to start from.
 
     Raises ValueError where the input does not vary.
     """
     k = len(start)
     t_un = fitted.apply(t_u, torch.float64)
+    scales = parameter_scales(scaling, model, t_un, start)
     if not is_polynomial(model, k):
         fit = best_fit(model, loss, t_un, t_c, start)
-        is_raw = fitted == UNCHANGED
-        return Yardstick(model, loss, t_un, t_c, None, is_raw, fit, fit.params, _eigenvalues(fit))
+        is_raw, curvature = fitted == UNCHANGED, _eigenvalues(fit, scales)
+        return Yardstick(model, loss, t_un, t_un, t_c, None, is_raw, fit, fit.params, scales, curvature)
     # On raw input a parabola over readings in the millions would lose most digits: it is solved on [-1, 1].
     centred = _centred(t_u)
     solve = least_squares if loss is mse else best_fit
     fit = solve(model, loss, centred.apply(t_u, torch.float64), t_c, torch.zeros(k, dtype=torch.float64))
     params = torch.from_numpy(fold_matrix(centred, k)) @ fit.params
     fold = torch.from_numpy(fold_matrix(fitted, k))
-    curvature = _linear_curvature(model, loss, t_un, model(t_u, *params).expand(len(t_u)), t_c)
-    return Yardstick(model, loss, t_u, t_c, fold, True, fit, params, curvature)
+    design = design_matrix(model, t_un) * scales
+    curvature = _linear_curvature(design, loss, model(t_u, *params).expand(len(t_u)), t_c)
+    return Yardstick(model, loss, t_un, t_u, t_c, fold, True, fit, params, scales, curvature)
+
+
+def parameter_scales(scaling: str, model: Model, t_un: Tensor, start: Tensor) -> Tensor:
+    """The units (K,) in which descent sees the parameters, from normalized input (N,) and the start (K,).
+
+    `start`: its magnitudes, 1 where it is 0. `jacobian`: such that a unit changes the predictions by 1, root
+    mean square over the observations, at the start; infinity where a parameter changes none.
+    """
+    if scaling == "start":
+        return torch.where(start == 0, 1, start.abs())
+    if scaling == "none":
+        return torch.ones_like(start)
+    effects: Tensor = torch.func.jacfwd(lambda p: model(t_un, *p).expand(len(t_un)))(start)
+    return 1 / effects.square().mean(dim=0).sqrt()
+
+
+def fastest_stable(found: Yardstick, start: Tensor) -> float:
+    """The fastest learning rate that is stable from the start (K,) to the best fit, by the curvature between.
+
+    The rate whose slowest direction there is fastest, with the largest curvature on the straight way for the
+    largest there. NaN where the loss has no curvature, or no best fit is known.
+    """
+    if not found.fit.settled or math.isnan(found.limit):
+        return math.nan
+    end = found.params if found.fold is None else torch.linalg.solve(found.fold, found.params)
+    way = (start + part * (end - start) for part in torch.linspace(0, 1, WAY, dtype=torch.float64))
+    steepest = max(_steepest(found, params) for params in way)
+    return fastest_rate(torch.tensor([float(found.curvature[0]), steepest]))
+
+
+def _steepest(found: Yardstick, params: Tensor) -> float:
+    """The largest eigenvalue of the Hessian in scaled parameters, at parameters as trained (K,)."""
+
+    def mean_loss(params: Tensor) -> Tensor:
+        return found.loss(found.model(found.t_un, *params).expand(len(found.t_un)), found.t_c)
+
+    hessian: Tensor = torch.autograd.functional.hessian(mean_loss, params)  # type: ignore[no-untyped-call]
+    return float(torch.linalg.eigvalsh(hessian * found.scales * found.scales[:, None])[-1])
 
 
 def least_squares(model: Model, _: Loss, t_u: Tensor, t_c: Tensor, __: Tensor) -> BestFit:
@@ -177,11 +222,10 @@ def _centred(t_u: Tensor) -> Affine:
     return Affine(float(t_u.min()) + 0.5 / per_spread, 2 * per_spread)
 
 
-def _linear_curvature(model: Model, loss: Loss, t_un: Tensor, t_p: Tensor, t_c: Tensor) -> Tensor:
-    """Eigenvalues of the Hessian `1/N X' diag(psi') X`, psi' a reading's second derivative: (K,)."""
+def _linear_curvature(design: Tensor, loss: Loss, t_p: Tensor, t_c: Tensor) -> Tensor:
+    """Eigenvalues of `1/N X' diag(psi') X`, psi' a reading's second derivative: X (N, K) -> (K,)."""
     second = torch.full_like(t_c, 2.0) if loss is mse else second_derivatives(loss, t_p, t_c)
-    weighted = (second / 2).clamp(min=0).sqrt()[:, None] * design_matrix(model, t_un)
-    singular_values: Tensor = torch.linalg.svdvals(weighted)
+    singular_values: Tensor = torch.linalg.svdvals((second / 2).clamp(min=0).sqrt()[:, None] * design)
     return 2 / len(t_c) * singular_values.flip(0) ** 2
 
 
@@ -191,13 +235,16 @@ def second_derivatives(loss: Loss, t_p: Tensor, t_c: Tensor) -> Tensor:
     (slopes,) = torch.autograd.grad(loss(t_p, t_c) * len(t_c), t_p, create_graph=True)
     if not slopes.requires_grad:
         return torch.zeros_like(t_c)
-    (found,) = torch.autograd.grad(slopes.sum(), t_p, allow_unused=True, materialize_grads=True)
+    found: Tensor = torch.autograd.grad(slopes.sum(), t_p, allow_unused=True, materialize_grads=True)[0]
     return found
 
 
-def _eigenvalues(fit: BestFit) -> Tensor:
-    """Of a best fit's Hessian, ascending; none where it has none."""
-    return torch.empty(0) if fit.hessian is None else torch.linalg.eigvalsh(fit.hessian)
+def _eigenvalues(fit: BestFit, scales: Tensor) -> Tensor:
+    """Of a best fit's Hessian in scaled parameters, ascending; none where it has none."""
+    if fit.hessian is None:
+        return torch.empty(0)
+    found: Tensor = torch.linalg.eigvalsh(fit.hessian * scales * scales[:, None])
+    return found
 
 
 def fastest_rate(curvature: Tensor) -> float:
