@@ -154,12 +154,19 @@ def test_a_loss(loss: str, best: float, command: Command, client: MlflowClient, 
     assert "best fit " in capfd.readouterr().out
 
 
-def test_a_loss_of_ones_own(mine: str, folder: Path, command: Command, client: MlflowClient) -> None:
-    """The 0.3 quantile: where the search does not settle nothing is said of a gap."""
+def test_a_loss_of_ones_own(
+    mine: str, folder: Path, command: Command, client: MlflowClient, capfd: Capture
+) -> None:
+    """The 0.3 quantile: where the search does not settle nothing is said of a gap, and the loss ranks."""
     del folder
     own = [f"loss.function={mine}.pinned", "loss.tau=0.3", "normalization=zscore", "epochs=500"]
-    assert command(*own) == 0
-    [run] = [run for run in recorded(client) if run.data.params]
-    assert (run.data.params["loss"], run.data.params["loss_tau"]) == (f"{mine}.pinned", "0.3")
-    assert "loss_gap" not in run.data.metrics
-    assert f"loss.function={mine}.pinned loss.tau=0.3" in run.data.tags["overrides"]
+    assert command("-m", *own, "lr=1e-3,1e-1,1e-2") == 0
+    rows = [line.split() for line in capfd.readouterr().out.splitlines()[1:4]]
+    assert [row[1] for row in rows] == ["0.1", "0.01", "0.001"]
+    runs = {run.data.params["lr"]: run for run in recorded(client) if run.data.params}
+    for run in runs.values():
+        assert (run.data.params["loss"], run.data.params["loss_tau"]) == (f"{mine}.pinned", "0.3")
+        assert "loss_gap" not in run.data.metrics
+        assert f"loss.function={mine}.pinned loss.tau=0.3" in run.data.tags["overrides"]
+    expected = runs["0.1"].data.metrics["w"] * 50 + runs["0.1"].data.metrics["b"]
+    assert predicted(capfd, "best", "50").t_c[0] == pytest.approx(expected, rel=1e-9)

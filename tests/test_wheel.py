@@ -142,6 +142,18 @@ def test_a_sweep_on_ones_own_data_is_compared_and_predicts(calibrate: Calibrate,
     assert float(celsius) == pytest.approx(15, abs=1e-3)
 
 
+def test_a_model_of_ones_own(calibrate: Calibrate, tmp_path: Path) -> None:
+    """From the current folder, which an installed command does not import from by itself."""
+    (tmp_path / "mine.csv").write_text(MINE)
+    (tmp_path / "mine.py").write_text("def through_zero(volt, w):\n    return w * volt\n")
+    own = ["model.function=mine.through_zero", "model.start.w=1", "lr=auto", "epochs=200", "dtype=float64"]
+    done = calibrate("train", *OWN[:3], *own, "normalization=none")
+    assert done.returncode == 0, done.stderr
+    assert "celsius = mine.through_zero(volt, w=10" in done.stdout
+    predicted = calibrate("predict", "best", "--inverse", "15")
+    assert float(predicted.stdout.splitlines()[1].split(",")[1]) == pytest.approx(1.5, rel=1e-2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -92,14 +92,16 @@ class Comparison:
 
 
 def ranked(runs: Sequence[TrackedRun], by: str = "loss_gap", descending: bool = False) -> list[TrackedRun]:
-    """Best first by a metric or param, of equals by `loss_gap`; then those without it, by learning rate.
+    """Best first by a metric or param, of equals by `loss_gap`; then those without it, by loss.
 
     Raises ConfigError for a key that no run has.
     """
     known = dict.fromkeys(key for run in runs for key in (*run.metrics, *run.params))
     if runs and by not in {**known, "loss_gap": None}:
         raise ConfigError(f"--sort {by}: no run has that; give one of {', '.join(known)}")
-    found = sorted(runs, key=lambda run: (run.metrics.get("loss_gap", math.inf), lr(run), run.name))
+    found = sorted(
+        runs, key=lambda run: (run.metrics.get("loss_gap", math.inf), _loss(run), lr(run), run.name)
+    )
     there = [run for run in found if _sortable(run, by) is not None]
     there.sort(key=lambda run: _sortable(run, by) or (0.0, ""), reverse=descending)
     return there + [run for run in found if _sortable(run, by) is None]
@@ -114,6 +116,12 @@ def _sortable(run: TrackedRun, by: str) -> tuple[float, str] | None:
         return float(value), ""
     except ValueError:
         return math.inf, str(value)
+
+
+def _loss(run: TrackedRun) -> float:
+    """A run's loss where no gap is known; a diverged one's is no result."""
+    known = "loss_gap" in run.metrics or run.outcome == "diverged"
+    return math.inf if known else run.metrics.get("loss", math.inf)
 
 
 def lr(run: TrackedRun) -> float:

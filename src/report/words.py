@@ -31,7 +31,9 @@ def note(comparison: Comparison) -> str:
     paragraphs.append(" ".join(_best(runs)))
     paragraphs.append("\n".join(f"- {line}" for line in reasons(runs)))
     if tries := advice(comparison):
-        paragraphs.append("To try next, each enough to converge:")
+        is_exact = best_is(runs[0].params) == "exact optimum"
+        enough = "each enough to converge" if is_exact else "by the curvature at the best fit, an estimate"
+        paragraphs.append(f"To try next, {enough}:")
         paragraphs.append("\n".join(f"- `{one}`" for one in tries))
     if comparison.missing:
         paragraphs.append(f"Not drawn: fits and graph; {comparison.missing}.")

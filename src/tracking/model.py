@@ -34,6 +34,7 @@ from .selection import quoted
 from .store import Store
 
 NAME = "calibration"  # of a run's model
+MEASURED = "metrics.loss_gap >= 0"
 
 # Saving a model tells every step of it; only what goes wrong matters.
 for _name in ("mlflow.models", "mlflow.pyfunc", "mlflow.store.artifact"):
@@ -127,29 +128,30 @@ def _why_unusable(run: TrackedRun) -> str:
 def best(store: Store) -> TrackedRun:
     """The experiment's usable run that is nearest to its best fit, by `loss_gap`.
 
-    Of several models the one with the least loss, since each has an optimum of its own. Raises ConfigError
-    where there is none, or where runs on several data sets leave open which calibration is meant.
+    Of several models the one with the least loss, since each has an optimum of its own; by loss, too, where
+    no best fit is known. Raises ConfigError where there is none, or where runs on several data sets leave open
+    which calibration is meant.
     """
-    nearest = _first(store, "metrics.loss_gap ASC")
+    nearest = _first(store, "metrics.loss_gap ASC", MEASURED) or _first(store, "metrics.loss ASC")
     if nearest is None:
         name = store.client.get_experiment(store.experiment_id).name
         raise ConfigError(
             f"no run of the experiment {name} has a calibration: train some with {package.command('train')}"
         )
     for key in DATA:
-        if other := _first(store, "metrics.loss_gap ASC", f"params.{key} != {quoted(nearest.params[key])}"):
+        if other := _first(store, "metrics.loss ASC", f"params.{key} != {quoted(nearest.params[key])}"):
             raise ConfigError(
                 f"best of which? There are runs on {nearest.params[key]} and on {other.params[key]}: "
                 "give a run's id, and keep each calibration in an experiment, by tracking.experiment=NAME"
             )
-    if _first(store, "metrics.loss_gap ASC", f"params.model != {quoted(nearest.params['model'])}"):
+    if _first(store, "metrics.loss ASC", f"params.model != {quoted(nearest.params['model'])}"):
         return _first(store, "metrics.loss ASC") or nearest
     return nearest
 
 
 def _first(store: Store, order: str, condition: str = "") -> TrackedRun | None:
     """The first run in this order that is usable, and where the condition holds."""
-    clauses = ["attributes.status = 'FINISHED'", "metrics.loss_gap >= 0", condition]
+    clauses = ["attributes.status = 'FINISHED'", "params.normalization LIKE '%'", condition]
     page = store.client.search_runs(
         store.experiment_ids,
         filter_string=" and ".join(filter(None, clauses)),
