@@ -99,9 +99,7 @@ def ranked(runs: Sequence[TrackedRun], by: str = "loss_gap", descending: bool = 
     known = dict.fromkeys(key for run in runs for key in (*run.metrics, *run.params))
     if runs and by not in {**known, "loss_gap": None}:
         raise ConfigError(f"--sort {by}: no run has that; give one of {', '.join(known)}")
-    found = sorted(
-        runs, key=lambda run: (run.metrics.get("loss_gap", math.inf), _loss(run), lr(run), run.name)
-    )
+    found = sorted(runs, key=_rank)
     there = [run for run in found if _sortable(run, by) is not None]
     there.sort(key=lambda run: _sortable(run, by) or (0.0, ""), reverse=descending)
     return there + [run for run in found if _sortable(run, by) is None]
@@ -118,10 +116,11 @@ def _sortable(run: TrackedRun, by: str) -> tuple[float, str] | None:
         return math.inf, str(value)
 
 
-def _loss(run: TrackedRun) -> float:
-    """A run's loss where no gap is known; a diverged one's is no result."""
-    known = "loss_gap" in run.metrics or run.outcome == "diverged"
-    return math.inf if known else run.metrics.get("loss", math.inf)
+def _rank(run: TrackedRun) -> tuple[float, float, float, str]:
+    """By gap, where none is known by loss, and by learning rate; a diverged run's loss is no result."""
+    gap = run.metrics.get("loss_gap", math.inf)
+    is_ranked = gap < math.inf or run.outcome == "diverged"
+    return gap, math.inf if is_ranked else run.metrics.get("loss", math.inf), lr(run), run.name
 
 
 def lr(run: TrackedRun) -> float:

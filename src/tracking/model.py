@@ -129,8 +129,8 @@ def best(store: Store) -> TrackedRun:
     """The experiment's usable run that is nearest to its best fit, by `loss_gap`.
 
     Of several models the one with the least loss, since each has an optimum of its own; by loss, too, where
-    no best fit is known. Raises ConfigError where there is none, or where runs on several data sets leave open
-    which calibration is meant.
+    no best fit is known. Raises ConfigError where there is none, or where runs on several data sets leave
+    open which calibration is meant.
     """
     nearest = _first(store, "metrics.loss_gap ASC", MEASURED) or _first(store, "metrics.loss ASC")
     if nearest is None:
