@@ -163,7 +163,9 @@ def parameter_scales(scaling: str, model: Model, t_un: Tensor, start: Tensor) ->
         return torch.where(start == 0, 1, start.abs())
     if scaling == "none":
         return torch.ones_like(start)
-    effects: Tensor = torch.func.jacfwd(lambda p: model(t_un, *p).expand(len(t_un)))(start)
+    effects: Tensor = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
+        lambda p: model(t_un, *p).expand(len(t_un)), start
+    )  # (N, K)
     return 1 / effects.square().mean(dim=0).sqrt()
 
 
