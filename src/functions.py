@@ -100,6 +100,16 @@ def parameter_names(model: Function) -> tuple[str, ...]:
     return tuple(arguments(model))
 
 
+def raw_form(model: Function) -> Function | None:
+    """What a model may bring as its attribute `in_raw_units`: its parameters in raw input units.
+
+    `(shift, scale, *params) -> params`, such that the model of the raw input predicts with them what it
+    predicts of `(t_u - shift) * scale` with those given.
+    """
+    found: Function | None = getattr(model, "in_raw_units", None)
+    return found
+
+
 def source(function: Function) -> str:
     """The code of the file that a function is from, by which it decides numbers."""
     path = inspect.getsourcefile(inspect.unwrap(function))

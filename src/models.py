@@ -5,7 +5,9 @@ The same function serves one run (`t_u` (N,), scalars) and R runs at once (`t_u`
 parameter (R, 1)): broadcasting does the rest, and autograd finds every derivative. Where a model starts
 stands beside its description in conf/model/.
 
-They are written with operators and `elementary` alone, so that a model on record needs no torch.
+They are written with operators and `elementary` alone, so that a model on record needs no torch. Where a
+model of a normalized input is also one of the raw input, its attribute `in_raw_units` says with which
+parameters, see `functions.raw_form`.
 """
 
 from __future__ import annotations
@@ -38,9 +40,26 @@ def exponential(t_u: Tensor, a: Tensor, k: Tensor, b: Tensor) -> Tensor:
     return grown
 
 
+def _exponential_in_raw_units(
+    shift: float, scale: float, a: Tensor, k: Tensor, b: Tensor
+) -> tuple[Tensor, ...]:
+    return a * exp(-k * scale * shift), k * scale, b
+
+
+exponential.in_raw_units = _exponential_in_raw_units  # type: ignore[attr-defined]
+
+
 def power(t_u: Tensor, a: Tensor, k: Tensor) -> Tensor:
     """`a * t_u**k`, of readings above 0: a straight line on two logarithmic axes."""
     return a * t_u**k
+
+
+def _power_in_raw_units(shift: float, scale: float, a: Tensor, k: Tensor) -> tuple[Tensor, ...]:
+    del shift  # with one there is no such form: this one predicts otherwise, and is not taken
+    return a * scale**k, k
+
+
+power.in_raw_units = _power_in_raw_units  # type: ignore[attr-defined]
 
 
 def steinhart_hart(t_u: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:

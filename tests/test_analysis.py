@@ -143,9 +143,9 @@ def test_the_epochs_that_are_enough_are_enough_and_not_far_too_many(
         trained = training_loop(
             epochs, lr, start, t_un, t_c.double(), model=function, curves=LossCurves([[epochs]])
         )
-        return float(optimum.gaps(optimum.on_record(trained)))
+        return float(optimum.gaps(optimum.as_params(trained)))
 
-    start_gap = float(optimum.gaps(optimum.on_record(start)))
+    start_gap = float(optimum.gaps(optimum.as_params(start)))
     enough = epochs_enough(eigenvalues, lr, start_gap, 1e-5)
     assert gap_after(int(enough)) <= 1e-5
     assert gap_after(int(0.6 * enough)) > 1e-5

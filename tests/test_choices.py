@@ -23,6 +23,11 @@ import torch
 def tanh(t_u, w, b): return w * torch.tanh(t_u / 50) + b
 def pinned(t_p, t_c, tau): return torch.maximum(tau * (t_c - t_p), (tau - 1) * (t_c - t_p)).mean(-1)
 
+def bent(t_u, w, c, b): return w * torch.tanh(c * t_u) + b
+bent.in_raw_units = lambda shift, scale, w, c, b: (w, c * scale, b)
+def bent_wrongly(t_u, w, c, b): return bent(t_u, w, c, b)
+bent_wrongly.in_raw_units = lambda shift, scale, w, c, b: (w, c + 1, b)
+
 def no_tensor(t_u, w): return 3.0
 def one_number(t_u, w): return (w * t_u).sum()
 def outer(t_u, w): return torch.outer(t_u, t_u) @ w
@@ -57,6 +62,7 @@ BROKEN = {
     "model.function=NAME.column model.start.loss=1": "cannot be called loss",
     "model.function=NAME.idle model.start.w=1 model.start.b=0": "does not depend on b",
     "model.function=NAME.mixed model.start.w=1": "mixes runs",
+    "model.function=NAME.bent_wrongly model.start={w:1,c:1,b:0}": "another form in raw units",
     "model.function=NAME.nosuch": "has no nosuch",
     "model.function=NAME.NUMBER": "is not a function",
     "model.function=nosuch.f": "No module named 'nosuch'",
@@ -123,21 +129,49 @@ def test_a_model_of_ones_own_under_four_normalizations(
 
 
 def test_an_exponential(folder: Path, command: Command, client: MlflowClient, capfd: Capture) -> None:
-    """Made of `2 * exp(1.5 * x) - 1` on readings that minmax brings to 0 to 1: known by construction."""
+    """Made of `2 * exp(1.5 * x) - 1` on readings that minmax brings to 0 to 1: known by construction.
+
+    Of the raw reading that is `2 * exp(-0.75) * exp(0.075 * t_u) - 1`.
+    """
     readings = np.linspace(10, 30, 12)
     truths = 2 * np.exp(1.5 * (readings - 10) / 20) - 1 + 0.1 * (-1) ** np.arange(12)
     pd.DataFrame({"t_u": readings, "t_c": truths}).to_csv(folder / "grown.csv", index=False)
     swept = ["model=exponential", "model.start.k=1", "normalization=minmax", "lr=0.03,0.02", "epochs=40000"]
     assert command("-m", *swept, "data.path=grown.csv", "dtype=float64") == 0
     table = capfd.readouterr().out
-    assert table.split("\n")[0].split()[-4:] == ["trained_a", "trained_k", "trained_b", "outcome"]
+    assert table.split("\n")[0].split()[-4:] == ["a", "k", "b", "outcome"]
     runs = [run for run in recorded(client) if run.data.params]
     best = min(runs, key=lambda run: run.data.metrics["loss_gap"])
     assert best.data.tags["outcome"] == "converged"
     found = [best.data.metrics[f"trained_{name}"] for name in "akb"]
     assert found == pytest.approx([2, 1.5, -1], rel=0.2)
-    assert found == pytest.approx([best.data.metrics[f"best_{name}"] for name in "akb"], rel=1e-2)
+    raw = [best.data.metrics[name] for name in "akb"]
+    assert raw == pytest.approx([found[0] * np.exp(-found[1] / 2), found[1] / 20, found[2]], rel=1e-12)
+    assert raw == pytest.approx([best.data.metrics[f"best_{name}"] for name in "akb"], rel=1e-2)
     assert predicted(capfd, "best", "20").t_c[0] == pytest.approx(2 * np.exp(0.75) - 1, abs=0.1)
+
+
+def test_parameters_in_raw_units(mine: str, command: Command, client: MlflowClient) -> None:
+    """What a model brings for them is taken where both forms predict the same: not beside a shift, here."""
+    own = [f"model.function={mine}.bent", "model.start.w=20", "model.start.c=0.1", "model.start.b=0"]
+    assert command("-m", *own, "normalization=scale,zscore", "lr=1e-3", "epochs=20") == 0
+    runs = {run.data.params["normalization"]: run.data.metrics for run in recorded(client) if run.data.params}
+    assert runs["scale"]["c"] == pytest.approx(0.1 * runs["scale"]["trained_c"], rel=1e-6)
+    assert runs["scale"]["b"] == runs["scale"]["trained_b"]
+    assert runs["zscore"].keys() >= {"trained_c", "best_c"}
+    assert "c" not in runs["zscore"]
+
+
+def test_best_fits_agree_in_raw_units(folder: Path, command: Command, client: MlflowClient) -> None:
+    """An exponential of any affine input is one of the raw input: four searches, one curve."""
+    readings = np.linspace(10, 30, 12)
+    truths = 2 * np.exp(0.07 * readings) + 0.1 * (-1) ** np.arange(12)
+    pd.DataFrame({"t_u": readings, "t_c": truths}).to_csv(folder / "grown.csv", index=False)
+    swept = ["model=exponential", "normalization=none,scale,minmax,zscore", "lr=1e-4", "epochs=1"]
+    assert command("-m", *swept, "data.path=grown.csv", "dtype=float64") == 0
+    found = [run.data.metrics for run in recorded(client) if run.data.params]
+    for name in ("best_a", "best_k", "best_b", "best_loss"):
+        assert [run[name] for run in found] == pytest.approx([found[0][name]] * 4, rel=1e-8)
 
 
 @pytest.mark.parametrize(("loss", "best"), [("huber", 1.09720496291406), ("log_cosh", 0.979666194676456),
@@ -151,7 +185,9 @@ def test_a_loss(loss: str, best: float, command: Command, client: MlflowClient, 
     assert run.data.metrics["loss"] - run.data.metrics["loss_gap"] == pytest.approx(best, rel=1e-12)
     assert run.data.tags["outcome"] == "converged"
     assert ("lr_over_limit" in run.data.metrics) == (loss != "mae"), "absolute errors have no curvature"
-    assert "best fit " in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "best fit " in said
+    assert ("has no curvature at the best fit" in said) == (loss == "mae")
 
 
 def test_a_loss_of_ones_own(

@@ -111,6 +111,9 @@ def test_tags_dataset_status_and_insight(book: Run) -> None:
     assert dataset.dataset.digest
     assert [tag.value for tag in dataset.tags] == ["training"]
     assert metrics["lr_over_limit"] == pytest.approx(1e-2 / 0.0329782, rel=1e-5)
+    assert metrics["condition_number"] == pytest.approx(
+        357.00166, rel=1e-6
+    )  # numpy's cond of [0.1 * t_u, 1], squared
     assert metrics["loss_gap"] == pytest.approx(metrics["loss"] - 2.92764557, abs=5e-7)
 
 
@@ -143,7 +146,7 @@ def test_a_diverged_run_is_a_result_with_its_reason(
     assert run.data.tags["mlflow.note.content"] == f"Diverged at epoch 11: {reason}."
     assert run.data.metrics["diverged_at"] == 11
     best = {"best_w", "best_b", "best_loss"}
-    assert set(run.data.metrics) == {"loss", "lr_over_limit", "diverged_at"} | best
+    assert set(run.data.metrics) == {"loss", "lr_over_limit", "condition_number", "diverged_at"} | best
     assert sorted(curve(client, run)) == list(range(1, 11))
     assert reason in capsys.readouterr().out
 

@@ -50,7 +50,7 @@ def test_the_loop_reaches_certified_parameters(
     [result] = calibrate([run])
     assert result.outcome == "converged"
     assert list(result.raw.values()) == pytest.approx(NIST[name]["params"], rel=2e-3)
-    best = run.input.yardstick.named
+    best = run.input.yardstick.named(in_raw_units=True)
     assert list(best.values()) == pytest.approx(NIST[name]["params"], rel=1e-10)
 
 

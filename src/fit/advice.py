@@ -105,7 +105,7 @@ def _enough(settings: Settings, pairs: Pairs, affine: Affine, rate: float | None
     if math.isnan(found.limit) or not found.fit.settled:
         return rate or math.nan, math.inf
     lr = rate or _rounded(fastest_rate(found.curvature), math.floor)
-    start_gap = float(found.gaps(found.on_record(start)[None]))
+    start_gap = float(found.gaps(found.as_params(start)[None]))
     steps = epochs_enough(found.curvature, lr, start_gap, found.gap_enough)
     epochs = steps + 1  # a run's loss is measured before its last step
     return lr, _rounded(epochs, math.ceil) if math.isfinite(epochs) else epochs

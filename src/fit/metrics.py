@@ -19,6 +19,11 @@ def lr_over_limit(result: Result) -> float:
     return result.run.lr_over_limit
 
 
+def condition_number(result: Result) -> float:
+    """The largest curvature of the loss at the best fit over the least, as descent sees it."""
+    return result.run.input.yardstick.condition_number
+
+
 def loss_gap(result: Result) -> float | None:
     """The loss minus the best fit's, measured where the curve's last loss was."""
     return result.loss_gap
@@ -41,6 +46,7 @@ def of(result: Result) -> dict[str, float]:
     """All that is on record of a result beside its curve, by name: finite numbers."""
     found: dict[str, float | None] = dict(result.raw)
     found |= {f"trained_{name}": value for name, value in result.trained.items()}
-    found |= result.run.input.yardstick.named if result.run.input.yardstick.fit.settled else {}
+    yardstick = result.run.input.yardstick
+    found |= yardstick.named(in_raw_units=bool(result.raw)) if yardstick.fit.settled else {}
     found |= {name: metric(result) for name, metric in METRICS.items()}
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}

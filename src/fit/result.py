@@ -56,14 +56,14 @@ def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Re
     scheduled = torch.tensor([len(curve_schedule(run.settings.epochs)) for run in runs])
     complete = (curves.points == scheduled.to(curves.points.device))[:, None]
     trained = torch.where(complete, trained, curves.measured)
-    found = torch.empty(trained.shape, dtype=torch.float64)  # as on record
+    raw = torch.empty(trained.shape, dtype=torch.float64)
     gaps, is_close = torch.empty(len(runs), dtype=torch.float64), torch.empty(len(runs), dtype=torch.bool)
     for yardstick, members in _families(runs):
-        found[members] = yardstick.on_record(trained[members])
-        measured = yardstick.on_record(curves.measured[members])
+        raw[members] = yardstick.in_raw_units(yardstick.as_params(trained[members]))
+        measured = yardstick.as_params(curves.measured[members])
         gaps[members] = yardstick.gaps(measured)
         is_close[members] = yardstick.converged(measured, trained.dtype)
-    columns = (trained, found, gaps, is_close, curves.points, curves.diverged_at, curves.losses)
+    columns = (trained, raw, gaps, is_close, curves.points, curves.diverged_at, curves.losses)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for run, row in zip(runs, rows, strict=True):
         yield _result(run, *row)
@@ -80,7 +80,7 @@ def _families(runs: list[Run]) -> Iterator[tuple[Yardstick, list[int]]]:
 def _result(
     run: Run,
     trained: list[float],
-    found: list[float],
+    raw: list[float],
     gap: float,
     is_close: bool,
     points: int,
@@ -89,7 +89,8 @@ def _result(
 ) -> Result:
     epochs, names = curve_schedule(run.settings.epochs)[:points], run.problem.names
     yardstick = run.input.yardstick
-    if not all(map(math.isfinite, found)) or (yardstick.fit.settled and not math.isfinite(gap)):
+    is_finite = all(map(math.isfinite, trained if yardstick.fold is None else raw))
+    if not is_finite or (yardstick.fit.settled and not math.isfinite(gap)):
         diverged_at = diverged_at or run.settings.epochs
     usable = bool(epochs) and not diverged_at
     is_measured = usable and gap >= -NOISE * yardstick.fit.loss
@@ -97,7 +98,7 @@ def _result(
     return Result(
         run=run,
         trained=dict(zip(names, trained, strict=True)) if usable else {},
-        raw=dict(zip(names, found, strict=True)) if usable and yardstick.is_raw else {},
+        raw=dict(zip(names, raw, strict=True)) if usable and all(map(math.isfinite, raw)) else {},
         epochs=epochs,
         losses=losses[:points],
         loss_gap=max(gap, 0.0) if is_measured else None,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..config import ConfigError, one_line
+from ..functions import raw_form
 from ..losses import Loss
 from ..models import Model
 from ..spelling import RECORDED
@@ -39,6 +40,7 @@ def try_model(
         if not torch.equal(given, t_un):
             fault = "changes its input in place: compute a new tensor"
         fault = fault or _slope_fault(found, dict(zip(names, params, strict=True)))
+        fault = fault or _raw_form_fault(model, given, start.to(t_un))
     except Exception as error:  # whatever is in it
         fault = f"fails at its start: {type(error).__name__}: {one_line(error)}"
     if fault:
@@ -74,6 +76,15 @@ def _slope_fault(found: Tensor, params: dict[str, Tensor]) -> str:
         if slope[1:].any():
             return "mixes runs: use element-wise operations"
     return ""
+
+
+def _raw_form_fault(model: Model, t_u: Tensor, params: Tensor) -> str:
+    """What is wrong with what a model brings for raw units: an input (N,) that is raw changes nothing."""
+    if not (form := raw_form(model)):
+        return ""
+    raw = form(0.0, 1.0, *params)
+    is_same = len(raw) == len(params) and torch.allclose(model(t_u, *raw), model(t_u, *params))
+    return "" if is_same else "has another form in raw units, in_raw_units, where nothing is normalized"
 
 
 def try_loss(loss: Loss, called: str, like: Tensor) -> None:

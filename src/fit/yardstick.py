@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..functions import parameter_names
+from ..functions import parameter_names, raw_form
 from ..losses import Loss, mse
 from ..models import Model
 from ..normalization import UNCHANGED, Affine
@@ -22,6 +22,7 @@ from .best_fit import BestFit, best_fit
 
 # A run has converged within a hundredth of a standard error for each parameter: this is the square.
 CLOSE = 1e-4
+SAME = 1e-9  # of the largest prediction: how far two forms of a model may be apart
 WAY = 33  # points between the start and the best fit at which the curvature is taken
 # Of an exact fit there are no standard errors: as near as the arithmetic resolves the targets, times so much.
 EXACT = {torch.float32: 4, torch.float64: 16}
@@ -31,34 +32,43 @@ EXACT = {torch.float32: 4, torch.float64: 16}
 class Yardstick:
     """The best fit of a model to N pairs, and what follows from it.
 
-    `params` (K,) are on record in raw input units where the model has them, and `t_seen` (N,) is the raw
-    input; elsewhere both are as trained. `fold` (K, K) takes parameters as trained to those on record, None
-    where they are the same. `scales` (K,) are the units in which descent sees the parameters as trained, and
-    `curvature` (K,) the eigenvalues of the loss's Hessian in these, ascending; empty where it has none.
+    A polynomial's `params` (K,) are of the raw input, to which `fold` (K, K) takes those that are trained;
+    another model's are as trained, and `fold` is None. `scales` (K,) are the units in which descent sees the
+    parameters as trained, and `curvature` (K,) the eigenvalues of the loss's Hessian in these, ascending;
+    empty where it has none.
     """
 
     model: Model
     loss: Loss
-    t_un: Tensor  # (N,) float64, the normalized input
-    t_seen: Tensor
-    t_c: Tensor
+    fitted: Affine
+    t_u: Tensor  # (N,) float64
+    t_c: Tensor  # (N,) float64
     fold: Tensor | None
-    is_raw: bool
     fit: BestFit
     params: Tensor
     scales: Tensor
     curvature: Tensor
 
     @cached_property
+    def t_un(self) -> Tensor:
+        """The normalized input (N,), float64."""
+        return self.fitted.apply(self.t_u, torch.float64)
+
+    @property
+    def t_seen(self) -> Tensor:
+        """The input (N,) that `params` are about."""
+        return self.t_un if self.fold is None else self.t_u
+
+    @cached_property
     def predictions(self) -> Tensor:
         """The best fit's, (N,)."""
         return self.predict(self.params[None])[0]
 
-    @property
-    def named(self) -> dict[str, float]:
-        """`best_w`, `best_b`, …: the parameters as they are on record."""
+    def named(self, in_raw_units: bool) -> dict[str, float]:
+        """`best_w`, `best_b`, …: in raw input units or as trained; a polynomial's are always raw."""
+        params = self.in_raw_units(self.params[None])[0] if in_raw_units else self.params
         names = parameter_names(self.model)
-        return {f"best_{name}": value for name, value in zip(names, self.params.tolist(), strict=True)}
+        return {f"best_{name}": value for name, value in zip(names, params.tolist(), strict=True)}
 
     @property
     def limit(self) -> float:
@@ -68,6 +78,13 @@ class Yardstick:
         `1 - lr * lambda`, which must stay within (-1, 1).
         """
         return 2 / largest if (largest := float(self.curvature[-1:].sum())) > 0 else math.nan
+
+    @property
+    def condition_number(self) -> float:
+        """The largest curvature over the least: the epochs that descent takes go with it. NaN for none."""
+        if not len(self.curvature) or self.curvature[0] <= 0:
+            return math.nan
+        return float(self.curvature[-1] / self.curvature[0])
 
     @property
     def enough(self) -> float:
@@ -82,17 +99,30 @@ class Yardstick:
         """The gap of a run that is as near as that, by the loss's curvature."""
         return self.enough * float(second_derivatives(self.loss, self.predictions, self.t_c).mean()) / 2
 
-    def on_record(self, trained: Tensor) -> Tensor:
-        """Parameters as trained (..., K) -> as on record, (..., K) float64."""
+    def as_params(self, trained: Tensor) -> Tensor:
+        """Parameters as trained (..., K) -> about the same input as `params`, (..., K) float64."""
         trained = trained.to("cpu", torch.float64)
         return trained if self.fold is None else (self.fold @ trained[..., None])[..., 0]
 
+    def in_raw_units(self, params: Tensor) -> Tensor:
+        """(R, K) -> (R, K) of the raw input; NaN for those that would not predict the same there."""
+        form = raw_form(self.model)
+        if self.fold is not None or self.fitted == UNCHANGED:
+            return params
+        if form is None:
+            return torch.full_like(params, math.nan)
+        raw = torch.stack(form(self.fitted.shift, self.fitted.scale, *params.unbind(-1)), dim=-1)
+        predicted = self.predict(params)
+        largest = predicted.abs().amax(dim=-1)
+        apart = (predict(self.model, self.t_u, raw) - predicted).abs().amax(dim=-1)
+        return torch.where((apart <= SAME * largest)[:, None], raw, math.nan)
+
     def predict(self, params: Tensor) -> Tensor:
-        """Parameters on record (R, K) -> (R, N)."""
-        return self.model(self.t_seen, *params.unsqueeze(-1).unbind(-2)).expand(len(params), -1)
+        """(R, K) -> (R, N)."""
+        return predict(self.model, self.t_seen, params)
 
     def _distances(self, params: Tensor) -> Tensor:
-        """The predictions' from the best fit's: parameters on record (R, K) -> (R, N).
+        """The predictions' from the best fit's: parameters (R, K) -> (R, N).
 
         A polynomial's are those of the parameters' difference, and lose no digits to rounding.
         """
@@ -101,7 +131,7 @@ class Yardstick:
         return self.predict(params) - self.predictions
 
     def gaps(self, params: Tensor) -> Tensor:
-        """Loss minus the best fit's: parameters on record (R, K) -> (R,), NaN where none was found.
+        """Loss minus the best fit's: parameters (R, K) -> (R,), NaN where none was found.
 
         Under squares a polynomial's best residuals are orthogonal to all predictions, so that it is the mean
         square of the predictions' distance: never negative, and exact far below the rounding of the loss.
@@ -116,7 +146,7 @@ class Yardstick:
         return gaps if self.fit.settled else torch.full_like(gaps, math.nan)
 
     def converged(self, params: Tensor, dtype: torch.dtype) -> Tensor:
-        """Whether runs trained in `dtype` to parameters on record (R, K) are near enough: (R,)."""
+        """Whether runs trained in `dtype` to parameters (R, K) are near enough: (R,)."""
         distances = (self._distances(params) ** 2).mean(dim=-1)
         targets = float(self.t_c.abs().max())
         rounding = torch.finfo(torch.float64).eps * targets
@@ -126,6 +156,11 @@ class Yardstick:
         )
         enough = (EXACT[dtype] * torch.finfo(dtype).eps * targets) ** 2 if is_exact else self.enough
         return (distances < enough) & self.fit.settled
+
+
+def predict(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
+    """Of an input (N,), by parameters (R, K): (R, N)."""
+    return model(t_u, *params.unsqueeze(-1).unbind(-2)).expand(len(params), -1)
 
 
 def yardstick(
@@ -140,8 +175,8 @@ def yardstick(
     scales = parameter_scales(scaling, model, t_un, start)
     if not is_polynomial(model, k):
         fit = best_fit(model, loss, t_un, t_c, start)
-        is_raw, curvature = fitted == UNCHANGED, _eigenvalues(fit, scales)
-        return Yardstick(model, loss, t_un, t_un, t_c, None, is_raw, fit, fit.params, scales, curvature)
+        curvature = _eigenvalues(fit, scales)
+        return Yardstick(model, loss, fitted, t_u, t_c, None, fit, fit.params, scales, curvature)
     # On raw input a parabola over readings in the millions would lose most digits: it is solved on [-1, 1].
     centred = _centred(t_u)
     solve = least_squares if loss is mse else best_fit
@@ -150,7 +185,7 @@ def yardstick(
     fold = torch.from_numpy(fold_matrix(fitted, k))
     design = design_matrix(model, t_un) * scales
     curvature = _linear_curvature(design, loss, model(t_u, *params).expand(len(t_u)), t_c)
-    return Yardstick(model, loss, t_un, t_u, t_c, fold, True, fit, params, scales, curvature)
+    return Yardstick(model, loss, fitted, t_u, t_c, fold, fit, params, scales, curvature)
 
 
 def parameter_scales(scaling: str, model: Model, t_un: Tensor, start: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -72,8 +73,20 @@ def print_calibration(run: TrackedRun) -> None:
         _say(f"loss_gap     {run.metrics['loss_gap']:.3g} above {whose} loss {run.metrics['best_loss']:.7g}")
     elif found:
         _say("loss_gap     unknown: the search for the best fit did not settle")
+    if "loss_gap" in run.metrics:
+        _say(f"stable to    {_stable_to(run)}")
     why = f": {run.tags['reason']}" if "reason" in run.tags else ""
     _say(f"outcome      {what_came_of(run)}{why}")
+
+
+def _stable_to(run: TrackedRun) -> str:
+    """The learning rate that a run could have had, by the curvature at the best fit."""
+    metrics = run.metrics
+    if "lr_over_limit" not in metrics:
+        return f"unknown: loss={run.params['loss']} has no curvature at the best fit"
+    limit = float(run.params["lr"]) / metrics["lr_over_limit"]
+    condition = metrics.get("condition_number", math.nan)
+    return f"lr {limit:.3g}" + (f" (condition number {condition:.3g})" if math.isfinite(condition) else "")
 
 
 def print_model(uri: str, beside: bool) -> None:
