@@ -24,9 +24,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Problem:
-    """What all runs of one model and one loss on one set of pairs share, in one dtype on one device."""
+    """What all runs of one model and one loss on one set of pairs share, in one dtype on one device.
+
+    Runs of several problems share tensors where `company` is the same: functions, dtype, device and N.
+    """
 
     pairs: Pairs
+    company: Hashable
     names: tuple[str, ...]  # the K parameters'
     model: Model
     loss: Loss
@@ -75,7 +79,7 @@ class Preparation:
 
     def prepare(self, settings: Settings) -> Run:
         """Raises ConfigError for data, functions or a device that will not do."""
-        key = (settings.data, settings.model.name, repr(settings.loss), settings.dtype, settings.device)
+        key = (settings.data, *_company(settings))
         problem = _remembered(self._problems, key, lambda: self._problem(settings))
         family = (*key, repr(settings.normalization), repr(settings.model), settings.scaling)
         found = _remembered(self._inputs, family, lambda: _input(problem, settings, self._metrics))
@@ -95,12 +99,17 @@ class Preparation:
         pairs = self._load(settings.data, len(names), torch.finfo(getattr(torch, settings.dtype)).max)
         return Problem(
             pairs=pairs,
+            company=(*_company(settings), len(pairs.t_u)),
             names=names,
             model=settings.model.chosen,
             loss=settings.loss.function,
             t_u=torch.from_numpy(pairs.t_u),
             t_c=torch.from_numpy(pairs.t_c),
         )
+
+
+def _company(settings: Settings) -> tuple[str, ...]:
+    return settings.model.name, repr(settings.loss), settings.dtype, settings.device
 
 
 def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> Input:

@@ -51,7 +51,7 @@ class Result:
 
 
 def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Result]:
-    """The results of R runs of one problem, from their final parameters (R, K) and their curves."""
+    """The results of R runs, from their final parameters (R, K) and their curves."""
     # An interrupted run's parameters are those whose loss is its curve's last, not a few epochs further on.
     scheduled = torch.tensor([len(curve_schedule(run.settings.epochs)) for run in runs])
     complete = (curves.points == scheduled.to(curves.points.device))[:, None]

@@ -6,7 +6,7 @@ A run's numbers do not depend on the company it trains in.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -40,35 +40,42 @@ def calibrate(
 
 
 def _parts(runs: Sequence[Run]) -> Iterator[list[int]]:
-    """The places of runs that train together: those of one problem, as many as memory holds."""
-    groups: dict[int, list[int]] = defaultdict(list)
+    """The places of runs that train together, as many as memory holds.
+
+    Runs of several lengths do not: a row that ends in zeros is added in another order, with other last bits.
+    """
+    groups: dict[Hashable, list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
-        groups[id(run.problem)].append(index)
+        groups[run.problem.company].append(index)
     for group in groups.values():
         width = max(1, MOST_ELEMENTS // len(runs[group[0]].problem.t_u))
         yield from (group[start : start + width] for start in range(0, len(group), width))
 
 
 def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], bool]) -> list[Result]:
-    """One call of the loop: R runs of one problem, on one input or each on its own."""
+    """One call of the loop: R runs on the same readings, or each on its own."""
     problem, first = runs[0].problem, runs[0].input
     settings = [run.settings for run in runs]
     starts = [run.model.start_in_order for run in settings]
-    is_shared = all(run.input is first for run in runs)
     curves = LossCurves([curve_schedule(run.epochs) for run in settings], on_record)
     with _threads_for(len(runs) * len(problem.t_u)):
         trained = training_loop(
             n_epochs=torch.tensor([run.epochs for run in settings]),
             learning_rate=_rates(runs),
             params=torch.tensor(starts, dtype=first.t_un.dtype, device=settings[0].device),
-            t_u=first.t_un if is_shared else torch.stack([run.input.t_un for run in runs]),
-            t_c=problem.t_c,
+            t_u=_rows([run.input.t_un for run in runs]),
+            t_c=_rows([run.problem.t_c for run in runs]),
             model=problem.model,
             loss_fn=problem.loss,
             curves=curves,
             stop=stop,
         )
     return list(measure(runs, trained, curves))
+
+
+def _rows(columns: list[Tensor]) -> Tensor:
+    """R columns (N,), one and the same or each its own -> (N,) or (R, N)."""
+    return columns[0] if all(each is columns[0] for each in columns) else torch.stack(columns)
 
 
 def _rates(runs: Sequence[Run]) -> Tensor:
