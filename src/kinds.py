@@ -63,6 +63,7 @@ Finite = Annotated[float, NotBool, _number("a finite number, like 1.5")]
 Positive = Annotated[float, NotBool, _number("a finite number greater than 0, like 0.1", gt=0)]
 Rate = Annotated[Positive, WrapValidator(_or_auto)]  # a number, once a run is prepared
 Factor = Annotated[Positive, Reads("×{:g}")]
+Points = Annotated[int, NotBool, Field(ge=1, le=1000)]
 Count = Annotated[int, NotBool, Field(ge=1, le=10**12)]
 
 AsText = BeforeValidator(_as_text)

@@ -66,16 +66,15 @@ class LossCurves:
     def record(self, epoch: int, runs: Tensor, losses: Tensor, before: Tensor, after: Tensor) -> None:
         """Take the losses (A,) of the runs at work (A,), and their parameters (A, K) around the update.
 
-        `diverged_at` is set where the loss is not finite, or the last update was not.
+        `diverged_at` is set where the loss or the update is not finite.
         """
         at = torch.searchsorted(runs, self.due[epoch]).clamp(max=len(runs) - 1)
         at = at[runs[at] == self.due[epoch]]  # due, and still at work
         due, losses, before, after = runs[at], losses[at], before[at], after[at]
         slot = self.points[due]
-        last = slot + 1 == (self.epochs[due] > 0).sum(dim=-1)
 
         finite = torch.isfinite(losses)
-        overflown = last & ~torch.isfinite(after).all(dim=-1)
+        overflown = ~torch.isfinite(after).all(dim=-1)
         self.diverged_at[due[~finite | overflown]] = epoch
         self.losses[due[finite], slot[finite]] = losses[finite]
         self.measured[due[finite]] = before[finite]

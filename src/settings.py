@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from .choices import Group, LossSettings, ModelSettings, NormalizationSettings
 from .functions import taken
-from .kinds import About, Count, ModelName, Name, Rate, Reads, Text, allowed
+from .kinds import About, Count, ModelName, Name, Points, Rate, Reads, Text, allowed
 from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS
@@ -91,6 +91,7 @@ class TrackingSettings(Group):
     """Where in the tracking store the runs go."""
 
     experiment: Annotated[Name, About("the name of an MLflow experiment", decides=False)]
+    points: Annotated[Points, About("a whole number from 1 to 1000", decides=False)] = 12
 
 
 class Origin(Group):

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from src.fit.yardstick import Yardstick, epochs_enough, fastest_rate, yardstick
+from src.fit.rates import epochs_enough, fastest_rate
+from src.fit.yardstick import Yardstick, yardstick
 from src.functions import parameter_names
 from src.loop import LossCurves, training_loop
 from src.losses import Loss, mse

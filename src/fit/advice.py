@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,8 @@ from ..normalization import ADVISED, NORMALIZATIONS, Affine
 from ..polynomial import is_polynomial
 from ..settings import Settings
 from ..spelling import overrides
-from .yardstick import epochs_enough, fastest_rate, yardstick
+from .rates import epochs_enough, fastest_rate, limit_in_digits, rounded, times
+from .yardstick import yardstick
 
 if TYPE_CHECKING:
     from .plan import Run
@@ -34,30 +34,22 @@ class Reason:
         return f"{self.cause}: {self.advice}"
 
 
-def reason(run: Run, outcome: str) -> Reason | None:
-    """None where all is well."""
-    settings, limit = run.settings, run.limit
+def reason(run: Run, outcome: str, diverged_at: int) -> Reason | None:
+    """None where all is well; `diverged_at` is 0 for a run whose loss grew, but stayed finite."""
+    settings, lr = run.settings, run.settings.lr
+    limit = limit_in_digits(run.limit, lr) if run.limit > 0 else ""
     if run.lr_over_limit > 1 and outcome in ("diverged", "stopped"):
-        digits = 2 if run.lr_over_limit > 1.1 else 5
-        times = f"{_times(run.lr_over_limit)} times the limit {limit:.{digits}g} of this input"
         return Reason(
-            f"lr {settings.lr:g} is {times}",
+            f"lr {lr:g} is {times(run.lr_over_limit)} times the limit {limit} of this input",
             f"use a smaller lr{f' or normalization={ADVISED}' if _normalizing_helps(run) else ''}",
         )
     if outcome == "diverged":
-        beside = "" if math.isnan(limit) else f", though lr {settings.lr:g} is under the limit {limit:.2g}"
+        what = f"the loss left the range of {settings.dtype}" if diverged_at else "the loss grew tenfold"
         return Reason(
-            f"the loss left the range of {settings.dtype}{beside}",
+            f"{what}, though lr {lr:g} is under the limit {limit}" if limit else what,
             f"try a nearer model.start{' or dtype=float64' if settings.dtype == 'float32' else ''}",
         )
     return None
-
-
-def _times(ratio: float) -> str:
-    """At least two digits, more of what is nearly 1, and no power of ten: 1.0004, 1.2, 29, 1234."""
-    if ratio < 1.1:
-        return f"{ratio:.5g}"
-    return f"{ratio:.2g}" if not 99 < ratio < 1e6 else f"{ratio:.0f}"
 
 
 def _normalizing_helps(run: Run) -> bool:
@@ -104,14 +96,8 @@ def _enough(settings: Settings, pairs: Pairs, affine: Affine, rate: float | None
     found = yardstick(model, loss, affine, t_u, t_c, start, settings.scaling)
     if math.isnan(found.limit) or not found.fit.settled:
         return rate or math.nan, math.inf
-    lr = rate or _rounded(fastest_rate(found.curvature), math.floor)
+    lr = rate or rounded(fastest_rate(found.curvature), math.floor)
     start_gap = float(found.gaps(found.as_params(start)[None]))
     steps = epochs_enough(found.curvature, lr, start_gap, found.gap_enough)
     epochs = steps + 1  # a run's loss is measured before its last step
-    return lr, _rounded(epochs, math.ceil) if math.isfinite(epochs) else epochs
-
-
-def _rounded(number: float, how: Callable[[float], int]) -> float:
-    """To two digits: 0.0329 down to 0.032, 1236 up to 1300."""
-    unit = 10.0 ** (math.floor(math.log10(number)) - 1)
-    return how(round(number / unit, 6)) * unit
+    return lr, rounded(epochs, math.ceil) if math.isfinite(epochs) else epochs

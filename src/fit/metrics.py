@@ -24,13 +24,18 @@ def condition_number(result: Result) -> float:
     return result.run.input.yardstick.condition_number
 
 
+def final_loss(result: Result) -> float | None:
+    """The loss of the parameters on record, one step after the curve's last."""
+    return result.final_loss
+
+
 def loss_gap(result: Result) -> float | None:
-    """The loss minus the best fit's, measured where the curve's last loss was."""
+    """The final loss minus the best fit's."""
     return result.loss_gap
 
 
 def diverged_at(result: Result) -> float | None:
-    """The first recorded epoch at which the run was not finite."""
+    """The first epoch that was not finite."""
     return result.diverged_at
 
 

@@ -16,6 +16,8 @@ from ..losses import Loss
 from ..models import Model
 from ..normalization import Affine
 from ..settings import DataSettings, Settings
+from .rates import limit_in_digits
+from .schedule import curve_schedule
 from .trial import try_loss, try_model
 from .yardstick import Yardstick, fastest_stable, yardstick
 
@@ -65,6 +67,11 @@ class Run:
         """The learning rate over the largest stable one."""
         return self.settings.lr / self.limit
 
+    @property
+    def schedule(self) -> tuple[int, ...]:
+        """The epochs at which its loss is recorded."""
+        return curve_schedule(self.settings.epochs, self.settings.tracking.points)
+
 
 class Preparation:
     """Prepares runs; what several share is read and computed once, and refused once."""
@@ -88,7 +95,9 @@ class Preparation:
         range_ = torch.finfo(getattr(torch, settings.dtype))
         if not range_.tiny <= settings.lr <= range_.max or run.lr_over_limit == math.inf:
             near = (
-                "" if math.isnan(run.limit) else f": give one near the limit of this input, {run.limit:.2g}"
+                ""
+                if math.isnan(run.limit)
+                else f": give one near the limit of this input, {limit_in_digits(run.limit)}"
             )
             raise ConfigError(f"lr={settings.lr:g} is out of the range of {settings.dtype}{near}")
         return run

@@ -14,12 +14,13 @@ from torch import Tensor
 from ..loop import LossCurves
 from .advice import Reason, reason
 from .plan import Run
-from .schedule import curve_schedule
+from .schedule import tenths
 from .yardstick import Yardstick
 
 # A gap is a difference of losses: below this part of the best fit's it is rounding. What lies lower says that
 # the search for the best fit did not settle.
 NOISE = 1e-9
+GROWN = 10  # times the first loss: a final one beyond that is not on its way to a fit
 
 Outcome = Literal["converged", "stopped", "diverged", "killed"]
 
@@ -28,10 +29,12 @@ Outcome = Literal["converged", "stopped", "diverged", "killed"]
 class Result:
     """What came of one run.
 
-    `raw` and `trained` map the parameters' names to their final values, in raw input units, where the model
-    has them, and as trained; both are empty where they are not finite. `loss_gap` is None there, too, and
-    where no best fit is known. `epochs` and `losses` are the points of the loss curve, all finite. `outcome`
-    is `killed` for a run that was interrupted; `reason` says why a run did not settle and what to try.
+    `trained` and `raw` map the parameters' names to their final values, as trained and, where the model has
+    them, in raw input units; `final_loss` and `loss_gap` are theirs, in float64. Of a run that diverged there
+    are none, and no gap where no best fit is known. `epochs` and `losses` are the points of the loss curve,
+    measured before each epoch's update, all finite. `diverged_at` is the first epoch that was not finite.
+    `outcome` is `killed` for a run that was interrupted; `reason` says why a run did not settle and what to
+    try.
     """
 
     run: Run
@@ -39,6 +42,7 @@ class Result:
     raw: dict[str, float]
     epochs: Sequence[int]
     losses: Sequence[float]
+    final_loss: float | None
     loss_gap: float | None
     diverged_at: int | None
     outcome: Outcome
@@ -46,24 +50,25 @@ class Result:
 
     @property
     def objective(self) -> float:
-        """The final loss, infinity for a run that diverged: what a sweeper minimizes."""
-        return math.inf if self.outcome == "diverged" or not self.losses else self.losses[-1]
+        """The final loss, infinity for a run that has none: what a sweeper minimizes."""
+        return math.inf if self.final_loss is None else self.final_loss
 
 
 def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Result]:
     """The results of R runs, from their final parameters (R, K) and their curves."""
     # An interrupted run's parameters are those whose loss is its curve's last, not a few epochs further on.
-    scheduled = torch.tensor([len(curve_schedule(run.settings.epochs)) for run in runs])
+    scheduled = torch.tensor([len(run.schedule) for run in runs])
     complete = (curves.points == scheduled.to(curves.points.device))[:, None]
     trained = torch.where(complete, trained, curves.measured)
     raw = torch.empty(trained.shape, dtype=torch.float64)
-    gaps, is_close = torch.empty(len(runs), dtype=torch.float64), torch.empty(len(runs), dtype=torch.bool)
+    losses, gaps = torch.empty(2, len(runs), dtype=torch.float64)
+    is_close = torch.empty(len(runs), dtype=torch.bool)
     for yardstick, members in _families(runs):
-        raw[members] = yardstick.in_raw_units(yardstick.as_params(trained[members]))
-        measured = yardstick.as_params(curves.measured[members])
-        gaps[members] = yardstick.gaps(measured)
-        is_close[members] = yardstick.converged(measured, trained.dtype)
-    columns = (trained, raw, gaps, is_close, curves.points, curves.diverged_at, curves.losses)
+        params = yardstick.as_params(trained[members])
+        raw[members] = yardstick.in_raw_units(params)
+        losses[members], gaps[members] = yardstick.losses(params), yardstick.gaps(params)
+        is_close[members] = yardstick.converged(params, trained.dtype)
+    columns = (trained, raw, losses, gaps, is_close, curves.points, curves.diverged_at, curves.losses)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for run, row in zip(runs, rows, strict=True):
         yield _result(run, *row)
@@ -81,36 +86,53 @@ def _result(
     run: Run,
     trained: list[float],
     raw: list[float],
+    final_loss: float,
     gap: float,
     is_close: bool,
     points: int,
     diverged_at: int,
     losses: list[float],
 ) -> Result:
-    epochs, names = curve_schedule(run.settings.epochs)[:points], run.problem.names
+    epochs, names = run.schedule[:points], run.problem.names
+    curve = dict(zip(epochs, losses, strict=False))
     yardstick = run.input.yardstick
-    is_finite = all(map(math.isfinite, trained if yardstick.fold is None else raw))
-    if not is_finite or (yardstick.fit.settled and not math.isfinite(gap)):
-        diverged_at = diverged_at or run.settings.epochs
-    usable = bool(epochs) and not diverged_at
-    is_measured = usable and gap >= -NOISE * yardstick.fit.loss
-    outcome = _outcome(run, points, diverged_at, is_measured and is_close)
+    params = trained if yardstick.fold is None else raw
+    if not diverged_at and not all(map(math.isfinite, (*params, final_loss))):
+        diverged_at = run.settings.epochs
+    is_measured = bool(epochs) and yardstick.fit.settled and gap >= -NOISE * yardstick.fit.loss
+    outcome = _outcome(run, curve, diverged_at, final_loss, is_measured and is_close)
+    usable = bool(epochs) and outcome != "diverged"
     return Result(
         run=run,
         trained=dict(zip(names, trained, strict=True)) if usable else {},
         raw=dict(zip(names, raw, strict=True)) if usable and all(map(math.isfinite, raw)) else {},
         epochs=epochs,
         losses=losses[:points],
-        loss_gap=max(gap, 0.0) if is_measured else None,
+        final_loss=final_loss if usable else None,
+        loss_gap=max(gap, 0.0) if usable and is_measured else None,
         diverged_at=diverged_at or None,
         outcome=outcome,
-        reason=reason(run, outcome),
+        reason=reason(run, outcome, diverged_at),
     )
 
 
-def _outcome(run: Run, points: int, diverged_at: int, is_close: bool) -> Outcome:
+def _outcome(
+    run: Run, curve: dict[int, float], diverged_at: int, final_loss: float, is_close: bool
+) -> Outcome:
     if diverged_at:
         return "diverged"
-    if points < len(curve_schedule(run.settings.epochs)):
+    if len(curve) < len(run.schedule):
         return "killed"
-    return "converged" if is_close else "stopped"
+    if is_close:
+        return "converged"
+    return "diverged" if _grows(run, curve, final_loss) else "stopped"
+
+
+def _grows(run: Run, curve: dict[int, float], final_loss: float) -> bool:
+    """Whether a finite loss, to the curve's losses by epoch, is on its way out.
+
+    Beyond the limit one direction's share of the loss grows from epoch to epoch, however small at first.
+    """
+    first = next(iter(curve.values()))
+    tenth_before = sorted(tenths(run.settings.epochs))[-2:][0]
+    return final_loss > GROWN * first or (run.lr_over_limit > 1 and final_loss > curve[tenth_before])

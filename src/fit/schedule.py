@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 
 @cache
-def curve_schedule(epochs: int) -> tuple[int, ...]:
-    """The epochs at which a run's loss is recorded: about 100, ascending.
+def curve_schedule(epochs: int, points: int = 12) -> tuple[int, ...]:
+    """The epochs at which a run's loss is recorded, ascending: so many points in each tenfold of epochs.
 
-    The first twenty, where a run diverges or drops fast, then eighty evenly to the last: every tenth
-    of the epochs is among them, so 5000 epochs hold the chapter's 500, 1000, ....
+    Evenly on a log axis and the same whatever the number of epochs, so that two runs that differ in it alone
+    lie on one another; beside them every tenth of the epochs, so that 5000 hold the chapter's 500, 1000, ….
 
-    >>> [e for e in curve_schedule(5000) if e % 500 == 0][:3], len(curve_schedule(5000))
-    ([500, 1000, 1500], 100)
+    >>> curve_schedule(12), len(curve_schedule(5000))
+    ((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), 50)
     """
-    even = {-(-epochs * part // 80) for part in range(1, 81)}
-    return tuple(sorted(set(range(1, min(epochs, 20) + 1)) | even))
+    last = math.floor(points * math.log10(epochs) + 1e-9)
+    even = {round(10 ** (part / points)) for part in range(last + 1)}
+    return tuple(sorted(even | tenths(epochs)))
 
 
-def tenths(epochs: int) -> set[int]:
+@cache
+def tenths(epochs: int) -> frozenset[int]:
     """The epochs that a single run prints: every tenth part, so 5000 give 500, 1000, ...."""
-    return {-(-epochs * part // 10) for part in range(1, 11)}
+    return frozenset(-(-epochs * part // 10) for part in range(1, 11))

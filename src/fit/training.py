@@ -15,7 +15,6 @@ from torch import Tensor
 from ..loop import LossCurves, training_loop
 from .plan import Run
 from .result import Result, measure
-from .schedule import curve_schedule
 
 OnRecord = Callable[[int, LossCurves], object]  # told of each epoch at which losses were recorded
 
@@ -57,7 +56,7 @@ def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], boo
     problem, first = runs[0].problem, runs[0].input
     settings = [run.settings for run in runs]
     starts = [run.model.start_in_order for run in settings]
-    curves = LossCurves([curve_schedule(run.epochs) for run in settings], on_record)
+    curves = LossCurves([run.schedule for run in runs], on_record)
     with _threads_for(len(runs) * len(problem.t_u)):
         trained = training_loop(
             n_epochs=torch.tensor([run.epochs for run in settings]),
@@ -70,7 +69,34 @@ def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], boo
             curves=curves,
             stop=stop,
         )
+        _date_divergences(runs, curves)
     return list(measure(runs, trained, curves))
+
+
+def _date_divergences(runs: list[Run], curves: LossCurves) -> None:
+    """Set `diverged_at` to the first epoch that was not finite, whichever were recorded.
+
+    What was found at a recorded epoch is found again from the one recorded before, epoch by epoch.
+    """
+    late = torch.nonzero(curves.diverged_at)[:, 0]
+    if not len(late):
+        return
+    diverged = [runs[place] for place in late.tolist()]
+    recorded = torch.cat([torch.ones_like(curves.epochs[:, :1]), curves.epochs], dim=-1)
+    since = recorded[late, curves.points[late]]  # the last epoch whose loss was finite, or the first of all
+    lengths = curves.diverged_at[late] - since + 1
+    every = LossCurves([range(1, length + 1) for length in lengths.tolist()])
+    training_loop(
+        n_epochs=lengths,
+        learning_rate=_rates(diverged),
+        params=curves.measured[late],
+        t_u=_rows([run.input.t_un for run in diverged]),
+        t_c=_rows([run.problem.t_c for run in diverged]),
+        model=diverged[0].problem.model,
+        loss_fn=diverged[0].problem.loss,
+        curves=every,
+    )
+    curves.diverged_at[late] = since + every.diverged_at - 1
 
 
 def _rows(columns: list[Tensor]) -> Tensor:

@@ -19,6 +19,7 @@ from ..models import Model
 from ..normalization import UNCHANGED, Affine
 from ..polynomial import fold_matrix, is_polynomial
 from .best_fit import BestFit, best_fit
+from .rates import fastest_rate
 
 # A run has converged within a hundredth of a standard error for each parameter: this is the square.
 CLOSE = 1e-4
@@ -102,7 +103,8 @@ class Yardstick:
     def as_params(self, trained: Tensor) -> Tensor:
         """Parameters as trained (..., K) -> about the same input as `params`, (..., K) float64."""
         trained = trained.to("cpu", torch.float64)
-        return trained if self.fold is None else (self.fold @ trained[..., None])[..., 0]
+        # not by a matrix product, whose last bits depend on how many runs there are
+        return trained if self.fold is None else (self.fold * trained[..., None, :]).sum(dim=-1)
 
     def in_raw_units(self, params: Tensor) -> Tensor:
         """(R, K) -> (R, K) of the raw input; NaN for those that would not predict the same there."""
@@ -121,6 +123,10 @@ class Yardstick:
         """(R, K) -> (R, N)."""
         return predict(self.model, self.t_seen, params)
 
+    def losses(self, params: Tensor) -> Tensor:
+        """(R, K) -> (R,)."""
+        return self.loss(self.predict(params), self.t_c)
+
     def _distances(self, params: Tensor) -> Tensor:
         """The predictions' from the best fit's: parameters (R, K) -> (R, N).
 
@@ -137,7 +143,7 @@ class Yardstick:
         square of the predictions' distance: never negative, and exact far below the rounding of the loss.
         """
         if self.loss is not mse:
-            gaps = self.loss(self.predict(params), self.t_c) - self.loss(self.predictions, self.t_c)
+            gaps = self.losses(params) - self.loss(self.predictions, self.t_c)
         elif is_polynomial(self.model, len(self.params)):
             gaps = (self._distances(params) ** 2).mean(dim=-1)
         else:
@@ -282,26 +288,3 @@ def _eigenvalues(fit: BestFit, scales: Tensor) -> Tensor:
         return torch.empty(0)
     found: Tensor = torch.linalg.eigvalsh(fit.hessian * scales * scales[:, None])
     return found
-
-
-def fastest_rate(curvature: Tensor) -> float:
-    """The learning rate whose slowest direction is fastest: `2 / (lambda_min + lambda_max)`.
-
-    Source: Polyak, Introduction to Optimization (1987), 1.4.
-    """
-    return 2 / float(curvature[0] + curvature[-1])
-
-
-def epochs_enough(curvature: Tensor, lr: float, start_gap: float, gap: float) -> float:
-    """The epochs after which descent from `start_gap` is under `gap`; infinity for never.
-
-    Where the loss is quadratic the gap is a sum of squares, each multiplied by `(1 - lr * lambda)**2` an
-    epoch, so the largest of these factors bounds them all; elsewhere that is an estimate. A bound in
-    exact arithmetic: float32 may not resolve so small a gap.
-    """
-    factor = float((1 - lr * curvature).abs().max())
-    if start_gap <= gap:
-        return 0
-    if factor == 0:
-        return 1
-    return math.ceil(math.log(gap / start_gap) / (2 * math.log(factor))) if factor < 1 else math.inf

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from ..fit.rates import limit_in_digits, times
 from ..tracking.record import TrackedRun
 from .comparison import lr
 
@@ -33,7 +34,7 @@ def _joined(found: dict[str, list[Ranked]]) -> dict[str, list[Ranked]]:
     for members in found.values():
         run = members[0][1]
         ratio = run.metrics["lr_over_limit"]
-        groups[f"{lr(run) / ratio:.2g}" if ratio > 1 else "", run.tags.get("advice", "")] += members
+        groups[limit_in_digits(lr(run) / ratio) if ratio > 1 else "", run.tags.get("advice", "")] += members
     joined = {}
     for (limit, advice), members in groups.items():
         cause = _beyond(limit, [run for _, run in members])
@@ -46,4 +47,4 @@ def _beyond(limit: str, runs: Sequence[TrackedRun]) -> str:
     if not limit:
         return f"the loss left the range of the dtype, though lr {rates} is under the limit"
     ratios = [run.metrics["lr_over_limit"] for run in runs]
-    return f"lr {rates} is {min(ratios):.2g} to {max(ratios):.3g} times the limit {limit} of this input"
+    return f"lr {rates} is {times(min(ratios))} to {times(max(ratios))} times the limit {limit} of this input"

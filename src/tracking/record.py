@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..config import ConfigError, one_line
 from ..fit import metrics
+from ..fit.rates import fastest_rate, limit_in_digits
 from ..normalization import UNCHANGED, Affine
 from ..package import IS_CHECKOUT, NAME
 from ..settings import Settings
@@ -198,9 +199,10 @@ def rebuild(run: TrackedRun, dataset: DatasetRecord) -> Settings:
 def _note(result: Result) -> str:
     """What came of a run, in a sentence or two."""
     run = result.run
-    if result.diverged_at is not None:
-        return f"Diverged at epoch {result.diverged_at}: {result.reason}."
-    if not result.trained:
+    if result.outcome == "diverged":
+        at = "" if result.diverged_at is None else f" at epoch {result.diverged_at}"
+        return f"Diverged{at}: {result.reason}."
+    if result.final_loss is None:
         return "Interrupted before its first epoch."
     recorded = params(run.settings, run.input.fitted)
     about = UNCHANGED if result.raw else run.input.fitted
@@ -208,19 +210,20 @@ def _note(result: Result) -> str:
     if result.loss_gap is not None:
         distance = f"{result.loss_gap:.3g} above the {best_is(recorded)}'s"
     found = formula(recorded, result.raw or result.trained, about)
-    return f"`{found}`: loss {result.losses[-1]:.6g}, {distance}. {_state(result)}"
+    return f"`{found}`: loss {result.final_loss:.6g}, {distance}. {_state(result)}"
 
 
 def _state(result: Result) -> str:
-    epochs, limit = result.run.settings.epochs, result.run.limit
+    epochs, yardstick = result.run.settings.epochs, result.run.input.yardstick
     if result.outcome == "converged":
         return "Converged."
     if result.outcome == "killed":
         return f"Interrupted at epoch {result.epochs[-1]} of {epochs}."
     if result.reason:
-        return f"Still growing at epoch {epochs}: {result.reason}."
-    known = "" if math.isnan(limit) else f" (the limit is {limit:.2g})"
-    return f"Stopped short at epoch {epochs}: more epochs, or a larger lr{known}."
+        return f"Stopped short at epoch {epochs}, before its loss began to grow: {result.reason}."
+    fastest = fastest_rate(yardstick.curvature) if yardstick.limit > 0 else math.nan
+    larger = f", or a larger lr, up to {limit_in_digits(fastest)}" if result.run.settings.lr < fastest else ""
+    return f"Stopped short at epoch {epochs}: more epochs{larger}."
 
 
 def dataset_record(pairs: Pairs) -> DatasetRecord:
