@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from src.fit.schedule import curve_schedule
+from tests.conftest import ROOT
 from tests.test_chapter import TABLE, TOLERANCE
 
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,scale,zscore", "epochs=500,5000", "hydra/launcher=basic")
@@ -65,16 +67,23 @@ def test_float64_gives_its_own_losses(command: Callable[..., int], client: Mlflo
     assert losses[5000] == pytest.approx(2.9276467, abs=5e-8)
 
 
-def test_the_curve_has_about_100_points_with_the_first_epochs_and_the_last(
-    book: Run, client: MlflowClient
-) -> None:
+def test_the_curve_is_even_on_a_log_axis(book: Run, client: MlflowClient) -> None:
+    """The same epochs however many were asked for, beside each tenth and the last."""
     assert tuple(sorted(curve(client, book))) == curve_schedule(5000)
-    for epochs in (1, 2, 19, 20, 21, 99, 100, 5000, 123457):
+    for epochs in (1, 2, 19, 99, 100, 5000, 123457):
         schedule = curve_schedule(epochs)
-        assert schedule[: min(epochs, 20)] == tuple(range(1, min(epochs, 20) + 1))
+        even = {round(10 ** (k / 12)) for k in range(100)}
+        tenths = {-(-epochs * part // 10) for part in range(1, 11)}
+        assert set(schedule) == {epoch for epoch in even if epoch <= epochs} | tenths
         assert schedule[-1] == epochs
-        assert len(schedule) <= 100
-        assert sorted(set(schedule)) == list(schedule)
+        assert sorted(schedule) == list(schedule)
+    assert len(curve_schedule(5000)) == 50
+
+
+def test_points_of_the_curve(command: Callable[..., int], client: MlflowClient) -> None:
+    assert command("epochs=100", "tracking.points=3") == 0
+    [run] = recorded(client)
+    assert sorted(curve(client, run)) == [1, 2, 5, 10, 20, 22, 30, 40, 46, 50, 60, 70, 80, 90, 100]
 
 
 def test_whatever_tells_two_runs_apart_is_a_param(book: Run) -> None:
@@ -130,8 +139,44 @@ def test_a_run_stopped_short_says_so(command: Callable[..., int], client: Mlflow
     [run] = recorded(client)
     assert run.data.tags["outcome"] == "stopped"
     assert run.info.status == "FINISHED"
-    # the gap is of the parameters whose loss is the curve's last
-    assert run.data.metrics["loss_gap"] == pytest.approx(run.data.metrics["loss"] - 2.92764557, rel=1e-5)
+    metrics = run.data.metrics
+    data = pd.read_csv(ROOT / "data" / "thermometer.csv")
+    loss = ((metrics["w"] * data.t_u + metrics["b"] - data.t_c) ** 2).mean()
+    assert metrics["final_loss"] == pytest.approx(loss, rel=1e-12), "of the parameters on record"
+    assert metrics["loss_gap"] == pytest.approx(loss - 2.92764557, rel=1e-6)
+    assert metrics["loss"] > metrics["final_loss"], "the curve's last was before the last step"
+
+
+def test_one_step_onto_the_best_fit(command: Callable[..., int], client: MlflowClient) -> None:
+    """Of z-scored input every direction has the curvature 2: lr=0.5 lands on the optimum at once."""
+    assert command("lr=0.5", "normalization=zscore", "epochs=1", "dtype=float64") == 0
+    [run] = recorded(client)
+    assert run.data.tags["outcome"] == "converged"
+    assert run.data.metrics["loss_gap"] < 1e-20
+
+
+@pytest.mark.parametrize("epochs", [26, 30, 60, 500, 5000])
+def test_the_epoch_of_divergence(epochs: int, command: Callable[..., int], client: MlflowClient) -> None:
+    """The first that is not finite, whichever are recorded; seen in the book's loop, epoch by epoch."""
+    assert command("normalization=none", "lr=1e-3", f"epochs={epochs}") == 0
+    [run] = recorded(client)
+    assert run.data.metrics["diverged_at"] == 26
+    assert run.data.tags["reason"].startswith("lr 0.001 is 2.9 times the limit 0.000339 of this input")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("grown", ["lr=0.0333 epochs=500", "lr=0.0666 loss=huber loss.delta=100 epochs=500",
+                                   "lr=0.33 model=quadratic normalization=zscore epochs=400",
+                                   "lr=0.1 model=exponential normalization=minmax epochs=8"])  # fmt: skip
+def test_diverged_before_it_overflows(
+    grown: str, dtype: str, command: Callable[..., int], client: MlflowClient
+) -> None:
+    """A loss that grows beyond the limit is no calibration, however finite: not kept, not registered."""
+    assert command(*grown.split(), f"dtype={dtype}", "register=grown") == 0
+    [run] = recorded(client)
+    assert (run.data.tags["outcome"], run.info.status) == ("diverged", "FAILED")
+    assert not {"w", "trained_w", "loss_gap", "final_loss", "diverged_at"} & run.data.metrics.keys()
+    assert not client.search_registered_models()
 
 
 def test_a_diverged_run_is_a_result_with_its_reason(
@@ -139,7 +184,7 @@ def test_a_diverged_run_is_a_result_with_its_reason(
 ) -> None:
     assert command("normalization=none") == 0
     [run] = recorded(client)
-    reason = "lr 0.01 is 29 times the limit 0.00034 of this input: use a smaller lr or normalization=zscore"
+    reason = "lr 0.01 is 29 times the limit 0.000339 of this input: use a smaller lr or normalization=zscore"
     assert run.info.status == "FAILED"
     assert run.data.tags["outcome"] == "diverged"
     assert run.data.tags["reason"] == reason
@@ -147,7 +192,7 @@ def test_a_diverged_run_is_a_result_with_its_reason(
     assert run.data.metrics["diverged_at"] == 11
     best = {"best_w", "best_b", "best_loss"}
     assert set(run.data.metrics) == {"loss", "lr_over_limit", "condition_number", "diverged_at"} | best
-    assert sorted(curve(client, run)) == list(range(1, 11))
+    assert sorted(curve(client, run)) == [epoch for epoch in curve_schedule(5000) if epoch < 11]
     assert reason in capsys.readouterr().out
 
 
@@ -212,7 +257,7 @@ def assert_ranked(screen: str) -> None:
     assert outcomes == ["converged"] * 4 + ["stopped"] * 4 + ["diverged"] * 4
     gaps = [float(line.split()[5]) for line in lines[1:9]]
     assert gaps == sorted(gaps)
-    assert any("29 times the limit 0.00034" in line for line in lines[13:])
+    assert any("29 times the limit 0.000339" in line for line in lines[13:])
     assert "/#/experiments/" in lines[-2]
 
 
@@ -220,8 +265,8 @@ def test_converged_runs_agree_on_raw_parameters_as_their_loss_gap_implies(
     command: Callable[..., int], client: MlflowClient
 ) -> None:
     """gap = d' (X'X/N) d for a distance d from the optimum, so |d_w| and |d_b| are at most the square root
-    of gap times the diagonal of its inverse. The gap is of the last measured loss, one step earlier, and
-    is never smaller than the final one's; float32's rounding of the parameters comes on top."""
+    of gap times the diagonal of its inverse; the rounding of the parameters comes on top.
+    """
     assert command(*GRID) == 0
     converged = recorded(client, "tags.outcome = 'converged'")
     assert len(converged) == 4

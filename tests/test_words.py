@@ -29,7 +29,7 @@ def test_the_best_the_distance_the_diverged_and_why(note: Callable[..., str]) ->
     assert "12 runs: 4 converged, 4 stopped short of convergence, 4 diverged." in told
     assert "**Best is `lr=0.01 zscore 5000`: `t_c = 0.53677" in told
     assert "with loss 2.92765, 1.03e-09 above the exact optimum's. `lr=0.01 zscore 500` converged too" in told
-    assert "- #9, 10: lr 0.001 is 2.9 times the limit 0.00034 of this input: use a smaller lr" in told
+    assert "- #9, 10: lr 0.001 is 2.9 times the limit 0.000339 of this input: use a smaller lr" in told
     assert "To try next" not in told, "the best run has converged"
 
 
@@ -56,8 +56,8 @@ def test_many_reasons_of_one_input_are_told_as_one(note: Callable[..., str]) -> 
     told = note("lr=range(0.0055,0.04,0.003)", "normalization=none,scale", "epochs=400")
     lines = [line for line in told.splitlines() if line.startswith("- #")]
     assert len(lines) == 2
-    assert "lr 0.0055 to 0.0385 is 16 to 113 times the limit 0.00034 of this input" in lines[0]
-    assert "lr 0.0355 to 0.0385 is 1.1 to 1.17 times the limit 0.033 of this input" in lines[1]
+    assert "lr 0.0055 to 0.0385 is 16 to 113 times the limit 0.000339 of this input" in lines[0]
+    assert "lr 0.0355 to 0.0385 is 1.076 to 1.2 times the limit 0.0329 of this input" in lines[1]
 
 
 @pytest.mark.slow

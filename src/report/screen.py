@@ -87,7 +87,9 @@ def _stable_to(run: TrackedRun) -> str:
         return f"unknown: loss={run.params['loss']} has no curvature at the best fit"
     limit = float(run.params["lr"]) / metrics["lr_over_limit"]
     condition = metrics.get("condition_number", math.nan)
-    return f"lr {limit_in_digits(limit)}" + (f" (condition number {condition:.3g})" if math.isfinite(condition) else "")
+    return f"lr {limit_in_digits(limit)}" + (
+        f" (condition number {condition:.3g})" if math.isfinite(condition) else ""
+    )
 
 
 def print_model(uri: str, beside: bool) -> None:
