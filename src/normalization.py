@@ -34,6 +34,10 @@ class Affine:
         """
         return (t_u - self.shift).to(dtype) * self.scale
 
+    def of(self, other: "Affine") -> "Affine":
+        """The same, of an input that is `other`'s output."""
+        return Affine(shift=(self.shift - other.shift) * other.scale, scale=self.scale / other.scale)
+
 
 UNCHANGED = Affine(shift=0.0, scale=1.0)
 

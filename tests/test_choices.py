@@ -206,3 +206,26 @@ def test_a_loss_of_ones_own(
         assert f"loss.function={mine}.pinned loss.tau=0.3" in run.data.tags["overrides"]
     expected = runs["0.1"].data.metrics["w"] * 50 + runs["0.1"].data.metrics["b"]
     assert predicted(capfd, "best", "50").t_c[0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_parabola_over_unix_seconds(
+    folder: Path, command: Command, client: MlflowClient, capfd: Capture
+) -> None:
+    """Coefficients of the raw reading would lose all digits: none are on record, and what predicts is as trained.
+
+    Expected: numpy's polyfit about the middle.
+    """
+    seconds = 1.7e9 + np.linspace(0, 15, 8)
+    truths = 1 + 0.02 * (seconds - 1.7e9) ** 2 + 0.1 * np.sin(seconds - 1.7e9)
+    pd.DataFrame({"t_u": seconds, "t_c": truths}).to_csv(folder / "drift.csv", index=False)
+    fit = ["model=quadratic", "normalization=minmax", "dtype=float64", "lr=auto", "epochs=10000"]
+    assert command(*fit, "data.path=drift.csv") == 0
+    [run] = [run for run in recorded(client) if run.data.params]
+    about = seconds.mean()
+    curve, squares, *_ = np.polyfit(seconds - about, truths, 2, full=True)
+    assert run.data.tags["outcome"] == "converged"
+    assert run.data.metrics["best_loss"] == pytest.approx(squares[0] / 8, rel=1e-9)
+    assert not {"w2", "w1", "b"} & run.data.metrics.keys()
+    found = predicted(capfd, "best", "1700000004", "1700000007.5")
+    expected = np.polyval(curve, np.array([1700000004, 1700000007.5]) - about)
+    assert list(found.t_c) == pytest.approx(list(expected), abs=1e-5)

@@ -52,6 +52,7 @@ def of(result: Result) -> dict[str, float]:
     found: dict[str, float | None] = dict(result.raw)
     found |= {f"trained_{name}": value for name, value in result.trained.items()}
     yardstick = result.run.input.yardstick
-    found |= yardstick.named(in_raw_units=bool(result.raw)) if yardstick.fit.settled else {}
+    in_raw_units = bool(result.raw) if result.trained else yardstick.is_raw
+    found |= yardstick.named(in_raw_units) if yardstick.fit.settled else {}
     found |= {name: metric(result) for name, metric in METRICS.items()}
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}

@@ -65,7 +65,7 @@ def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Re
     is_close = torch.empty(len(runs), dtype=torch.bool)
     for yardstick, members in _families(runs):
         params = yardstick.as_params(trained[members])
-        raw[members] = yardstick.in_raw_units(params)
+        raw[members] = yardstick.in_raw_units(trained[members])
         losses[members], gaps[members] = yardstick.losses(params), yardstick.gaps(params)
         is_close[members] = yardstick.converged(params, trained.dtype)
     columns = (trained, raw, losses, gaps, is_close, curves.points, curves.diverged_at, curves.losses)
@@ -96,8 +96,7 @@ def _result(
     epochs, names = run.schedule[:points], run.problem.names
     curve = dict(zip(epochs, losses, strict=False))
     yardstick = run.input.yardstick
-    params = trained if yardstick.fold is None else raw
-    if not diverged_at and not all(map(math.isfinite, (*params, final_loss))):
+    if not diverged_at and not all(map(math.isfinite, (*trained, final_loss))):
         diverged_at = run.settings.epochs
     is_measured = bool(epochs) and yardstick.fit.settled and gap >= -NOISE * yardstick.fit.loss
     outcome = _outcome(run, curve, diverged_at, final_loss, is_measured and is_close)

@@ -33,10 +33,10 @@ EXACT = {torch.float32: 4, torch.float64: 16}
 class Yardstick:
     """The best fit of a model to N pairs, and what follows from it.
 
-    A polynomial's `params` (K,) are of the raw input, to which `fold` (K, K) takes those that are trained;
-    another model's are as trained, and `fold` is None. `scales` (K,) are the units in which descent sees the
-    parameters as trained, and `curvature` (K,) the eigenvalues of the loss's Hessian in these, ascending;
-    empty where it has none.
+    A polynomial's `params` (K,) are of the input `centred` on [-1, 1], where no digits are lost, to which
+    `fold` (K, K) takes those that are trained; another model's are as trained, and both are None. `scales`
+    (K,) are the units in which descent sees the parameters as trained, and `curvature` (K,) the eigenvalues
+    of the loss's Hessian in these, ascending; empty where it has none.
     """
 
     model: Model
@@ -44,6 +44,7 @@ class Yardstick:
     fitted: Affine
     t_u: Tensor  # (N,) float64
     t_c: Tensor  # (N,) float64
+    centred: Affine | None
     fold: Tensor | None
     fit: BestFit
     params: Tensor
@@ -55,10 +56,10 @@ class Yardstick:
         """The normalized input (N,), float64."""
         return self.fitted.apply(self.t_u, torch.float64)
 
-    @property
+    @cached_property
     def t_seen(self) -> Tensor:
         """The input (N,) that `params` are about."""
-        return self.t_un if self.fold is None else self.t_u
+        return self.centred.apply(self.t_u, torch.float64) if self.centred else self.t_un
 
     @cached_property
     def predictions(self) -> Tensor:
@@ -66,10 +67,15 @@ class Yardstick:
         return self.predict(self.params[None])[0]
 
     def named(self, in_raw_units: bool) -> dict[str, float]:
-        """`best_w`, `best_b`, …: in raw input units or as trained; a polynomial's are always raw."""
-        params = self.in_raw_units(self.params[None])[0] if in_raw_units else self.params
+        """`best_w`, `best_b`, …: in raw input units, NaN where these lose digits, or as trained."""
+        params = self.raw_params if in_raw_units else self.trained_params
         names = parameter_names(self.model)
         return {f"best_{name}": value for name, value in zip(names, params.tolist(), strict=True)}
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the model of any such normalization is one of the raw input: a polynomial is."""
+        return self.centred is not None or self.fitted == UNCHANGED
 
     @property
     def limit(self) -> float:
@@ -103,17 +109,25 @@ class Yardstick:
     def as_params(self, trained: Tensor) -> Tensor:
         """Parameters as trained (..., K) -> about the same input as `params`, (..., K) float64."""
         trained = trained.to("cpu", torch.float64)
-        # not by a matrix product, whose last bits depend on how many runs there are
-        return trained if self.fold is None else (self.fold * trained[..., None, :]).sum(dim=-1)
+        return trained if self.fold is None else _folded(self.fold, trained)
 
-    def in_raw_units(self, params: Tensor) -> Tensor:
-        """(R, K) -> (R, K) of the raw input; NaN for those that would not predict the same there."""
-        form = raw_form(self.model)
-        if self.fold is not None or self.fitted == UNCHANGED:
-            return params
-        if form is None:
-            return torch.full_like(params, math.nan)
-        raw = torch.stack(form(self.fitted.shift, self.fitted.scale, *params.unbind(-1)), dim=-1)
+    @property
+    def trained_params(self) -> Tensor:
+        """The best fit's (K,), as trained."""
+        return self.params if self.fold is None else torch.linalg.solve(self.fold, self.params)
+
+    @property
+    def raw_params(self) -> Tensor:
+        """The best fit's (K,), in raw input units; NaN where they would not predict the same."""
+        raw = _raw(self.model, self.centred or self.fitted, self.params[None])
+        return self._where_same(raw, self.params[None])[0]
+
+    def in_raw_units(self, trained: Tensor) -> Tensor:
+        """Parameters as trained (R, K) -> (R, K); NaN for those that would not predict the same."""
+        trained = trained.to("cpu", torch.float64)
+        return self._where_same(_raw(self.model, self.fitted, trained), self.as_params(trained))
+
+    def _where_same(self, raw: Tensor, params: Tensor) -> Tensor:
         predicted = self.predict(params)
         largest = predicted.abs().amax(dim=-1)
         apart = (predict(self.model, self.t_u, raw) - predicted).abs().amax(dim=-1)
@@ -182,16 +196,32 @@ def yardstick(
     if not is_polynomial(model, k):
         fit = best_fit(model, loss, t_un, t_c, start)
         curvature = _eigenvalues(fit, scales)
-        return Yardstick(model, loss, fitted, t_u, t_c, None, fit, fit.params, scales, curvature)
-    # On raw input a parabola over readings in the millions would lose most digits: it is solved on [-1, 1].
+        return Yardstick(model, loss, fitted, t_u, t_c, None, None, fit, fit.params, scales, curvature)
+    # On raw input a parabola over readings in the millions would lose most digits.
     centred = _centred(t_u)
+    t_seen = centred.apply(t_u, torch.float64)
     solve = least_squares if loss is mse else best_fit
-    fit = solve(model, loss, centred.apply(t_u, torch.float64), t_c, torch.zeros(k, dtype=torch.float64))
-    params = torch.from_numpy(fold_matrix(centred, k)) @ fit.params
-    fold = torch.from_numpy(fold_matrix(fitted, k))
+    fit = solve(model, loss, t_seen, t_c, torch.zeros(k, dtype=torch.float64))
+    fold = torch.from_numpy(fold_matrix(fitted.of(centred), k))
     design = design_matrix(model, t_un) * scales
-    curvature = _linear_curvature(design, loss, model(t_u, *params).expand(len(t_u)), t_c)
-    return Yardstick(model, loss, fitted, t_u, t_c, fold, fit, params, scales, curvature)
+    curvature = _linear_curvature(design, loss, model(t_seen, *fit.params).expand(len(t_u)), t_c)
+    return Yardstick(model, loss, fitted, t_u, t_c, centred, fold, fit, fit.params, scales, curvature)
+
+
+def _raw(model: Model, about: Affine, params: Tensor) -> Tensor:
+    """Parameters (R, K) about a normalized input -> (R, K) about the raw one, NaN where there are none."""
+    if about == UNCHANGED:
+        return params
+    if is_polynomial(model, params.shape[-1]):
+        return _folded(torch.from_numpy(fold_matrix(about, params.shape[-1])), params)
+    if form := raw_form(model):
+        return torch.stack(form(about.shift, about.scale, *params.unbind(-1)), dim=-1)
+    return torch.full_like(params, math.nan)
+
+
+def _folded(fold: Tensor, params: Tensor) -> Tensor:
+    """(K, K), (..., K) -> (..., K); not by a matrix product, whose last bits depend on how many there are."""
+    return (fold * params[..., None, :]).sum(dim=-1)
 
 
 def parameter_scales(scaling: str, model: Model, t_un: Tensor, start: Tensor) -> Tensor:
@@ -218,7 +248,7 @@ def fastest_stable(found: Yardstick, start: Tensor) -> float:
     """
     if not found.fit.settled or math.isnan(found.limit):
         return math.nan
-    end = found.params if found.fold is None else torch.linalg.solve(found.fold, found.params)
+    end = found.trained_params
     way = (start + part * (end - start) for part in torch.linspace(0, 1, WAY, dtype=torch.float64))
     steepest = max(_steepest(found, params) for params in way)
     return fastest_rate(torch.tensor([float(found.curvature[0]), steepest]))

@@ -66,10 +66,10 @@ def print_calibration(run: TrackedRun) -> None:
     """One run: its calibration beside the best fit's."""
     if found := run.calibration():
         _say(f"calibration  {formula(run.params, *found)}")
-    best = run.calibration("best_")
-    if found and best and "loss_gap" in run.metrics:
-        label = best_is(run.params).removesuffix(" optimum")
+    label = best_is(run.params).removesuffix(" optimum")
+    if found and (best := run.calibration("best_")):
         _say(f"{label:<12} {formula(run.params, *best)}")
+    if found and "loss_gap" in run.metrics:
         whose = "the exact" if label == "exact" else "the best fit's"
         _say(f"loss_gap     {run.metrics['loss_gap']:.3g} above {whose} loss {run.metrics['best_loss']:.7g}")
     elif found:
