@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -21,9 +20,6 @@ OnRecord = Callable[[int, LossCurves], object]  # told of each epoch at which lo
 
 # R * N of one call of the loop: 2**24 float64 values are 128 MiB, and the loop holds a few such tensors
 MOST_ELEMENTS = 2**24
-# R * N up to which one thread is as fast as several. Beside other busy processes several are far slower:
-# each of an epoch's dozen small operations then waits for the slowest thread.
-MOST_ELEMENTS_OF_ONE_THREAD = 2**20
 
 
 def calibrate(
@@ -56,18 +52,17 @@ def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], boo
     starts = [run.model.start_in_order for run in settings]
     is_shared = all(run.input is first for run in runs)
     curves = LossCurves([curve_schedule(run.epochs) for run in settings], on_record)
-    with _threads_for(len(runs) * len(problem.t_u)):
-        trained = training_loop(
-            n_epochs=torch.tensor([run.epochs for run in settings]),
-            learning_rate=_rates(runs),
-            params=torch.tensor(starts, dtype=first.t_un.dtype, device=settings[0].device),
-            t_u=first.t_un if is_shared else torch.stack([run.input.t_un for run in runs]),
-            t_c=problem.t_c,
-            model=problem.model,
-            loss_fn=problem.loss,
-            curves=curves,
-            stop=stop,
-        )
+    trained = training_loop(
+        n_epochs=torch.tensor([run.epochs for run in settings]),
+        learning_rate=_rates(runs),
+        params=torch.tensor(starts, dtype=first.t_un.dtype, device=settings[0].device),
+        t_u=first.t_un if is_shared else torch.stack([run.input.t_un for run in runs]),
+        t_c=problem.t_c,
+        model=problem.model,
+        loss_fn=problem.loss,
+        curves=curves,
+        stop=stop,
+    )
     return list(measure(runs, trained, curves))
 
 
@@ -77,13 +72,3 @@ def _rates(runs: Sequence[Run]) -> Tensor:
     if all(run.settings.scaling == "none" for run in runs):
         return rates
     return rates[:, None] * torch.stack([run.input.yardstick.scales for run in runs]) ** 2
-
-
-@contextmanager
-def _threads_for(elements: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if elements <= MOST_ELEMENTS_OF_ONE_THREAD else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
