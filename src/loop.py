@@ -19,10 +19,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .captured import Captured, MismatchError, Step, of_run
 from .losses import Loss, mse
 from .models import Model, linear
-from .tape import CaptureError
+from .steps.captured import MismatchError, Step
+from .steps.tape import CaptureError
+from .steps.work import Work, captured, eager
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,19 @@ def print_loss(epoch: int, curves: LossCurves) -> None:
         print(f"Epoch {epoch}, Loss {float(curves.losses[0, at]):f}")
 
 
+@torch.enable_grad()
+def step(
+    params: Tensor, lr: Tensor, t_u: Tensor, t_c: Tensor, *, model: Model, loss_fn: Loss
+) -> tuple[Tensor, Tensor]:
+    """One epoch: params and lr (R, K), t_u and t_c (1 or R, N) -> losses (R,) before, params (R, K) after."""
+    # A new leaf in each epoch: its grad starts empty, nothing to zero, and no epoch's graph outlives it.
+    params = params.detach().requires_grad_()
+    losses = loss_fn(model(t_u, *params.unsqueeze(-1).unbind(-2)), t_c)  # (R,)
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    assert params.grad is not None
+    return losses.detach(), params.detach() - lr * params.grad
+
+
 def training_loop(
     n_epochs: int | Tensor,
     learning_rate: float | Tensor,
@@ -129,75 +143,35 @@ def training_loop(
     if curves is None:
         curves = LossCurves([_every(CHAPTER_EVERY, int(n)) for n in last], on_record=print_loss)
     take_step = partial(step, model=model, loss_fn=loss_fn)
-    take_step = partial(step, model=model, loss_fn=loss_fn)
     descend = partial(_descend, take_step, last, [params, lr, t_u, t_c], curves, stop)
     with _one_thread(), torch.no_grad():
         try:
-            final = descend(captured=params.device.type == "cpu")
-        except MismatchError as why:
-            log.warning("%s: all start again, each run's steps by themselves", why)
-            final = descend(captured=False)
+            final = descend(captured if params.device.type == "cpu" else eager)
+        except (CaptureError, MismatchError) as why:
+            log.warning("%s: all runs train from the start, step by step and one by one", why)
+            final = descend(eager)
     return final.reshape(shape)
 
 
-@torch.enable_grad()
-def step(
-    params: Tensor, lr: Tensor, t_u: Tensor, t_c: Tensor, *, model: Model, loss_fn: Loss
-) -> tuple[Tensor, Tensor]:
-    """One epoch: params and lr (R, K), t_u and t_c (1 or R, N) -> losses (R,) before, params (R, K) after."""
-    # A new leaf in each epoch: its grad starts empty, nothing to zero, and no epoch's graph outlives it.
-    params = params.detach().requires_grad_()
-    losses = loss_fn(model(t_u, *params.unsqueeze(-1).unbind(-2)), t_c)  # (R,)
-    losses.sum().backward()  # type: ignore[no-untyped-call]
-    assert params.grad is not None
-    return losses.detach(), params.detach() - lr * params.grad
-
-
-class Eager:
-    """R runs at work, each step anew through autograd.
-
-    On the CPU each run's is taken by itself: to the bit the reference for any other way. On other devices
-    all are taken together, and how far the last bits depend on a run's company has not been tried.
-    """
-
-    def __init__(self, step: Step, params: Tensor, lr: Tensor, t_u: Tensor, t_c: Tensor) -> None:
-        rows, one_by_one = (params, lr, t_u, t_c), params.device.type == "cpu"
-        self._groups = [of_run(run, *rows) for run in range(len(params))] if one_by_one else [list(rows)]
-        self._step = step
-
-    @property
-    def params(self) -> Tensor:
-        """(R, K)."""
-        return torch.cat([params for params, *_ in self._groups])
-
-    def step(self) -> list[Tensor]:
-        """One epoch -> the losses, group by group."""
-        losses = []
-        for group in self._groups:
-            loss, group[0] = self._step(*group)
-            losses.append(loss)
-        return losses
-
-    def measured_step(self) -> tuple[Tensor, Tensor, Tensor]:
-        """One epoch -> losses (R,), parameters (R, K) before and after it."""
-        before = self.params
-        return torch.cat(self.step()), before, self.params
-
-
 def _descend(
-    step: Step, last: Tensor, rows: list[Tensor], curves: LossCurves, stop: Callable[[], bool], captured: bool
+    step: Step,
+    last: Tensor,
+    rows: list[Tensor],
+    curves: LossCurves,
+    stop: Callable[[], bool],
+    begin: Callable[[Step, list[Tensor]], Work],
 ) -> Tensor:
-    """The epochs -> the final parameters (R, K)."""
+    """The epochs -> the final parameters (R, K). Raises what `begin` and its work do."""
     curves.start(rows[0])
     final = rows[0].clone()
     runs = torch.arange(len(final), device=final.device)[last > 0]  # the runs at work (A,), ascending
     if not len(runs):
         return final
     rows, last = _keep(last > 0, rows), last[runs]
-    work = _begin(step, rows, captured)
+    work = begin(step, rows)
 
     ends = set(last.tolist())
-    for epoch in range(1, max(ends, default=0) + 1):
+    for epoch in range(1, max(ends) + 1):
         if stop():
             break
         if epoch not in curves.due and epoch not in ends:
@@ -212,7 +186,7 @@ def _descend(
             if not staying.any():
                 return final
             runs, last, rows = runs[staying], last[staying], _keep(staying, [after, *rows[1:]])
-            work = _begin(step, rows, isinstance(work, Captured))
+            work = begin(step, rows)
     final[runs] = work.params
     return final
 
@@ -253,16 +227,6 @@ def _refuse(values: Tensor, params: Tensor) -> Tensor:
 def _keep(staying: Tensor, rows: list[Tensor]) -> list[Tensor]:
     """Those of the staying runs; what all runs share stays shared."""
     return [each if len(each) == 1 != len(staying) else each[staying] for each in rows]
-
-
-def _begin(step: Step, rows: list[Tensor], captured: bool) -> Captured | Eager:
-    """The work of the runs to which `rows` belong: captured if that is asked for, and can be."""
-    if captured:
-        try:
-            return Captured(step, *rows)
-        except CaptureError as why:
-            log.warning("%s: each run's steps are taken by themselves", why)
-    return Eager(step, *rows)
 
 
 @contextmanager

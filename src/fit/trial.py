@@ -11,7 +11,7 @@ from ..config import ConfigError, one_line
 from ..losses import Loss
 from ..models import Model
 from ..spelling import RECORDED
-from ..tape import RandomError, Repeatable
+from ..steps.tape import RandomError, Repeatable
 
 # what else has a column of its own
 RESERVED = {"loss", "rank", "run_id", "name", "outcome", "reason"} | {each.about.param for each in RECORDED}

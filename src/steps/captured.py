@@ -34,7 +34,7 @@ class Captured:
     """R runs at work. Use it under `torch.no_grad`: to say so in each step would cost a tenth of it."""
 
     def __init__(self, step: Step, params: Tensor, lr: Tensor, t_u: Tensor, t_c: Tensor) -> None:
-        """Takes the step once, and throws its result away. Raises CaptureError."""
+        """Takes the step once, and throws its result away. Raises CaptureError and UnsteadyError."""
         self._eager, self._steps, self._checks = step, 0, 0
         rows = [params.clone(), lr, t_u, t_c]
         try:
@@ -46,7 +46,7 @@ class Captured:
         try:
             with Tape(rows, gaps) as tape:
                 losses, after = self._eager(*rows)
-            program = Program(tape.calls, rows[0], after, losses)
+            program = Program(tape, rows[0], after, losses)
             self._run, self._run_with_losses = program.giving(), program.giving(losses)
             before = rows[0].clone()
             self._run_with_losses()  # on trial
@@ -54,7 +54,7 @@ class Captured:
         except (CaptureError, UnsteadyError):
             raise
         except Exception as error:  # the eager step will meet it, too, or do without what failed
-            raise CaptureError(f"{type(error).__name__}: {error}") from error
+            raise CaptureError(f"the step fails to be captured, with a {type(error).__name__}") from error
         self.params, *self._given = rows  # (R, K), changed in place
         self._losses = losses  # (R,)
 

@@ -25,10 +25,20 @@ STEADY = frozenset({
     "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_not",
     "where", "masked_fill", "maximum", "minimum", "clamp", "clamp_min", "clamp_max",
     "sum", "mean", "amax", "amin",
-    "stack", "cat", "clone", "copy_", "_to_copy", "ones_like", "zeros_like", "full_like", "new_empty_strided",
+    "stack", "cat", "slice_backward", "select_backward", "clone", "copy", "_to_copy", "new_empty_strided",
+    "fill", "zero", "ones_like", "zeros_like", "full_like",
 })  # fmt: skip
 STEADY_POWERS = (1, 2, 3)  # these are products
 REDUCTIONS = {"sum", "mean", "amax", "amin"}  # steady over the last dimension, where it lies in one piece
+
+# Of operations on one element at a time, those that take another kernel where rows lie apart.
+UNEVEN = {"gelu", "gelu_backward"}
+ELEMENTWISE = {
+    "softplus_backward",
+    "elu_backward",
+    "leaky_relu_backward",
+    "hardtanh_backward",
+}  # without the tag
 
 READS = {"numpy", "tolist", "data_ptr", "__array__", "__dlpack__", "__repr__"}  # past the dispatcher
 
@@ -42,7 +52,7 @@ class RandomError(CaptureError):
 
 
 class UnsteadyError(Exception):
-    """What is not STEADY was done to rows without gaps."""
+    """What it does to many runs may have other last bits than what it does to each alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +66,14 @@ class Call:
 
     @cached_property
     def name(self) -> str:
-        """Torch's name of the operation without its overload: `mul` of aten::mul.Tensor."""
+        """Torch's name of the operation: `mul` of aten::mul.Tensor and, in place, of aten::mul_.Tensor."""
         name: str = self.func._schema.name
-        return name.partition("::")[2]
+        return name.partition("::")[2].removesuffix("_")
+
+    @property
+    def in_place(self) -> bool:
+        """Whether its result is put where one of its operands was."""
+        return bool(self.func._schema.is_mutable)
 
     @cached_property
     def reads(self) -> set[int]:
@@ -73,7 +88,7 @@ class Call:
     @cached_property
     def writes(self) -> set[int]:
         """The memory that holds its result."""
-        return memories(self.args[0]) if self.func._schema.is_mutable else self.makes
+        return memories(self.args[0]) if self.in_place else self.makes
 
 
 class Repeatable(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -90,12 +105,16 @@ class Repeatable(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class Tape(Repeatable):  # type: ignore[no-untyped-call]
-    """`with tape:` fills `tape.calls`; raises CaptureError, and UnsteadyError where `gaps` are needed."""
+    """`with tape:` fills `calls` with those whose results change with the parameters, and `changing` with the
+    memory of these; raises CaptureError, and UnsteadyError where `gaps` are needed."""
 
     def __init__(self, rows: list[Tensor], gaps: bool) -> None:
         """`rows`: what the step is given, (R, ·) or shared (1, ·), the R runs' with `gaps` or packed."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
+        self.changing = memories(rows[0])
+        self._params = memories(rows[0])
+        self._alive: list[Any] = []  # what is freed would leave its place to others, and be taken for them
         self._runs, self._gaps = len(rows[0]), gaps
         self._of_runs = memories([each for each in rows if len(each) == self._runs])
         self._blank: set[int] = set()  # memory that is allocated, and not yet written to
@@ -112,7 +131,7 @@ class Tape(Repeatable):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func._schema.is_mutable:
-            self._fill(func, args)
+            self._allow(func, args)
         if torch.Tag.dynamic_output_shape in func.tags:
             raise CaptureError(f"{func} gives a shape that depends on values")
         out = super().__torch_dispatch__(func, types, args, kwargs)
@@ -121,21 +140,29 @@ class Tape(Repeatable):  # type: ignore[no-untyped-call]
             raise CaptureError(f"{func} reads a value into Python")
         if self._runs > 1 and call.reads & self._of_runs:
             call = self._of_each(call)
+        self._alive.append(call.out)
         if "empty" in call.name:
             self._blank |= call.makes
-        self.calls.append(call)
+        of_shape = call.name.startswith("new_") or call.name.endswith("_like")
+        if call.writes and call.reads & self.changing and not of_shape:
+            self.calls.append(call)  # what is left out is constant, or another view of what is there
+            self.changing |= call.writes
         return call.out
 
-    def _fill(self, func: Any, args: Any) -> None:
-        """In place, only blank memory is filled, as autograd does for a new grad."""
-        if func is not torch.ops.aten.copy_.default or not memories(args[0]) <= self._blank:
+    def _allow(self, func: Any, args: Any) -> None:
+        """In place, only that is changed which is made anew in each step, or blank memory is filled."""
+        written = [
+            each.alias_info is not None and each.alias_info.is_write for each in func._schema.arguments
+        ]
+        place = memories(args[:1])
+        if any(written[1:]) or not place <= self._blank | (self.changing - self._params):
             raise CaptureError(f"{func} changes a tensor in place")
-        self._blank -= memories(args[0])
+        self._blank -= place
 
     def _of_each(self, call: Call) -> Call:
         """A call whose result has something of each run."""
         made = call.makes
-        if made and not self._gaps and not is_steady(call):
+        if call.writes and not is_steady(call) and not (self._gaps and is_elementwise(call)):
             raise UnsteadyError(call.name)
         if made and self._gaps:
             out = tree_map_only(
@@ -165,6 +192,12 @@ def is_steady(call: Call) -> bool:
         rows, over = call.args[0], call.args[1]
         return [dim % rows.dim() for dim in over] == [rows.dim() - 1] and rows.stride(-1) == 1
     return bool(call.kwargs.get("alpha", 1) == 1)  # a multiple is added by one rounding or by two
+
+
+def is_elementwise(call: Call) -> bool:
+    """Whether each row is computed as if it were alone, if only it lies apart from others."""
+    by_tag = torch.Tag.pointwise in call.func.tags and call.name not in UNEVEN
+    return by_tag or call.name in ELEMENTWISE
 
 
 def with_gaps(values: Tensor, runs: int) -> Tensor:

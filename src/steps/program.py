@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from .tape import Call, is_steady, memories, memory, tensors
+from .tape import Call, Tape, is_steady, memories, memory, tensors
 
 # by these names of its own torch gets to the same kernels a microsecond sooner
 QUICK: dict[str, Callable[..., Any]] = {
@@ -30,19 +30,13 @@ _Again = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]  # what to c
 
 
 class Program:
-    """The calls whose results change with the parameters, in their order."""
+    """What a tape holds, simplified; each result is where it was before."""
 
-    def __init__(self, calls: Iterable[Call], params: Tensor, after: Tensor, losses: Tensor) -> None:
+    def __init__(self, tape: Tape, params: Tensor, after: Tensor, losses: Tensor) -> None:
         """`params` are read; `after` is what they become in one step, with these `losses`."""
         self._params, self._after = params, after
-        changing, changed = {memory(params)}, []
-        for call in calls:
-            of_shape = call.name.startswith("new_") or call.name.endswith("_like")
-            if call.writes and call.reads & changing and not of_shape:
-                changed.append(call)  # what is left out is constant, or another view of what is there
-                changing |= call.writes
-        changed = _without_copies(changed, memories([after, losses]))
-        self._calls = _without_short_rows(changed, changing)
+        calls = _without_copies(tape.calls, memories([after, losses]))
+        self._calls = _without_short_rows(calls, tape.changing)
 
     def giving(self, *more: Tensor) -> Callable[[], None]:
         """A function that puts the new parameters where the old ones are, and `more` where they are."""
@@ -58,12 +52,19 @@ class Program:
 def _without_copies(calls: list[Call], results: Collection[int]) -> list[Call]:
     """Whoever reads a copy reads what was copied."""
     left: list[Call] = []
-    readers, instead = _readers(calls), dict[int, Tensor]()
+    instead: dict[int, Tensor] = {}
+    readers, writers = _readers(calls), Counter(address for call in calls for address in call.writes)
     for call in calls:
         call = _given(call, instead)
         copied = _copied_by(call)
-        if copied is None or call.writes & set(results) or readers[memory(call.out)] != {id(call.out)}:
-            left.append(call)  # no copy, or one that must be where it is, or is looked at in other ways
+        if (
+            copied is None
+            or call.writes & set(results)
+            or writers[memory(copied)] > 1  # one of the two is changed later
+            or writers[memory(call.out)] > 1
+            or readers[memory(call.out)] != {id(call.out)}  # the copy is read in other views
+        ):
+            left.append(call)
         else:
             instead[id(call.out)] = copied
     return left
@@ -71,11 +72,9 @@ def _without_copies(calls: list[Call], results: Collection[int]) -> list[Call]:
 
 def _copied_by(call: Call) -> Tensor | None:
     """What a call does nothing but copy, in the same layout."""
-    copied = call.args[-1] if call.name == "copy_" else call.args[0]
-    is_copy = call.name in ("copy_", "clone") or (
-        str(call.func) == "aten.pow.Tensor_Scalar" and call.args[1] == 1
-    )
-    if not is_copy or not isinstance(copied, Tensor):
+    copied = call.args[-1] if call.name == "copy" else call.args[0]
+    to_the_first = str(call.func) == "aten.pow.Tensor_Scalar" and call.args[1] == 1
+    if call.name not in ("copy", "clone") and not to_the_first:
         return None
     layouts = {(each.shape, each.stride(), each.dtype) for each in (copied, call.out)}
     return copied if len(layouts) == 1 else None
@@ -139,8 +138,8 @@ def _readers(calls: Iterable[Call]) -> dict[int, set[int]]:
 
 def _again(call: Call) -> _Again:
     """The call that puts its result where the first one is."""
-    if call.name == "copy_":
-        return torch.Tensor.copy_, call.args, {}
+    if call.in_place:
+        return call.func, call.args, call.kwargs
     way = _into_memory(call.func) if isinstance(call.out, Tensor) else None
     if way is None:
         return partial(_copied, call), (), {}
