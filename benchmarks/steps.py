@@ -2,8 +2,8 @@
 
     python -m benchmarks.steps      # a few minutes
 
-Seconds of CPU time in one process, in turns, so that what else the machine does meets both alike. Captured is the
-whole of `training_loop`, with its capture, its checks and its curve; eager are the bare steps, all runs together.
+CPU time in one process, in turns, so that what else the machine does meets both alike. Captured is the whole
+of `training_loop`, with its capture, its checks and its curve; eager are the bare steps, all runs together.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
 Shapes: R runs, N observations, K parameters, P recorded points of a loss curve. Every run has its
 own loss, and the gradient of the sum of the losses holds each run's own gradient and nothing of its
 neighbours'; each run steps with its own learning rate. A run that is done, or whose loss is no
-longer finite, leaves the work.
+longer finite, leaves the work. `step` is an epoch; that it is captured and run again, see `steps`,
+changes nothing but the time: every run has, to the bit, the numbers of its eager steps alone.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ def training_loop(
     `params` (K,) or (R, K); `t_u` and `t_c` (N,) or (R, N); `n_epochs` and `learning_rate` one for
     all runs, or (R,); a rate for each parameter is (R, K). Without `curves` it prints the loss every 500
     epochs, as the chapter does. The loop ends early, between two epochs, when `stop()` says so. Memory
-    does not depend on the epochs.
+    does not depend on the epochs. Torch takes one thread meanwhile. Where a captured step turns out not to
+    be what `step` gives, all begins anew without, and `curves` too.
     Source of the update: `params -= learning_rate * params.grad`, "Deep Learning with PyTorch", the
     section on autograd.
     """
