@@ -20,7 +20,6 @@ import torch
 from benchmarks import TABLES
 from src.data import load
 from src.fit.schedule import curve_schedule
-from src.fit.training import MOST_ELEMENTS_OF_ONE_THREAD
 from src.loop import LossCurves, training_loop
 from src.settings import DataSettings
 
@@ -34,8 +33,6 @@ def train_seconds(rates: list[float], epochs: int) -> float:
     """All runs in one call of the loop, with the curves that the sweep records."""
     pairs = load(DATA, 2)
     t_u, t_c = torch.from_numpy(pairs.t_u).float(), torch.from_numpy(pairs.t_c).float()
-    if len(rates) * len(t_u) <= MOST_ELEMENTS_OF_ONE_THREAD:
-        torch.set_num_threads(1)  # as the sweep does
 
     def train(last: int) -> torch.Tensor:
         params = torch.tensor([1.0, 0.0]).repeat(len(rates), 1)

@@ -5,19 +5,28 @@
 Shapes: R runs, N observations, K parameters, P recorded points of a loss curve. Every run has its
 own loss, and the gradient of the sum of the losses holds each run's own gradient and nothing of its
 neighbours'; each run steps with its own learning rate. A run that is done, or whose loss is no
-longer finite, leaves the work.
+longer finite, leaves the work. `step` is an epoch; that it is captured and run again, see `steps`,
+changes nothing but the time: every run has, to the bit, the numbers of its eager steps alone.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from .losses import Loss, mse
 from .models import Model, linear
+from .steps.captured import MismatchError, Step
+from .steps.tape import CaptureError
+from .steps.work import Work, captured, eager
+
+log = logging.getLogger(__name__)
 
 CHAPTER_EVERY = 500  # the chapter prints the loss each 500 epochs
 
@@ -57,8 +66,9 @@ class LossCurves:
     def start(self, params: Tensor) -> None:
         """Allocate for `params` (R, K), on their device and in their dtype."""
         device = params.device
-        self.epochs, self.points = self.epochs.to(device), self.points.to(device)
-        self.diverged_at = self.diverged_at.to(device)
+        self.epochs = self.epochs.to(device)
+        self.points = torch.zeros(len(self.epochs), dtype=torch.int64, device=device)
+        self.diverged_at = torch.zeros_like(self.points)
         self.due = {epoch: runs.to(device) for epoch, runs in self.due.items()}
         self.losses = params.new_full(self.epochs.shape, float("nan"))
         self.measured = params.clone()
@@ -89,6 +99,19 @@ def print_loss(epoch: int, curves: LossCurves) -> None:
         print(f"Epoch {epoch}, Loss {float(curves.losses[0, at]):f}")
 
 
+@torch.enable_grad()
+def step(
+    params: Tensor, lr: Tensor, t_u: Tensor, t_c: Tensor, *, model: Model, loss_fn: Loss
+) -> tuple[Tensor, Tensor]:
+    """One epoch: params and lr (R, K), t_u and t_c (1 or R, N) -> losses (R,) before, params (R, K) after."""
+    # A new leaf in each epoch: its grad starts empty, nothing to zero, and no epoch's graph outlives it.
+    params = params.detach().requires_grad_()
+    losses = loss_fn(model(t_u, *params.unsqueeze(-1).unbind(-2)), t_c)  # (R,)
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    assert params.grad is not None
+    return losses.detach(), params.detach() - lr * params.grad
+
+
 def training_loop(
     n_epochs: int | Tensor,
     learning_rate: float | Tensor,
@@ -106,48 +129,67 @@ def training_loop(
     `params` (K,) or (R, K); `t_u` and `t_c` (N,) or (R, N); `n_epochs` and `learning_rate` one for
     all runs, or (R,); a rate for each parameter is (R, K). Without `curves` it prints the loss every 500
     epochs, as the chapter does. The loop ends early, between two epochs, when `stop()` says so. Memory
-    does not depend on the epochs.
+    does not depend on the epochs. Torch takes one thread meanwhile. Where a captured step turns out not to
+    be what `step` gives, all begins anew without, and `curves` too.
     Source of the update: `params -= learning_rate * params.grad`, "Deep Learning with PyTorch", the
     section on autograd.
     """
     shape = params.shape
-    # A leaf of the loop's own: the caller's tensor keeps its values, its grad and its graph.
-    params = params.detach().reshape(-1, shape[-1]).clone().requires_grad_()  # (R, K)
+    # A tensor of the loop's own: the caller's keeps its values, its grad and its graph.
+    params = params.detach().reshape(-1, shape[-1]).clone()  # (R, K)
     last = _per_run(n_epochs, params).long()  # (R,)
-    lr = _rates(learning_rate, params).to(params.dtype)  # (R, 1 or K)
+    lr = _rates(learning_rate, params).to(params.dtype)  # (R, K)
     t_u = _rows(t_u, params)  # (1 or R, N)
     t_c = _rows(t_c, params)
     if curves is None:
         curves = LossCurves([_every(CHAPTER_EVERY, int(n)) for n in last], on_record=print_loss)
-    curves.start(params.detach())
+    take_step = partial(step, model=model, loss_fn=loss_fn)
+    descend = partial(_descend, take_step, last, [params, lr, t_u, t_c], curves, stop)
+    with _one_thread(), torch.no_grad():
+        try:
+            final = descend(captured if params.device.type == "cpu" else eager)
+        except (CaptureError, MismatchError) as why:
+            log.warning("%s: all runs train from the start, step by step and one by one", why)
+            final = descend(eager)
+    return final.reshape(shape)
 
-    final = params.detach().clone()
-    runs = torch.arange(len(final), device=final.device)[last > 0]  # the runs at work, ascending
-    params, lr, last, t_u, t_c = _keep(last > 0, params, lr, last, t_u, t_c)
+
+def _descend(
+    step: Step,
+    last: Tensor,
+    rows: list[Tensor],
+    curves: LossCurves,
+    stop: Callable[[], bool],
+    begin: Callable[[Step, list[Tensor]], Work],
+) -> Tensor:
+    """The epochs -> the final parameters (R, K). Raises what `begin` and its work do."""
+    curves.start(rows[0])
+    final = rows[0].clone()
+    runs = torch.arange(len(final), device=final.device)[last > 0]  # the runs at work (A,), ascending
+    if not len(runs):
+        return final
+    rows, last = _keep(last > 0, rows), last[runs]
+    work = begin(step, rows)
 
     ends = set(last.tolist())
-    for epoch in range(1, max(ends, default=0) + 1):
+    for epoch in range(1, max(ends) + 1):
         if stop():
             break
-        # `params` is a new leaf in each epoch, so its grad starts empty: nothing to zero.
-        losses = loss_fn(model(t_u, *params.unsqueeze(-1).unbind(-2)), t_c)  # (R,)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        assert params.grad is not None
-        before = params.detach()
-        # detach: without it every epoch's graph stays alive and memory grows with the epochs
-        params = (before - lr * params.grad).requires_grad_()
+        if epoch not in curves.due and epoch not in ends:
+            work.step()
+            continue
+        losses, before, after = work.measured_step()
         if epoch in curves.due:
-            curves.record(epoch, runs, losses.detach(), before, params.detach())
-        if epoch in curves.due or epoch in ends:
-            staying = (last > epoch) & (curves.diverged_at[runs] == 0)
-            if not staying.all():
-                final[runs[~staying]] = params.detach()[~staying]
-                runs = runs[staying]
-                params, lr, last, t_u, t_c = _keep(staying, params, lr, last, t_u, t_c)
-                if not len(runs):
-                    break
-    final[runs] = params.detach()
-    return final.reshape(shape)
+            curves.record(epoch, runs, losses, before, after)
+        staying = (last > epoch) & (curves.diverged_at[runs] == 0)
+        if not staying.all():
+            final[runs[~staying]] = after[~staying]
+            if not staying.any():
+                return final
+            runs, last, rows = runs[staying], last[staying], _keep(staying, [after, *rows[1:]])
+            work = begin(step, rows)
+    final[runs] = work.params
+    return final
 
 
 def _every(step: int, n_epochs: int) -> list[int]:
@@ -162,9 +204,11 @@ def _per_run(value: float | Tensor, params: Tensor) -> Tensor:
 
 
 def _rates(values: float | Tensor, params: Tensor) -> Tensor:
-    """One rate for all runs, (R,) or (R, K) -> (R, 1 or K)."""
+    """One rate for all runs, (R,) or (R, K) -> (R, K)."""
     rates = torch.as_tensor(values, device=params.device)
-    return rates if rates.shape == params.shape else _per_run(rates, params)[:, None]
+    return (
+        rates if rates.shape == params.shape else _per_run(rates, params)[:, None].repeat(1, params.shape[1])
+    )
 
 
 def _rows(values: Tensor, params: Tensor) -> Tensor:
@@ -181,14 +225,17 @@ def _refuse(values: Tensor, params: Tensor) -> Tensor:
     )
 
 
-def _keep(
-    staying: Tensor, params: Tensor, lr: Tensor, last: Tensor, t_u: Tensor, t_c: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Drop all but the staying runs; rows shared by all runs stay shared."""
-    return (
-        params.detach()[staying].requires_grad_(),
-        lr[staying],
-        last[staying],
-        t_u if len(t_u) == 1 != len(staying) else t_u[staying],
-        t_c if len(t_c) == 1 != len(staying) else t_c[staying],
-    )
+def _keep(staying: Tensor, rows: list[Tensor]) -> list[Tensor]:
+    """Those of the staying runs; what all runs share stays shared."""
+    return [each if len(each) == 1 != len(staying) else each[staying] for each in rows]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch adds up a long row in another order for every number of threads: other last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -18,6 +18,7 @@ Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 
 MINE = """
+import random
 import torch
 
 def tanh(t_u, w, b): return w * torch.tanh(t_u / 50) + b
@@ -41,8 +42,10 @@ def fails(t_u, w): raise RuntimeError("no\\nway")
 def column(t_u, loss): return loss * t_u
 def idle(t_u, w, b): return w * t_u
 def mixed(t_u, w): return w * t_u - w.mean(0)
+def noisy(t_u, w): return w * t_u + 1e-3 * torch.randn_like(t_u)
 NUMBER = 3
 
+def dice(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1) * (1 + random.random())
 def each_reading(t_p, t_c): return (t_p - t_c) ** 2
 def all_runs(t_p, t_c): return ((t_p - t_c) ** 2).mean()
 def no_slope(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1).detach()
@@ -63,6 +66,8 @@ BROKEN = {
     "model.function=NAME.idle model.start.w=1 model.start.b=0": "does not depend on b",
     "model.function=NAME.mixed model.start.w=1": "mixes runs",
     "model.function=NAME.bent_wrongly model.start={w:1,c:1,b:0}": "another form in raw units",
+    "model.function=NAME.noisy model.start.w=1": ".noisy is random: no run of it could be repeated",
+    "loss.function=NAME.dice": ".dice is random: no run of it could be repeated",
     "model.function=NAME.nosuch": "has no nosuch",
     "model.function=NAME.NUMBER": "is not a function",
     "model.function=nosuch.f": "No module named 'nosuch'",

@@ -52,25 +52,26 @@ def test_a_run_ends_at_its_last_epoch_whatever_is_recorded(t_u: Tensor, t_c: Ten
 
 
 def test_a_diverged_run_leaves_the_work(t_u: Tensor, t_c: Tensor) -> None:
+    """The function is called once for each company, and else by one run, to compare."""
     sizes: list[int] = []
 
     def spy(t_u: Tensor, w: Tensor, b: Tensor) -> Tensor:
         sizes.append(len(w))
         return w * t_u + b
 
-    curves = LossCurves([range(1, 41), range(1, 31)])
+    curves = LossCurves([range(1, 41), range(1, 41), range(1, 31)])
     training_loop(
-        torch.tensor([40, 30]),
-        torch.tensor([1e-2, 1.0]),
-        torch.tensor([[1.0, 0.0], [1.0, 0.0]]),
+        torch.tensor([40, 40, 30]),
+        torch.tensor([1e-2, 1e-3, 1.0]),
+        torch.tensor([1.0, 0.0]).repeat(3, 1),
         0.1 * t_u,
         t_c,
         model=spy,
         curves=curves,
     )
-    diverged_at = int(curves.diverged_at[1])
+    diverged_at = int(curves.diverged_at[2])
     assert 0 < diverged_at < 30
-    assert sizes == [2] * diverged_at + [1] * (40 - diverged_at)
+    assert sizes == [3] + [1] * diverged_at + [2] + [1] * (40 - diverged_at)
 
 
 def test_an_update_that_overflows_in_the_last_epoch_is_divergence(t_u: Tensor, t_c: Tensor) -> None:

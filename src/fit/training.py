@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,9 +20,6 @@ OnRecord = Callable[[int, LossCurves], object]  # told of each epoch at which lo
 
 # R * N of one call of the loop: 2**24 float64 values are 128 MiB, and the loop holds a few such tensors
 MOST_ELEMENTS = 2**24
-# R * N up to which one thread is as fast as several. Beside other busy processes several are far slower:
-# each of an epoch's dozen small operations then waits for the slowest thread.
-MOST_ELEMENTS_OF_ONE_THREAD = 2**20
 
 
 def calibrate(
@@ -53,24 +50,28 @@ def _parts(runs: Sequence[Run]) -> Iterator[list[int]]:
 
 def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], bool]) -> list[Result]:
     """One call of the loop: R runs on the same readings, or each on its own."""
-    problem, first = runs[0].problem, runs[0].input
-    settings = [run.settings for run in runs]
-    starts = [run.model.start_in_order for run in settings]
+    starts = [run.settings.model.start_in_order for run in runs]
     curves = LossCurves([run.schedule for run in runs], on_record)
-    with _threads_for(len(runs) * len(problem.t_u)):
-        trained = training_loop(
-            n_epochs=torch.tensor([run.epochs for run in settings]),
-            learning_rate=_rates(runs),
-            params=torch.tensor(starts, dtype=first.t_un.dtype, device=settings[0].device),
-            t_u=_rows([run.input.t_un for run in runs]),
-            t_c=_rows([run.problem.t_c for run in runs]),
-            model=problem.model,
-            loss_fn=problem.loss,
-            curves=curves,
-            stop=stop,
-        )
-        _date_divergences(runs, curves)
+    trained = training_loop(
+        n_epochs=torch.tensor([run.settings.epochs for run in runs]),
+        params=torch.tensor(starts, dtype=runs[0].input.t_un.dtype, device=runs[0].settings.device),
+        curves=curves,
+        stop=stop,
+        **_given(runs),
+    )
+    _date_divergences(runs, curves)
     return list(measure(runs, trained, curves))
+
+
+def _given(runs: list[Run]) -> dict[str, Any]:
+    """What the loop is given of runs besides where they start and how far they go."""
+    return {
+        "learning_rate": _rates(runs),
+        "t_u": _rows([run.input.t_un for run in runs]),
+        "t_c": _rows([run.problem.t_c for run in runs]),
+        "model": runs[0].problem.model,
+        "loss_fn": runs[0].problem.loss,
+    }
 
 
 def _date_divergences(runs: list[Run], curves: LossCurves) -> None:
@@ -81,21 +82,12 @@ def _date_divergences(runs: list[Run], curves: LossCurves) -> None:
     late = torch.nonzero(curves.diverged_at)[:, 0]
     if not len(late):
         return
-    diverged = [runs[place] for place in late.tolist()]
     recorded = torch.cat([torch.ones_like(curves.epochs[:, :1]), curves.epochs], dim=-1)
     since = recorded[late, curves.points[late]]  # the last epoch whose loss was finite, or the first of all
     lengths = curves.diverged_at[late] - since + 1
     every = LossCurves([range(1, length + 1) for length in lengths.tolist()])
-    training_loop(
-        n_epochs=lengths,
-        learning_rate=_rates(diverged),
-        params=curves.measured[late],
-        t_u=_rows([run.input.t_un for run in diverged]),
-        t_c=_rows([run.problem.t_c for run in diverged]),
-        model=diverged[0].problem.model,
-        loss_fn=diverged[0].problem.loss,
-        curves=every,
-    )
+    given = _given([runs[place] for place in late.tolist()])
+    training_loop(n_epochs=lengths, params=curves.measured[late], curves=every, **given)
     curves.diverged_at[late] = since + every.diverged_at - 1
 
 
@@ -110,13 +102,3 @@ def _rates(runs: Sequence[Run]) -> Tensor:
     if all(run.settings.scaling == "none" for run in runs):
         return rates
     return rates[:, None] * torch.stack([run.input.yardstick.scales for run in runs]) ** 2
-
-
-@contextmanager
-def _threads_for(elements: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if elements <= MOST_ELEMENTS_OF_ONE_THREAD else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

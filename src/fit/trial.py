@@ -12,11 +12,13 @@ from ..functions import raw_form
 from ..losses import Loss
 from ..models import Model
 from ..spelling import RECORDED
+from ..steps.tape import RandomError, Repeatable
 
 # what else has a column of its own
 RESERVED = {"loss", "rank", "run_id", "name", "outcome", "reason"} | {each.about.param for each in RECORDED}
 PREFIXES = ("trained_", "best_", "se_")
 RUNS = 3  # more than one, and not the number of anything else
+IS_RANDOM = "is random: no run of it could be repeated"
 
 
 def try_model(
@@ -34,17 +36,29 @@ def try_model(
     given = t_un.clone()
     params = [value.repeat(RUNS, 1).requires_grad_() for value in start.to(t_un)]  # K of (R, 1)
     try:
-        found = model(given[None], *params)
+        with Repeatable():  # type: ignore[no-untyped-call]
+            found = model(given[None], *params)
+        again = model(t_un.clone()[None], *params)
         alone = model(given, *start.to(t_un))
         fault = _fault(found, alone, (RUNS, len(t_un)))
         if not torch.equal(given, t_un):
             fault = "changes its input in place: compute a new tensor"
+        elif _differ(found, again):
+            fault = IS_RANDOM
         fault = fault or _slope_fault(found, dict(zip(names, params, strict=True)))
         fault = fault or _raw_form_fault(model, given, start.to(t_un))
+    except RandomError:
+        fault = IS_RANDOM
     except Exception as error:  # whatever is in it
         fault = f"fails at its start: {type(error).__name__}: {one_line(error)}"
     if fault:
         raise ConfigError(f"model={called} {fault}")
+
+
+def _differ(found: object, again: object) -> bool:
+    """Whether two calls with the same values gave others; what is not finite is told otherwise."""
+    both = isinstance(found, Tensor) and isinstance(again, Tensor) and bool(found.isfinite().all())
+    return both and not torch.equal(found, again)  # type: ignore[arg-type]
 
 
 def _fault(found: object, alone: object, shape: tuple[int, int]) -> str:
@@ -90,8 +104,13 @@ def _raw_form_fault(model: Model, t_u: Tensor, params: Tensor) -> str:
 def try_loss(loss: Loss, called: str, like: Tensor) -> None:
     """Raises ConfigError for a loss that cannot be trained by, on readings as many as in `like` (N,)."""
     t_p = torch.linspace(0.5, 1.5, len(like)).to(like).repeat(RUNS, 1).requires_grad_()
+    t_c = torch.ones_like(like)[None]
     try:
-        fault = _loss_fault(loss(t_p, torch.ones_like(like)[None]), t_p)
+        with Repeatable():  # type: ignore[no-untyped-call]
+            losses = loss(t_p, t_c)
+        fault = IS_RANDOM if _differ(losses, loss(t_p, t_c)) else _loss_fault(losses, t_p)
+    except RandomError:
+        fault = IS_RANDOM
     except Exception as error:
         fault = f"fails: {type(error).__name__}: {one_line(error)}"
     if fault:

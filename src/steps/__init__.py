@@ -1,0 +1,1 @@
+"""Steps of the training: eager ones, and the same captured and run again."""
