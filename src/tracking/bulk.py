@@ -129,7 +129,7 @@ def read(store: Store, selection: Selection) -> list[TrackedRun]:
                 run.c.run_uuid.in_(ids), run.c.lifecycle_stage == "active"
             )
         )
-        digests = dict(session.execute(_dataset_digests(ids)).tuples().all())
+        digests = {row.destination_id: row.digest for row in session.execute(_dataset_digests(ids))}
         runs = {
             run_id: TrackedRun(run_id, name, status, {}, {}, {}, start or 0, digests.get(run_id, ""))
             for run_id, name, status, start in rows
