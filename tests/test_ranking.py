@@ -70,14 +70,16 @@ def test_better_model_first() -> None:
     assert order(*runs) == ["a", "b", "c"]
 
 
-def test_poor_fit_last() -> None:
-    """A better model that is far from its best fit is no better than it is."""
+def test_by_the_loss_reached() -> None:
+    """A better model's fit is no better than it is: first near its best fit, last far from it."""
+    parabola = {"outcome": "stopped", "model": PARABOLA, "best_loss": 1.0}
     runs = [
-        run("line"),
-        run("near", "stopped", loss_gap=0.5),
-        run("parabola", "stopped", model=PARABOLA, best_loss=1.0, loss_gap=3.0),
+        run("d", loss_gap=3.0, **parabola),
+        run("c", "stopped", loss_gap=0.5),
+        run("b"),
+        run("a", loss_gap=0.9, **parabola),
     ]
-    assert order(*runs) == ["line", "near", "parabola"]
+    assert order(*runs) == ["a", "b", "c", "d"]
 
 
 def test_rounding_is_no_rank() -> None:

@@ -1,15 +1,15 @@
 """The one order of runs: tables, pages, words and figures, `best`, registration and prediction go by it.
 
 1. Runs on one data set stand together: what was trained on other readings does not compare.
-2. What is trained enough (`converged`) comes first, then what was stopped short of it or interrupted, then
-   what diverged or crashed.
+2. Runs with a result come first, then what was interrupted, what diverged (the smallest rate first, which was
+   nearest to the limit) and what crashed.
 3. Losses of different loss functions do not compare either: runs under each stand together.
-4. Converged runs go by the loss of their best fit: of two models the one that fits better. A function that
-   is no polynomial has a best fit of its own under each normalization, and that is another model in this
-   respect. Of one best fit, converged runs are ties, since what tells their gaps apart is far below what
-   the data can tell: the cheapest comes first, by fewest epochs, then by the smaller rate, then by name.
-5. The others go by the loss they have reached: of one best fit that is how far they are from it, and a poor
-   fit by a better model is no better than it is. Diverged runs go by rate: the smallest was nearest.
+4. The rest is one number, the loss that a run has reached; a run that is trained enough (`converged`) counts
+   as its best fit. So of two models the one with the better best fit comes first, but a poor fit by it is no
+   better than it is; and of runs on one best fit the order is that of their `loss_gap`. The same holds for a
+   function that is no polynomial, which has another best fit under each normalization.
+5. Converged runs on one best fit are ties, for what tells their gaps apart is far below what the data can
+   tell: the cheapest comes first, by fewest epochs, then by the smaller rate, then by name.
 """
 
 from __future__ import annotations
@@ -108,12 +108,12 @@ def _value(run: TrackedRun, by: str) -> tuple[float, str] | None:
 def _key(run: TrackedRun, levels: Mapping[str, float]) -> Key:
     """What a run goes by among those on its data set."""
     place = OUTCOMES.index(run.outcome) if run.outcome in OUTCOMES else len(OUTCOMES)
-    epochs = natural(run.params.get("epochs", ""))
-    cost: Key = (epochs, lr(run), run.name, run.run_id)
+    cost: Key = (natural(run.params.get("epochs", "")), lr(run), run.name, run.run_id)
     if run.outcome == "converged":
-        return place, _loss_function(run), levels[_fit(run)], *cost
+        return 0, _loss_function(run), levels[_fit(run)], 0.0, *cost
     if run.outcome in ("stopped", "killed"):
-        return place, _loss_function(run), _reached(run), run.metrics.get("loss_gap", math.inf), *cost
+        reached = _reached(run), run.metrics.get("loss_gap", math.inf)
+        return place - 1, _loss_function(run), *reached, *cost
     return place, lr(run), *cost
 
 
