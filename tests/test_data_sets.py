@@ -20,6 +20,7 @@ from mlflow.entities import Run
 from src import compare, predict, train
 from src.data import load
 from src.package import CONF
+from src.report import page, screen
 from src.settings import DataSettings
 from src.tracking import bulk, reader
 from src.tracking.selection import Selection
@@ -126,6 +127,21 @@ def test_compared_apart(sensors: MlflowClient, capfd: Capture) -> None:
     assert compare.command(["--top", "1", "--sort", "loss desc", "--format", "csv"]) == 0
     rows = csv.DictReader(io.StringIO(capfd.readouterr().out))
     assert [(row["data"], row["model"]) for row in rows] == [(f"{name}.csv", "linear") for name in SENSORS]
+
+
+def test_many_data_sets(
+    sensors: MlflowClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Capture
+) -> None:
+    """Of more than can be read, or drawn in a while, the first; and a word on the others."""
+    del sensors
+    monkeypatch.setattr(screen, "MOST_TABLES", 2)
+    monkeypatch.setattr(page, "MOST_DRAWN", 1)
+    assert compare.command(["--page", str(tmp_path / "page")]) == 0
+    told = capfd.readouterr().out
+    assert told.count("volt to celsius") == 2
+    assert "… and 1 more data sets, shown by" in told
+    assert [path.name[:2] for path in (tmp_path / "page").iterdir() if path.is_dir()] == ["a-"]
+    assert "Figures are of the first 1." in (tmp_path / "page" / "note.md").read_text()
 
 
 def test_columns_of_a_models_own(

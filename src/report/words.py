@@ -31,7 +31,7 @@ def note(comparison: Comparison, most_drawn: int) -> str:
         return _joined(_note(comparison))
     paragraphs = [f"{len(parts):,} data sets, each with a best run of its own."]
     if len(parts) > most_drawn:
-        paragraphs[0] += f" Drawn are the first {most_drawn}."
+        paragraphs[0] += f" Figures are of the first {most_drawn:,}."
     for place, part in enumerate(parts):
         drawn = f" (figures in {part.folder})" if place < most_drawn else ""
         paragraphs += [f"### {part.data}{drawn}", *_note(part)]

@@ -243,34 +243,34 @@ def log(store: Store, run: TrackedRun, register: str | None = None) -> Logged:
 
     The run stays as it is, finished. Raises ConfigError for a run that has no calibration.
     """
-    model = _logged(store, run.run_id) or _log(store, run)
+    experiment_id = store.client.get_run(run.run_id).info.experiment_id
+    model = _logged(store, run.run_id, experiment_id) or _log(store, run, experiment_id)
     if register is None:
         return Logged(model.model_id)
     return Logged(model.model_id, register, _register(store.client, model, run, register))
 
 
-def _logged(store: Store, run_id: str) -> LoggedModel | None:
+def _logged(store: Store, run_id: str, experiment_id: str) -> LoggedModel | None:
     """The run's model that is there already: complete, and not deleted."""
     found = store.client.search_logged_models(
-        [store.client.get_run(run_id).info.experiment_id],
+        [experiment_id],
         filter_string=f"source_run_id = '{run_id}' AND name = '{NAME}'",
     )
     # MLflow's own filter on the status finds nothing
     return next((model for model in found if model.status == LoggedModelStatus.READY), None)
 
 
-def _log(store: Store, run: TrackedRun) -> LoggedModel:
+def _log(store: Store, run: TrackedRun, experiment_id: str) -> LoggedModel:
     """Not by MLflow's `log_model`, which would write the config into the run's params."""
     config = config_of(run, reader.dataset(store, run.run_id))
     client = store.client
-    experiment_id = client.get_run(run.run_id).info.experiment_id
     model = client.create_logged_model(experiment_id, NAME, run.run_id, params=run.params)
     status = LoggedModelStatus.FAILED
     try:
         with tempfile.TemporaryDirectory() as folder:
             _save(Path(folder), model, run.params["model"], config)
             client.log_model_artifacts(model.model_id, str(Path(folder) / NAME))
-        client.log_batch(run.run_id, metrics=_metrics(client, run.run_id, model.model_id))
+        client.log_batch(run.run_id, metrics=_metrics(client, run, model.model_id))
         status = LoggedModelStatus.READY
     finally:
         client.finalize_logged_model(model.model_id, status)
@@ -305,11 +305,13 @@ def _save(folder: Path, model: LoggedModel, function: str, config: dict[str, Any
         )
 
 
-def _metrics(client: MlflowClient, run_id: str, model_id: str) -> list[Metric]:
+def _metrics(client: MlflowClient, run: TrackedRun, model_id: str) -> list[Metric]:
     """The run's final metrics, at the model too: its page shows them, and ranks by them."""
-    histories = [client.get_metric_history(run_id, key) for key in client.get_run(run_id).data.metrics]
+    histories = [client.get_metric_history(run.run_id, key) for key in run.metrics]
     last = [max(history, key=lambda point: point.step) for history in histories]
-    return [Metric(each.key, each.value, each.timestamp, each.step, model_id, run_id=run_id) for each in last]
+    return [
+        Metric(each.key, each.value, each.timestamp, each.step, model_id, run_id=run.run_id) for each in last
+    ]
 
 
 def _register(client: MlflowClient, model: LoggedModel, run: TrackedRun, name: str) -> str:
