@@ -1,4 +1,4 @@
-"""A sweep's page in MLflow, ready to read: its runs by their gap, what matters of each, and their loss curves.
+"""A sweep's page in MLflow, ready to read: runs by their gap, what matters of each, and their loss curves.
 
 MLflow's page opens a shared view: a tag of the experiment that holds what the page itself saves of its
 columns, filter, order and charts. It is undocumented, so tests/test_browser.py holds it to a real browser.
