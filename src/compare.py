@@ -9,6 +9,8 @@
     python -m src.compare --page comparison                 # table, figures and words into a folder
     python -m src.compare --register thermometer            # the first run's model, on record and registered
 
+Runs on several data sets are several tables, each with a first run of its own.
+
 Exit codes: 0 done, 2 a mistake and nothing recorded, 130 and 143 when interrupted.
 """
 
@@ -41,9 +43,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--experiment", metavar="NAME", help="all its runs; with WHICH, only where to look")
     parser.add_argument("--filter", default="", help="in MLflow's search syntax")
     parser.add_argument(
-        "--sort", default="loss_gap", metavar="KEY", help="a metric or param, also 'KEY desc'"
+        "--sort", default="", metavar="KEY", help="not best first but by a metric or param, also 'KEY desc'"
     )
-    parser.add_argument("--top", type=int, metavar="N", help="no more than N runs")
+    parser.add_argument("--top", type=int, metavar="N", help="no more than N runs on each data set")
     parser.add_argument("--format", choices=["table", "csv", "json"], default="table")
     parser.add_argument("--page", type=Path, metavar="FOLDER", help="write table, figures and words there")
     parser.add_argument("--model", action="store_true", help="log the first run's model")
@@ -62,16 +64,19 @@ def compare(options: argparse.Namespace) -> None:
     store = heavy.store.existing(options.experiment)
     selection = select(options, store)
     runs = chosen(options, store, selection)
+    heavy.model.check_registration(options.register, {run.data_digest for run in runs})
     write_page = None
     if options.page:
         make_folder(options.page)
         write_page = partial(heavy.page.write, folder=options.page)
+    comparison = heavy.comparison.Comparison(store, "Comparison", runs)
+    firsts = [part.runs[0] for part in comparison.data_sets]
     heavy.publish.publish(
-        heavy.comparison.Comparison(store, "Comparison", runs),
+        comparison,
         heavy.reader.page(store, selection, runs[0]),
         style=options.format,
         most=options.top or heavy.screen.MOST_ROWS,
-        model=runs[0] if options.model or options.register else None,
+        models=firsts if options.model or options.register else [],
         register=options.register,
         write_page=write_page,
     )
@@ -90,7 +95,7 @@ def select(options: argparse.Namespace, store: Store) -> Selection:
 
 
 def chosen(options: argparse.Namespace, store: Store, selection: Selection) -> list[TrackedRun]:
-    """The selected runs, ranked, as many as asked for."""
+    """The selected runs, ranked, as many on each data set as asked for."""
     runs = heavy.reader.runs(store, selection)
     missing = set(selection.run_ids) - {run.run_id for run in runs}
     if missing and not options.filter:
@@ -100,7 +105,8 @@ def chosen(options: argparse.Namespace, store: Store, selection: Selection) -> l
     by, _, order = options.sort.partition(" ")
     if order not in ("", "asc", "desc"):
         raise ConfigError(f"--sort {options.sort!r} cannot be read: give 'KEY', 'KEY asc' or 'KEY desc'")
-    return heavy.comparison.ranked(runs, by, descending=order == "desc")[: options.top]
+    found = heavy.ranking.ranked(runs, by or None, descending=order == "desc")
+    return [run for part in heavy.ranking.data_sets(found) for run in part[: options.top]]
 
 
 def make_folder(folder: Path) -> None:

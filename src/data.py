@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,18 @@ class Pairs:
     """N readings `t_u` (N,) and their true values `t_c` (N,), with a digest of the file they are from."""
 
     settings: DataSettings
-    digest: str
+    file_digest: str
     t_u: Floats
     t_c: Floats
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the numbers alone, 16 hex digits: how the file writes them, and what else is in it, is nothing.
+
+        The same readings and true values in the same order have the same digest.
+        """
+        numbers = np.stack([self.t_u, self.t_c]) + 0.0  # -0 is 0
+        return _hash(numbers.astype("<f8").tobytes())
 
 
 def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> Pairs:
@@ -57,7 +67,11 @@ def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> 
     problems += _shortages(len(table) - 1, None if problems else columns[0], n_parameters, settings)
     if problems:
         raise ConfigError(f"{settings.path}: " + "; ".join(problems))
-    return Pairs(settings, hashlib.sha256(content).hexdigest()[:16], *columns)
+    return Pairs(settings, _hash(content), *columns)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def read(path: str, setting: str) -> bytes:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .report import publish as publish
     from .report import screen as screen
     from .tracking import model as model
+    from .tracking import ranking as ranking
     from .tracking import reader as reader
     from .tracking import selection as selection
     from .tracking import store as store
@@ -25,7 +26,7 @@ ROOMS = {
     "data": ".data",
     "pipeline": ".pipeline",
     **dict.fromkeys(("comparison", "page", "publish", "screen"), ".report.{}"),
-    **dict.fromkeys(("model", "reader", "selection", "store"), ".tracking.{}"),
+    **dict.fromkeys(("model", "ranking", "reader", "selection", "store"), ".tracking.{}"),
 }
 
 

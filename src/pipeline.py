@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -21,14 +21,15 @@ from .fit.schedule import tenths
 from .fit.training import calibrate
 from .loop import LossCurves, print_loss
 from .report import figures, page
-from .report.comparison import Comparison, ranked
+from .report.comparison import Comparison
 from .report.publish import open_view, publish
 from .settings import Origin, Settings
 from .spelling import swept
 from .terminal import interrupts
 from .terminal.errors import PageError, TrainingError, attempt_each, explain
-from .tracking import reader
-from .tracking.record import Call, Status, as_text, of_crash, of_result
+from .tracking import model, reader
+from .tracking.ranking import ranked
+from .tracking.record import Call, Status, TrackedRun, as_text, of_crash, of_result
 from .tracking.selection import Selection
 from .tracking.store import Store, open_store
 from .tracking.sweep import Parent, parent_id, parents
@@ -41,6 +42,10 @@ def run(settings: dict[int, Settings]) -> Results:
     """Train and record: for each its final loss, infinity where it diverged, or what is wrong with it."""
     runs, failed = attempt_each(Preparation(load, METRICS).prepare, settings)
     results: Results = {**failed}
+    try:
+        model.check_registration(_name(runs.values()), {each.problem.pairs.digest for each in runs.values()})
+    except ConfigError as error:
+        return {**results, **dict.fromkeys(runs, error)}
     for experiment in dict.fromkeys(each.settings.tracking.experiment for each in runs.values()):
         mine = {
             index: each for index, each in runs.items() if each.settings.tracking.experiment == experiment
@@ -51,6 +56,11 @@ def run(settings: dict[int, Settings]) -> Results:
             done = [error] * len(mine)
         results |= zip(mine, done, strict=True)
     return results
+
+
+def _name(runs: Iterable[Run]) -> str | None:
+    """What the best run's model is to be registered as."""
+    return next((each.settings.register_as for each in runs if each.settings.register_as), None)
 
 
 def _train_and_record(runs: list[Run], store: Store) -> list[float | Exception]:
@@ -100,7 +110,7 @@ def _end_run(store: Store, run_id: str, register: str | None) -> None:
                 comparison,
                 store.run_page(run_id),
                 style="calibration",
-                model=comparison.best,
+                models=[comparison.best] if comparison.best else [],
                 register=register,
                 write_page=partial(page.write, folder=Path(name), only=figures.OF_A_RUN),
             )
@@ -110,31 +120,46 @@ def _end_run(store: Store, run_id: str, register: str | None) -> None:
 
 
 def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
-    """A sweep ends with its runs ranked on the screen, its page and the best model; raises PageError."""
-    lacking = []
-    for parent in parents(origin):
+    """A sweep ends with its runs ranked on the screen, its page, and each data set's best model.
+
+    Raises PageError.
+    """
+    lacking: list[Exception] = []
+    ended = [(parent, ranked(reader.runs(parent.store, _of(origin)))) for parent in parents(origin)]
+    refusal = None
+    try:
+        model.check_registration(register, {run.data_digest for _, runs in ended for run in runs})
+    except ConfigError as error:  # of jobs that ran apart
+        register, refusal = None, error
+    for parent, runs in ended:
         try:
-            _end_parent(parent, origin, status, register)
+            _end_parent(parent, runs, origin, status, register)
         except Exception as error:  # the other experiments' parents are to be ended, too
             experiment = parent.store.client.get_experiment(parent.store.experiment_id).name
             why = f"the runs are on record, but not all of their page: {explain(error)}"
             lacking.append(PageError(f"experiment {experiment}: {why}"))
+    if refusal:
+        print(f"registered   none: {refusal}")
     if lacking:
         raise lacking[0]
 
 
-def _end_parent(parent: Parent, origin: Origin, status: Status, register: str | None) -> None:
+def _of(origin: Origin) -> Selection:
+    return Selection(sweep=origin.sweep or "")
+
+
+def _end_parent(
+    parent: Parent, runs: list[TrackedRun], origin: Origin, status: Status, register: str | None
+) -> None:
     """Whatever fails, the parent is ended, with what there is of its page."""
-    store, sweep = parent.store, origin.sweep or ""
-    runs = ranked(reader.runs(store, Selection(sweep=sweep)))
     over = as_text(swept(each.params for each in runs))
-    comparison = Comparison(store, f"sweep {over}".strip(), runs)
+    comparison = Comparison(parent.store, f"sweep {over}".strip(), runs)
     with tempfile.TemporaryDirectory() as name:
         try:
             publish(
                 comparison,
-                open_view(comparison, sweep),
-                model=comparison.best,
+                open_view(comparison, origin.sweep or ""),
+                models=[part.best for part in comparison.data_sets if part.best],
                 register=register,
                 write_page=partial(page.write, folder=Path(name)),
             )

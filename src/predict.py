@@ -20,7 +20,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
@@ -129,10 +129,13 @@ def choose(which: str, experiment: str | None) -> Predictor:
     if which.startswith("models:/"):
         return heavy.model.load(heavy.store.existing(), which)
     if which == "best":
-        store = heavy.store.existing(
-            OmegaConf.load(TRACKING).experiment if experiment is None else experiment
-        )
-        return heavy.model.of_run(store, heavy.model.best(store))
+        if experiment is None:
+            default = OmegaConf.load(TRACKING).experiment
+            experiment = heavy.model.where_best(heavy.store.existing(), default)
+        store = heavy.store.existing(experiment)
+        best = heavy.model.best(store)
+        predictor = heavy.model.of_run(store, best.run)
+        return replace(predictor, of="; ".join(filter(None, [predictor.of, best.remark])))
     store = heavy.store.existing()
     return heavy.model.of_run(store, heavy.reader.get(store, which))
 

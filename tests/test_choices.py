@@ -216,7 +216,7 @@ def test_a_loss_of_ones_own(
 def test_a_parabola_over_unix_seconds(
     folder: Path, command: Command, client: MlflowClient, capfd: Capture
 ) -> None:
-    """Coefficients of the raw reading would lose all digits: none are on record, and what predicts is as trained.
+    """Coefficients of the raw reading would lose all digits: none are on record; what predicts is as trained.
 
     Expected: numpy's polyfit about the middle.
     """

@@ -19,7 +19,7 @@ from src.fit.plan import Preparation, Problem
 from src.fit.training import calibrate
 from src.functions import parameter_names
 from src.models import MODELS, linear
-from src.report.comparison import Curve, ranked
+from src.report.comparison import Curve
 from src.report.figures._canvas import styles
 from src.report.figures._named import sample
 from src.report.figures.fits import fits
@@ -27,6 +27,7 @@ from src.report.figures.graph import autograd_graph
 from src.report.figures.loss_curves import loss_curves
 from src.report.figures.loss_gap import loss_gap_map
 from src.settings import Settings
+from src.tracking.ranking import ranked
 from src.tracking.record import Call, TrackedRun, of_result
 from tests.conftest import ROOT
 
@@ -324,7 +325,10 @@ def test_a_small_sweep_is_sampled_whole(many: Sweep) -> None:
 
 
 def test_residuals_of_the_best_run_and_of_the_optimum(readme: Sweep) -> None:
-    """Truth minus `0.5367719 * t_u - 17.3047854`, the seed's exact fit; the best run is within 1e-3 of it."""
+    """Truth minus `0.5367719 * t_u - 17.3047854`, the seed's exact fit.
+
+    The best run's gap of 2.9e-07 is the mean square distance from it: none of eleven is beyond 1.8e-3.
+    """
     t_u, t_c = readme.problem.pairs.t_u, readme.problem.pairs.t_c
     expected = t_c - (0.5367719 * t_u - 17.3047854)
     _, below = fits(readme.runs, readme.problem.pairs).axes
@@ -332,7 +336,7 @@ def test_residuals_of_the_best_run_and_of_the_optimum(readme: Sweep) -> None:
         line.get_marker(): np.asarray(line.get_ydata()) for line in below.lines if line.get_marker() in "Do"
     }
     assert drawn["D"] == pytest.approx(expected, abs=1e-5)
-    assert drawn["o"] == pytest.approx(expected, abs=1e-3)
+    assert drawn["o"] == pytest.approx(expected, abs=1.8e-3)
 
 
 def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
@@ -343,7 +347,7 @@ def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
         figure = fits(runs, readme.problem.pairs)
         png(figure)
         assert figure.axes[0].get_ylim() == near
-        assert any(label.endswith("lr=0.01 zscore 500 (outside)") for label in legend(figure))
+        assert any(label.endswith("lr=0.001 zscore 5000 (outside)") for label in legend(figure))
 
 
 def test_residuals_are_shown_up_to_the_datas_own_range(readme: Sweep) -> None:
@@ -389,13 +393,13 @@ def test_limits_stand_where_the_seed_says(readme: Sweep) -> None:
 
 
 def test_cells_tell_their_gap_and_crosses_the_diverged(readme: Sweep) -> None:
-    """Of the README's table: the best is lr=0.01 zscore 5000 with 1.0e-09; four runs on raw input diverge."""
+    """Of the README's table: of four ties lr=0.01 zscore 500 is the cheapest; four on raw input diverge."""
     axes = loss_gap_map(readme.runs).axes[0]
     assert {"23", "4.9", "1.1e-06", "1e-09"} <= set(texts(axes))
     crosses = [tuple(point) for line in with_marker(axes, "x") for point in line.get_xydata()]
     assert sorted(crosses) == [(1e-3, 0), (1e-3, 1), (1e-2, 0), (1e-2, 1)]
     lr, row = with_marker(axes, "*")[0].get_xydata()[0]
-    assert (lr, round(row)) == (pytest.approx(1e-2), 5)
+    assert (lr, round(row)) == (pytest.approx(1e-2), 4)
 
 
 def test_the_largest_unstable_gap_does_not_spoil_the_colours() -> None:
@@ -424,7 +428,7 @@ def test_two_files_are_rows_of_their_own(readme: Sweep) -> None:
     other = replace(readme.runs[1], params={**readme.runs[1].params, "data": "elsewhere/norris.csv"})
     axes = loss_gap_map([readme.runs[0], other]).axes[0]
     rows = {label.get_text() for label in axes.get_yticklabels()}
-    assert rows == {"norris.csv · zscore · 500 epochs", "thermometer.csv · zscore · 5,000 epochs"}
+    assert rows == {"norris.csv · zscore · 5,000 epochs", "thermometer.csv · zscore · 500 epochs"}
 
 
 def test_too_many_rows_are_joined_and_a_cell_is_their_best(readme: Sweep) -> None:
@@ -443,8 +447,7 @@ def test_too_many_rows_are_joined_and_a_cell_is_their_best(readme: Sweep) -> Non
 
 
 def test_of_still_too_many_rows_the_best_are_shown(readme: Sweep) -> None:
-    run = readme.runs[3]
-    assert run.params["normalization"] == "scale"
+    run = next(run for run in readme.runs if run.params["normalization"] == "scale")
     runs = [
         replace(
             run,

@@ -14,14 +14,14 @@ import pytest
 from src import compare, predict
 
 ROWS = Path(__file__).parent / "stores" / "0.1.0.json"
-BEST = "lr=0.01 zscore 5000"
+BEST = "lr=0.01 zscore 500"
 
-# the README of 0.1.0: lr, epochs, normalization, loss, loss_gap, w, b, outcome
+# the README of 0.1.0: lr, epochs, normalization, loss, loss_gap, w, b, outcome; the four ties cheapest first
 SHOWN = """
- 1   0.01    5000         zscore  2.92765  1.03268e-09  0.536771  -17.3047  converged
- 2   0.01     500         zscore  2.92765  2.94535e-07  0.536753  -17.3042  converged
- 3  0.001    5000         zscore  2.92765  3.86328e-07   0.53675  -17.3041  converged
- 4   0.01    5000          scale  2.92765  1.13389e-06  0.536708  -17.3012  converged
+ 1   0.01     500         zscore  2.92765  2.94535e-07  0.536753  -17.3042  converged
+ 2  0.001    5000         zscore  2.92765  3.86328e-07   0.53675  -17.3041  converged
+ 3   0.01    5000          scale  2.92765  1.13389e-06  0.536708  -17.3012  converged
+ 4   0.01    5000         zscore  2.92765  1.03268e-09  0.536771  -17.3047  converged
  5  0.001    5000          scale  7.85145       4.9238  0.404346  -9.80839  stopped
  6   0.01     500          scale  7.86012      4.93247  0.404432  -9.81327  stopped
  7  0.001     500          scale  25.6443      22.7166  0.252329    -1.203  stopped
@@ -71,7 +71,7 @@ def test_its_page_is_written(old_store: Path) -> None:
     }
     note = (old_store / "page" / "note.md").read_text()
     assert "12 runs: 4 converged, 4 stopped short of convergence, 4 diverged." in note
-    assert f"**Best is `{BEST}`: `t_c = 0.536771 * t_u - 17.3047`**" in note
+    assert f"**Best is `{BEST}`: `t_c = 0.536753 * t_u - 17.3042`**" in note
 
 
 @pytest.mark.usefixtures("old_store")
@@ -79,9 +79,8 @@ def test_it_predicts(capsys: pytest.CaptureFixture[str]) -> None:
     assert predict.command(["best", "35.7", "55.9", "90"]) == 0
     out, err = capsys.readouterr()
     assert err.startswith(f"best: {BEST}, run ")
-    assert [float(line[1]) for line in (row.split(",") for row in out.splitlines()[1:])] == pytest.approx(
-        [1.857971814, 12.70073622, 31.0046108], abs=1e-8
-    )
+    found = [float(row.split(",")[1]) for row in out.splitlines()[1:]]
+    assert found == pytest.approx([0.536753 * t_u - 17.3042 for t_u in (35.7, 55.9, 90)], abs=1e-4)
 
 
 @pytest.mark.usefixtures("old_store")

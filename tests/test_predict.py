@@ -205,9 +205,10 @@ def test_a_parabola_has_no_reading_for_a_temperature_beyond_its_vertex(ask: Ask,
     assert nowhere.rows[1] == {"t_c": beyond, "t_u": "", "in_range": "false"}
 
 
-def test_best_is_the_least_loss_gap_of_the_experiment(
+def test_best_is_the_first_of_the_experiments_ranking(
     ask: Ask, empty_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Of two on one best fit: one has converged, or both are stopped and the nearer one is better."""
     client = client_of(empty_folder / "mlflow.db")
     experiment = client.get_experiment_by_name("thermometer")
     runs = [run for run in client.search_runs([experiment.experiment_id]) if "loss_gap" in run.data.metrics]

@@ -251,11 +251,18 @@ def test_a_sweep_is_one_parent_and_a_child_per_point(
 
 
 def assert_ranked(screen: str) -> None:
-    """Best first, diverged last, then their reasons and the address."""
+    """Ties cheapest first, then by loss, diverged last, then their reasons and the address."""
     lines = screen.splitlines()
     outcomes = [line.split()[-1] if "diverged" not in line else "diverged" for line in lines[1:13]]
     assert outcomes == ["converged"] * 4 + ["stopped"] * 4 + ["diverged"] * 4
-    gaps = [float(line.split()[5]) for line in lines[1:9]]
+    rows = [line.split() for line in lines[1:9]]
+    assert [row[1:4] for row in rows[:4]] == [
+        ["0.01", "500", "zscore"],
+        ["0.001", "5000", "zscore"],
+        ["0.01", "5000", "scale"],
+        ["0.01", "5000", "zscore"],
+    ]
+    gaps = [float(row[5]) for row in rows[4:]]
     assert gaps == sorted(gaps)
     assert any("29 times the limit 0.000339" in line for line in lines[13:])
     assert "/#/experiments/" in lines[-2]

@@ -151,7 +151,7 @@ def test_a_server_answers_as_predict_does_and_outlives_every_mistake(
 ) -> None:
     assert command("+experiment=book") == 0
     store = existing("thermometer")
-    assert model.log(store, model.best(store), register="thermometer").uri == "models:/thermometer/1"
+    assert model.log(store, model.best(store).run, register="thermometer").uri == "models:/thermometer/1"
     server = serve("models:/thermometer/1")
     for other, given in (("t_c", ("35.7", "100")), ("t_u", ("--inverse", "14", "40"))):
         capsys.readouterr()
@@ -180,7 +180,7 @@ def test_where_no_reading_leads_the_server_answers_null(
     """NaN would be no JSON."""
     assert command("model=quadratic", "normalization=zscore", "lr=0.1", "epochs=500") == 0
     store = existing("thermometer")
-    run = model.best(store)
+    run = model.best(store).run
     model.log(store, run, register="parabola")
     beyond = -1e9 if run.metrics["w2"] > 0 else 1e9
     reply = serve("models:/parabola/1").post(json.dumps({"inputs": {"t_c": [14, beyond]}}))
@@ -220,7 +220,7 @@ def test_a_model_goes_through_a_tracking_server(
     assert command("+experiment=book") == 0
     store = existing("thermometer")
     assert store.uri == tracking_server
-    run = model.best(store)
+    run = model.best(store).run
     before = store.client.get_run(run.run_id).to_dictionary()
     capfd.readouterr()
     logged = model.log(store, run, register="thermometer")

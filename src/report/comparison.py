@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ..config import ConfigError
-from ..spelling import PROBLEM
-from ..tracking import reader
-from ..tracking.record import DatasetRecord, TrackedRun, dataset_record, rebuild
+from ..spelling import DATA, PROBLEM
+from ..tracking import ranking, reader
+from ..tracking.record import DatasetRecord, TrackedRun, is_trained_on, rebuild
 
 if TYPE_CHECKING:  # who only reads the record need not wait for torch and pandas
     from ..data import Pairs
@@ -23,21 +24,45 @@ Curve = tuple[Sequence[int], Sequence[float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs in the order in which they are shown, best first unless asked otherwise; `title` says of what."""
+    """Runs in the order in which they are shown, best first unless asked otherwise; `title` says of what.
+
+    Runs on several data sets do not compare: what is said of runs is said for each of `data_sets`.
+    """
 
     store: Store
     title: str
     runs: Sequence[TrackedRun]
 
+    @cached_property
+    def data_sets(self) -> Sequence[Comparison]:
+        """A comparison for each data set, itself where there is one."""
+        parts = ranking.data_sets(self.runs)
+        return [self] if len(parts) < 2 else [replace(self, runs=part) for part in parts]
+
+    @property
+    def data(self) -> str:
+        """What the first run was trained on: the path, the columns and the digest of what they held."""
+        run = self.runs[0]
+        if not run.data_digest:
+            return "no data on record"
+        path, *columns = (run.params.get(key, "?") for key in DATA)
+        return f"{path}, {' to '.join(columns)}, data digest {run.data_digest}"
+
+    @property
+    def folder(self) -> str:
+        """A name for a folder of files about these data."""
+        stem = re.sub(r"[^\w.-]+", "-", PurePath(self.runs[0].params.get(DATA[0], "")).stem)
+        return f"{stem[:60]}-{self.runs[0].data_digest}"
+
     @property
     def best(self) -> TrackedRun | None:
         """The first run that has a calibration."""
-        return next((run for run in self.runs if run.outcome in ("converged", "stopped")), None)
+        return ranking.best(self.runs)
 
     @property
     def best_first(self) -> Comparison:
         """The same runs, ranked: what words are about."""
-        return replace(self, runs=ranked(self.runs))
+        return replace(self, runs=ranking.ranked(self.runs))
 
     @cached_property
     def dataset(self) -> DatasetRecord:
@@ -69,7 +94,7 @@ class Comparison:
             pairs = load(self.settings.data, len(self.settings.model.start))
         except ConfigError as error:
             return error
-        if dataset_record(pairs).digest != self.dataset.digest:
+        if not is_trained_on(self.runs[0], pairs):
             return ConfigError(
                 f"{pairs.settings.path} has changed since run {self.runs[0].run_id} was trained on it"
             )
@@ -89,43 +114,3 @@ class Comparison:
     def curves(self, of: Sequence[TrackedRun]) -> Mapping[str, Curve]:
         """The loss curves of some of the runs, by run id."""
         return reader.curves(self.store, [run.run_id for run in of])
-
-
-def ranked(runs: Sequence[TrackedRun], by: str = "loss_gap", descending: bool = False) -> list[TrackedRun]:
-    """Best first by a metric or param, of equals by `loss_gap`; then those without it, by loss.
-
-    Raises ConfigError for a key that no run has.
-    """
-    known = dict.fromkeys(key for run in runs for key in (*run.metrics, *run.params))
-    if runs and by not in {**known, "loss_gap": None}:
-        raise ConfigError(f"--sort {by}: no run has that; give one of {', '.join(known)}")
-    found = sorted(runs, key=_rank)
-    there = [run for run in found if _sortable(run, by) is not None]
-    there.sort(key=lambda run: _sortable(run, by) or (0.0, ""), reverse=descending)
-    return there + [run for run in found if _sortable(run, by) is None]
-
-
-def _sortable(run: TrackedRun, by: str) -> tuple[float, str] | None:
-    """A metric or param as a number, or else the text of one that is none; None where there is nothing."""
-    value = run.metrics.get(by, run.params.get(by))
-    if value is None or (by == "loss" and run.outcome == "diverged"):
-        return None
-    try:
-        return float(value), ""
-    except ValueError:
-        return math.inf, str(value)
-
-
-def _rank(run: TrackedRun) -> tuple[float, float, float, str]:
-    """By gap, where none is known by loss, and by learning rate; a diverged run's loss is no result."""
-    gap = run.metrics.get("loss_gap", math.inf)
-    is_ranked = gap < math.inf or run.outcome == "diverged"
-    return gap, math.inf if is_ranked else run.metrics.get("loss", math.inf), lr(run), run.name
-
-
-def lr(run: TrackedRun) -> float:
-    """A run's learning rate; infinity for another program's run without one."""
-    try:
-        return float(run.params.get("lr", "inf"))
-    except ValueError:
-        return math.inf

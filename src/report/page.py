@@ -9,19 +9,29 @@ from . import figures, table, words
 from .comparison import Comparison
 
 DPI = 130
+MOST_DRAWN = 4  # data sets: each takes a second or two
 
 
 def write(comparison: Comparison, folder: Path, only: Sequence[str] | None = None) -> None:
     """Write a page into an existing folder, or of its figures only these.
 
-    What needs the data is left out where their file is gone or has changed since, and the words,
-    `note.md`, say so.
+    Of several data sets each has its figures in a folder of its own, the first `MOST_DRAWN` of them. What
+    needs the data is left out where their file is gone or has changed since. The words, `note.md`, say so.
     """
+    parts = comparison.data_sets
     if only is None:
+        tables = {part.data if len(parts) > 1 else "": part.runs for part in parts}
         table.as_frame(comparison.runs).to_csv(folder / "runs.csv", index=False)
-        (folder / "runs.html").write_text(table.as_html(comparison.runs, comparison.title), "utf-8")
-        (folder / "note.md").write_text(words.note(comparison), "utf-8")
-    for name in figures.names() if only is None else only:
+        (folder / "runs.html").write_text(table.as_html(tables, comparison.title), "utf-8")
+        (folder / "note.md").write_text(words.note(comparison, MOST_DRAWN), "utf-8")
+    for part in parts[:MOST_DRAWN]:
+        place = folder / part.folder if len(parts) > 1 else folder
+        place.mkdir(exist_ok=True)
+        _draw(part, place, figures.names() if only is None else only)
+
+
+def _draw(comparison: Comparison, folder: Path, names: Sequence[str]) -> None:
+    for name in names:
         figure = figures.draw(name, comparison)
         if figure:
             figure.savefig(folder / f"{name}.png", dpi=DPI)

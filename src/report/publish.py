@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from ..tracking import model as models
-from ..tracking import view
+from ..tracking import model, view
+from ..tracking.ranking import has_one_best_fit
 from ..tracking.record import TrackedRun
 from . import screen
 from .comparison import Comparison
@@ -19,20 +21,21 @@ def publish(
     *,
     style: screen.Style = "table",
     most: int = screen.MOST_ROWS,
-    model: TrackedRun | None = None,
+    models: Sequence[TrackedRun] = (),
     register: str | None = None,
     write_page: Callable[[Comparison], None] | None = None,
 ) -> None:
     """Show the runs and the address of their page in MLflow; then what else is wanted.
 
-    `model` is the run whose model is logged, registered where there is a name to `register` it under;
-    `write_page` writes table, words and figures of the ranked runs.
+    `models` are the runs whose models are logged, one on each data set, registered where there is a name to
+    `register` it under; `write_page` writes table, words and figures of the ranked runs.
     """
     screen.show(comparison, address, style, most)
-    if model:
-        logged = models.log(comparison.store, model, register)
-        screen.print_model(logged.uri, beside=style in ("csv", "json"))
-    elif register:
+    for run in models:
+        logged = model.log(comparison.store, run, register)
+        of = f"of {replace(comparison, runs=[run]).data}" if len(comparison.data_sets) > 1 else ""
+        screen.print_model(logged.uri, of, beside=style in ("csv", "json"))
+    if register and not models:
         print(f"model        none: no run has a calibration, so nothing is registered as {register}")
     if write_page:
         write_page(comparison.best_first)
@@ -41,5 +44,7 @@ def publish(
 def open_view(comparison: Comparison, sweep: str) -> str:
     """The address at which MLflow's page shows a sweep, ready to read; the view is put on record."""
     runs = comparison.runs
-    losses = [losses for _, losses in comparison.curves(runs[: view.MOST_CHARTED]).values()]
-    return view.publish(comparison.store, sweep, parameter_columns(runs), losses, columns(runs))
+    by = "loss_gap" if has_one_best_fit(runs) else "loss"
+    charted = sorted(runs, key=lambda run: run.metrics.get(by, math.inf))[: view.MOST_CHARTED]
+    losses = [losses for _, losses in comparison.curves(charted).values()]
+    return view.publish(comparison.store, sweep, parameter_columns(runs), losses, columns(runs), by)

@@ -1,4 +1,4 @@
-"""Why runs went wrong, in words: each reason once, with the runs that it holds for."""
+"""What is to be known of ranked runs, in words: why some went wrong, each reason once with its runs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from ..fit.rates import limit_in_digits, times
+from ..tracking.ranking import lr, several_losses
 from ..tracking.record import TrackedRun
-from .comparison import lr
 
 Ranked = tuple[int, TrackedRun]
 
@@ -15,7 +15,12 @@ MOST_REASONS = 8
 
 
 def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
-    """Each reason once, with the ranks it holds for; many that differ by the learning rate as one."""
+    """Each reason once, with the ranks it holds for; many that differ by the learning rate as one.
+
+    Before them, that losses under several loss functions do not compare.
+    """
+    if losses := several_losses(runs):
+        yield f"losses under {', '.join(losses)} do not compare: runs under each stand together"
     found: dict[str, list[Ranked]] = defaultdict(list)
     for rank, run in enumerate(runs, start=1):
         if "reason" in run.tags:

@@ -7,6 +7,7 @@ import math
 import shlex
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from typing import Literal, TextIO
 
 from rich.console import Console
@@ -19,11 +20,23 @@ from ..tracking.record import TrackedRun
 from .comparison import Comparison
 from .differences import columns
 from .reasons import reasons
-from .table import as_frame, as_records, number, param, parameter_columns, rest, title, what_came_of
+from .table import (
+    RESULTS,
+    as_frame,
+    as_records,
+    number,
+    param,
+    parameter_columns,
+    rest,
+    title,
+    what_came_of,
+    with_parameters,
+)
 
 Style = Literal["calibration", "table", "csv", "json"]
 
 MOST_ROWS = 30  # the CSV holds all
+MOST_TABLES = 12
 WIDEST = 1000
 
 
@@ -35,25 +48,37 @@ def show(comparison: Comparison, page: str, style: Style, most: int = MOST_ROWS)
         case "json":
             print(json.dumps(as_records(comparison.runs), indent=2))
         case "table":
-            print_table(comparison.runs, Console(), most)
+            _print_tables(comparison, most)
             _print_page("compare", page, comparison.store.how_to_serve)
         case "calibration":
             print_calibration(comparison.runs[0])
             _print_page("on record", page, comparison.store.how_to_serve)
 
 
+def _print_tables(comparison: Comparison, most: int) -> None:
+    """A table for each data set, each under its name where they are several."""
+    parts = comparison.data_sets
+    for part in parts[:MOST_TABLES]:
+        if len(parts) > 1:
+            _say(part.data)
+        print_table(part.runs, Console(), most)
+        if len(parts) > 1:
+            print()
+    if len(parts) > MOST_TABLES:
+        _say(f"… and {len(parts) - MOST_TABLES:,} more data sets, shown by {command('compare')} --format csv")
+
+
 def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None:
     """The runs in the order given; of more than `most`, a count of the rest; then the reasons."""
-    names = parameter_columns(runs)
     apart = columns(runs)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("#", *map(title, apart), "loss", "loss_gap", *names):
+    for column in ("#", *map(title, apart), *RESULTS, *parameter_columns(runs)):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
-    for rank, run in enumerate(runs[:most], start=1):
-        numbers = (number(run, key) for key in ("loss", "loss_gap", *names))
+    for rank, (run, found) in enumerate(islice(with_parameters(runs), most), start=1):
+        results = (number(run, key) for key in RESULTS)
         params = (param(run.params.get(key, "")) for key in apart)
-        table.add_row(str(rank), *params, *numbers, what_came_of(run), style=_style(run))
+        table.add_row(str(rank), *params, *results, *found, what_came_of(run), style=_style(run))
     wide = console.options.update(max_width=WIDEST)
     # a narrow terminal wraps lines, and loses no digit
     console.width = max(console.width, console.measure(table, options=wide).maximum)
@@ -87,17 +112,14 @@ def _stable_to(run: TrackedRun) -> str:
         return f"unknown: loss={run.params['loss']} has no curvature at the best fit"
     limit = float(run.params["lr"]) / metrics["lr_over_limit"]
     condition = metrics.get("condition_number", math.nan)
-    return f"lr {limit_in_digits(limit)}" + (
-        f" (condition number {condition:.3g})" if math.isfinite(condition) else ""
-    )
+    known = f" (condition number {condition:.3g})" if math.isfinite(condition) else ""
+    return f"lr {limit_in_digits(limit)}{known}"
 
 
-def print_model(uri: str, beside: bool) -> None:
-    """Where a model is, in the words that use it; beside what a program reads, not in it."""
-    _say(
-        f"model        {uri}   ({command('predict')} {shlex.quote(uri)} READING …)",
-        sys.stderr if beside else None,
-    )
+def print_model(uri: str, of: str, beside: bool) -> None:
+    """Where a model is, in the words that use it, and of what; beside what a program reads, not in it."""
+    used = f"({command('predict')} {shlex.quote(uri)} READING …)"
+    _say("   ".join(filter(None, [f"model        {uri}", used, of])), sys.stderr if beside else None)
 
 
 def _print_page(label: str, page: str, how_to_serve: str) -> None:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from string import Template
 
 import pandas as pd
 
 from ..spelling import parameters
-from ..tracking.record import TrackedRun
+from ..tracking.ranking import data_sets
+from ..tracking.record import DATA_DIGEST, TrackedRun
 from .differences import columns
 
 MOST_HTML_ROWS = 1000
+RESULTS = ("loss", "loss_gap")
 TEXTS = ("outcome", "reason", "run id")
 PAGE = Path(__file__).with_name("table.html")
 
 
 def as_frame(runs: Sequence[TrackedRun]) -> pd.DataFrame:
-    """A row for each run in the order given, with every param and metric."""
+    """A row for each run in the order given, with its rank on its data set and every param and metric."""
     return pd.DataFrame(
         [
             {"rank": rank, "run_id": run.run_id, "name": run.name}
@@ -29,8 +32,8 @@ def as_frame(runs: Sequence[TrackedRun]) -> pd.DataFrame:
                 **{title(key): text for key, text in run.params.items()},
                 **run.metrics,
             }
-            | {"reason": run.tags.get("reason", "")}
-            for rank, run in enumerate(runs, start=1)
+            | {"reason": run.tags.get("reason", ""), DATA_DIGEST: run.data_digest}
+            for rank, run in _with_ranks(runs)
         ]
     )
 
@@ -40,25 +43,43 @@ def as_records(runs: Sequence[TrackedRun]) -> list[dict[str, object]]:
     return [
         {"rank": rank, "run_id": run.run_id, "name": run.name, "status": run.status, "outcome": run.outcome}
         | {"params": run.params, "metrics": run.metrics, "reason": run.tags.get("reason")}
-        for rank, run in enumerate(runs, start=1)
+        | {DATA_DIGEST: run.data_digest}
+        for rank, run in _with_ranks(runs)
     ]
 
 
-def as_html(runs: Sequence[TrackedRun], heading: str) -> str:
-    """A page of its own: what tells the first thousand runs apart, and what came of them."""
-    apart, numbers = columns(runs), ("loss", "loss_gap", *parameter_columns(runs), "lr_over_limit")
-    header = ["#", *map(title, apart), *numbers, *TEXTS]
-    rows = []
-    for rank, run in enumerate(runs[:MOST_HTML_ROWS], start=1):
-        params = (param(run.params.get(key, "")) for key in apart)
-        texts = (what_came_of(run), run.tags.get("reason", ""), run.run_id)
-        cells = [str(rank), *params, *(number(run, key) for key in numbers), *texts]
-        rows.append(f'<tr class="{html.escape(run.outcome)}">{_cells("td", header, cells)}</tr>')
+def _with_ranks(runs: Sequence[TrackedRun]) -> Iterator[tuple[int, TrackedRun]]:
+    """Each run with its place among those on its data set."""
+    for part in data_sets(runs):
+        yield from enumerate(part, start=1)
+
+
+def as_html(tables: Mapping[str, Sequence[TrackedRun]], heading: str) -> str:
+    """A page of its own, with a table under each title: of its first thousand runs, what tells them apart."""
     return Template(PAGE.read_text("utf-8")).substitute(
         title=html.escape(heading),
-        header=f"<tr>{_cells('th', header, header)}</tr>",
-        rows="\n".join(rows),
-        rest="".join(f"<p>{html.escape(line)}</p>" for line in rest(runs[MOST_HTML_ROWS:], "in runs.csv")),
+        tables="\n".join(_table(runs, title) for title, runs in tables.items()),
+    )
+
+
+def _table(runs: Sequence[TrackedRun], heading: str) -> str:
+    apart = columns(runs)
+    header = ["#", *map(title, apart), *RESULTS, *parameter_columns(runs), "lr_over_limit", *TEXTS]
+    rows = []
+    for rank, (run, found) in enumerate(islice(with_parameters(runs), MOST_HTML_ROWS), start=1):
+        params = (param(run.params.get(key, "")) for key in apart)
+        results = (number(run, key) for key in RESULTS)
+        texts = (what_came_of(run), run.tags.get("reason", ""), run.run_id)
+        cells = [str(rank), *params, *results, *found, number(run, "lr_over_limit"), *texts]
+        rows.append(f'<tr class="{html.escape(run.outcome)}">{_cells("td", header, cells)}</tr>')
+    return "\n".join(
+        [
+            *([f"<h2>{html.escape(heading)}</h2>"] if heading else []),
+            f"<table>\n<thead><tr>{_cells('th', header, header)}</tr></thead>\n<tbody>",
+            *rows,
+            "</tbody>\n</table>",
+            *(f"<p>{html.escape(line)}</p>" for line in rest(runs[MOST_HTML_ROWS:], "in runs.csv")),
+        ]
     )
 
 
@@ -70,18 +91,29 @@ def _cells(tag: str, header: Sequence[str], cells: Sequence[str]) -> str:
 
 
 def parameter_columns(runs: Sequence[TrackedRun]) -> list[str]:
-    """The metrics of the models' parameters, each model's as it takes them, the constant last.
+    """The metrics of the models' parameters, each model's as it takes them, the constant last."""
+    found = dict.fromkeys(name for names in _parameters(runs).values() for name in names)
+    return sorted(found, key=lambda name: name == "b")
 
-    In raw input units where all of a model's runs have them, else as trained.
-    """
-    found: dict[str, None] = {}
+
+def with_parameters(runs: Sequence[TrackedRun]) -> Iterator[tuple[TrackedRun, list[str]]]:
+    """Each run with its cells in these columns, empty in those of other models."""
+    names, of_model = parameter_columns(runs), _parameters(runs)
+    for run in runs:
+        own = of_model[run.params.get("model", "")]
+        yield run, [number(run, name) if name in own else "" for name in names]
+
+
+def _parameters(runs: Sequence[TrackedRun]) -> dict[str, list[str]]:
+    """By model its parameters' metrics: in raw input units where all its runs have them, else as trained."""
+    found = {}
     for model in dict.fromkeys(run.params.get("model", "") for run in runs):
         of_model = [run for run in runs if run.params.get("model", "") == model]
         names = parameters(of_model[0].params)
         usable = [run for run in of_model if any(f"trained_{name}" in run.metrics for name in names)]
         is_raw = all(name in run.metrics for run in usable for name in names)
-        found |= dict.fromkeys(name if is_raw else f"trained_{name}" for name in names)
-    return sorted(found, key=lambda name: name == "b")
+        found[model] = [name if is_raw else f"trained_{name}" for name in names]
+    return found
 
 
 def title(param: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..fit.advice import next_tries
 from ..normalization import Affine
@@ -22,22 +22,39 @@ MEANING = {
 }
 
 
-def note(comparison: Comparison) -> str:
-    """A comparison's description, in Markdown."""
-    runs = comparison.runs
-    if not runs:
+def note(comparison: Comparison, most_drawn: int) -> str:
+    """A comparison's description, in Markdown; of several data sets so many have figures, in folders."""
+    parts = comparison.data_sets
+    if not comparison.runs:
         return "No run is on record.\n"
-    paragraphs = [_counts(runs)]
-    paragraphs.append(" ".join(_best(runs)))
-    paragraphs.append("\n".join(f"- {line}" for line in reasons(runs)))
+    if len(parts) == 1:
+        return _joined(_note(comparison))
+    paragraphs = [f"{len(parts):,} data sets, each with a best run of its own."]
+    if len(parts) > most_drawn:
+        paragraphs[0] += f" Figures are of the first {most_drawn:,}."
+    for place, part in enumerate(parts):
+        drawn = f" (figures in {part.folder})" if place < most_drawn else ""
+        paragraphs += [f"### {part.data}{drawn}", *_note(part)]
+    return _joined(paragraphs)
+
+
+def _joined(paragraphs: Iterable[str]) -> str:
+    return "\n\n".join(filter(None, paragraphs)) + "\n"
+
+
+def _note(comparison: Comparison) -> Iterator[str]:
+    """What is said of the runs on one data set, by paragraphs."""
+    runs = comparison.runs
+    yield _counts(runs)
+    yield " ".join(_best(runs))
+    yield "\n".join(f"- {line}" for line in reasons(runs))
     if tries := advice(comparison):
         is_exact = best_is(runs[0].params) == "exact optimum"
         enough = "each enough to converge" if is_exact else "by the curvature at the best fit, an estimate"
-        paragraphs.append(f"To try next, {enough}:")
-        paragraphs.append("\n".join(f"- `{one}`" for one in tries))
+        yield f"To try next, {enough}:"
+        yield "\n".join(f"- `{one}`" for one in tries)
     if comparison.missing:
-        paragraphs.append(f"Not drawn: fits and graph; {comparison.missing}.")
-    return "\n\n".join(filter(None, paragraphs)) + "\n"
+        yield f"Not drawn: fits and graph; {comparison.missing}."
 
 
 def advice(comparison: Comparison) -> list[str]:
@@ -68,7 +85,6 @@ def _best(runs: Sequence[TrackedRun]) -> Iterator[str]:
     if "loss_gap" in metrics:
         distance = f"{metrics['loss_gap']:.3g} above the {best_is(best.params)}'s"
     yield f"with loss {metrics['loss']:.6g}, {distance}."
-    converged = [run for run in runs if run.outcome == "converged"]
-    cheapest = min(converged, key=lambda run: int(run.params["epochs"]), default=best)
-    if int(cheapest.params["epochs"]) < int(best.params["epochs"]):
-        yield f"`{cheapest.name}` converged too, in the fewest epochs."
+    others = sum(run.outcome == "converged" for run in runs) - 1
+    if best.outcome == "converged" and others:
+        yield f"{others:,} more converged; of those with this best fit it is the cheapest."

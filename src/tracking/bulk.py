@@ -125,17 +125,31 @@ def read(store: Store, selection: Selection) -> list[TrackedRun]:
     sql: Any = store.backend
     with sql.ManagedSessionMaker() as session:
         rows = session.execute(
-            select(run.c.run_uuid, run.c.name, run.c.status).where(
+            select(run.c.run_uuid, run.c.name, run.c.status, run.c.start_time).where(
                 run.c.run_uuid.in_(ids), run.c.lifecycle_stage == "active"
             )
         )
-        runs = {row.run_uuid: TrackedRun(row.run_uuid, row.name, row.status, {}, {}, {}) for row in rows}
+        digests = {row.destination_id: row.digest for row in session.execute(_dataset_digests(ids))}
+        runs = {
+            run_id: TrackedRun(run_id, name, status, {}, {}, {}, start or 0, digests.get(run_id, ""))
+            for run_id, name, status, start in rows
+        }
         for table, part in ((param, "params"), (latest, "metrics"), (tag, "tags")):
             found = select(table.c.run_uuid, table.c.key, table.c.value).where(table.c.run_uuid.in_(ids))
             for run_id, key, value in session.execute(found):
                 if run_id in runs:
                     getattr(runs[run_id], part)[key] = value
     return list(runs.values())
+
+
+def _dataset_digests(ids: Select[tuple[str]]) -> Select[tuple[str, str]]:
+    """The digest of each run's dataset input, by run id."""
+    dataset, used = models.SqlDataset.__table__, models.SqlInput.__table__
+    return (
+        select(used.c.destination_id, dataset.c.digest)
+        .join(dataset, used.c.source_id == dataset.c.dataset_uuid)
+        .where(used.c.source_type == "DATASET", used.c.destination_id.in_(ids))
+    )
 
 
 def _selected(store: Store, selection: Selection) -> Select[tuple[str]]:

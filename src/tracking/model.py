@@ -7,7 +7,7 @@ import logging
 import re
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,20 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc.model import PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-from .. import package
+from .. import data, package
 from ..config import ConfigError, one_line
+from ..data import Pairs
 from ..functions import Function, resolve
 from ..models import MODELS
 from ..polynomial import is_polynomial
 from ..spelling import DATA
-from . import reader, standalone
+from . import ranking, reader, standalone
 from .calibration_model import CalibrationModel
-from .record import NOTE, DatasetRecord, TrackedRun
-from .selection import quoted
+from .record import DATA_DIGEST, NOTE, DatasetRecord, TrackedRun, is_trained_on, rebuild
+from .selection import Selection
 from .store import Store
 
 NAME = "calibration"  # of a run's model
-MEASURED = "metrics.loss_gap >= 0"
 
 # Saving a model tells every step of it; only what goes wrong matters.
 for _name in ("mlflow.models", "mlflow.pyfunc", "mlflow.store.artifact"):
@@ -125,40 +125,74 @@ def _why_unusable(run: TrackedRun) -> str:
     return f"{run.outcome} and has no calibration"
 
 
-def best(store: Store) -> TrackedRun:
-    """The experiment's usable run that is nearest to its best fit, by `loss_gap`.
+@dataclass(frozen=True)
+class Best:
+    """An experiment's best run, and in words what was left out for it; empty for nothing."""
 
-    Of several models the one with the least loss, since each has an optimum of its own; by loss, too, where
-    no best fit is known. Raises ConfigError where there is none, or where runs on several data sets leave
-    open which calibration is meant.
+    run: TrackedRun
+    remark: str
+
+
+def where_best(store: Store, default: str) -> str:
+    """The experiment in which to look for the best run: the default one, or else the only one with runs."""
+    experiments = store.client.search_experiments()
+    if default in (each.name for each in experiments):
+        return default
+    ours = "tags.outcome LIKE '%'"
+    used = [
+        each.name
+        for each in experiments
+        if store.client.search_runs([each.experiment_id], ours, max_results=1)
+    ]
+    return used[0] if len(used) == 1 else default
+
+
+def best(store: Store) -> Best:
+    """The experiment's best run, in the order of `ranking`, on the data as their file holds them now.
+
+    Where no run is on these, or the file is gone, on the data that were trained on last. Raises ConfigError
+    where there is none, or where runs on several files leave open which calibration is meant.
     """
-    nearest = _first(store, "metrics.loss_gap ASC", MEASURED) or _first(store, "metrics.loss ASC")
-    if nearest is None:
+    runs = reader.runs(store, Selection())
+    usable = [run for run in runs if run.status == "FINISHED" and ranking.best([run])]
+    if not usable:
         name = store.client.get_experiment(store.experiment_id).name
         raise ConfigError(
-            f"no run of the experiment {name} has a calibration: train some with {package.command('train')}"
+            f"no run of the experiment {name} has a calibration: "
+            f"train some with {package.command('train')}, or give another --experiment"
         )
-    for key in DATA:
-        if other := _first(store, "metrics.loss ASC", f"params.{key} != {quoted(nearest.params[key])}"):
-            raise ConfigError(
-                f"best of which? There are runs on {nearest.params[key]} and on {other.params[key]}: "
-                "give a run's id, and keep each calibration in an experiment, by tracking.experiment=NAME"
-            )
-    if _first(store, "metrics.loss ASC", f"params.model != {quoted(nearest.params['model'])}"):
-        return _first(store, "metrics.loss ASC") or nearest
-    return nearest
+    parts = ranking.data_sets(usable)
+    first, *others = dict.fromkeys(_file(part[0]) for part in parts)
+    if others:
+        raise ConfigError(
+            f"best of which? There are runs on {first} and on {others[0]}: give a run's id, "
+            "and keep each calibration in an experiment, by tracking.experiment=NAME"
+        )
+    newest = max(parts, key=ranking.newest)
+    pairs = _pairs(store, newest[0])
+    chosen = [run for run in usable if pairs and is_trained_on(run, pairs)]
+    remarks = []
+    if pairs and not chosen:
+        remarks.append(f"{pairs.settings.path} has changed since: train on it as it is now")
+    chosen = chosen or newest
+    if left_out := len(usable) - len(chosen):
+        remarks.append(f"{left_out:,} run{'s' * (left_out > 1)} on other data left out")
+    return Best(ranking.best_first(chosen)[0], "; ".join(remarks))
 
 
-def _first(store: Store, order: str, condition: str = "") -> TrackedRun | None:
-    """The first run in this order that is usable, and where the condition holds."""
-    clauses = ["attributes.status = 'FINISHED'", "params.normalization LIKE '%'", condition]
-    page = store.client.search_runs(
-        store.experiment_ids,
-        filter_string=" and ".join(filter(None, clauses)),
-        order_by=[order],
-        max_results=1,
-    )
-    return reader.get(store, page[0].info.run_id) if page else None
+def _file(run: TrackedRun) -> str:
+    """Which columns of which file a run was trained on."""
+    path, *columns = (run.params.get(key, "?") for key in DATA)
+    return f"{path} ({' to '.join(columns)})"
+
+
+def _pairs(store: Store, run: TrackedRun) -> Pairs | None:
+    """What a run's file holds now; None where it is gone, or holds no data any more."""
+    try:
+        settings = rebuild(run, reader.dataset(store, run.run_id))
+        return data.load(settings.data, n_parameters=1)
+    except ConfigError:
+        return None
 
 
 def of_run(store: Store, run: TrackedRun) -> Predictor:
@@ -168,6 +202,17 @@ def of_run(store: Store, run: TrackedRun) -> Predictor:
     model.load_context(PythonModelContext({}, config))  # type: ignore[no-untyped-call]
     of = f"{run.name}, run {run.run_id}"
     return Predictor(of, config["input"], config["target"], lambda frame: model.predict(None, frame))
+
+
+def check_registration(name: str | None, digests: Collection[str]) -> None:
+    """Raises ConfigError where models of several data sets would have one name: the last one's."""
+    if name is not None and len(digests) > 1:
+        [first, *_] = sorted(digests)
+        raise ConfigError(
+            f"register {name}: there are {len(digests)} data sets, and the name would be the last one's: "
+            f"leave it out, and register one data set's best, as by {package.command('compare')} "
+            f"--filter \"tags.{DATA_DIGEST} = '{first}'\" --register {name}"
+        )
 
 
 def load(store: Store, uri: str) -> Predictor:
@@ -198,34 +243,34 @@ def log(store: Store, run: TrackedRun, register: str | None = None) -> Logged:
 
     The run stays as it is, finished. Raises ConfigError for a run that has no calibration.
     """
-    model = _logged(store, run.run_id) or _log(store, run)
+    experiment_id = store.client.get_run(run.run_id).info.experiment_id
+    model = _logged(store, run.run_id, experiment_id) or _log(store, run, experiment_id)
     if register is None:
         return Logged(model.model_id)
     return Logged(model.model_id, register, _register(store.client, model, run, register))
 
 
-def _logged(store: Store, run_id: str) -> LoggedModel | None:
+def _logged(store: Store, run_id: str, experiment_id: str) -> LoggedModel | None:
     """The run's model that is there already: complete, and not deleted."""
     found = store.client.search_logged_models(
-        [store.client.get_run(run_id).info.experiment_id],
+        [experiment_id],
         filter_string=f"source_run_id = '{run_id}' AND name = '{NAME}'",
     )
     # MLflow's own filter on the status finds nothing
     return next((model for model in found if model.status == LoggedModelStatus.READY), None)
 
 
-def _log(store: Store, run: TrackedRun) -> LoggedModel:
+def _log(store: Store, run: TrackedRun, experiment_id: str) -> LoggedModel:
     """Not by MLflow's `log_model`, which would write the config into the run's params."""
     config = config_of(run, reader.dataset(store, run.run_id))
     client = store.client
-    experiment_id = client.get_run(run.run_id).info.experiment_id
     model = client.create_logged_model(experiment_id, NAME, run.run_id, params=run.params)
     status = LoggedModelStatus.FAILED
     try:
         with tempfile.TemporaryDirectory() as folder:
             _save(Path(folder), model, run.params["model"], config)
             client.log_model_artifacts(model.model_id, str(Path(folder) / NAME))
-        client.log_batch(run.run_id, metrics=_metrics(client, run.run_id, model.model_id))
+        client.log_batch(run.run_id, metrics=_metrics(client, run, model.model_id))
         status = LoggedModelStatus.READY
     finally:
         client.finalize_logged_model(model.model_id, status)
@@ -260,11 +305,13 @@ def _save(folder: Path, model: LoggedModel, function: str, config: dict[str, Any
         )
 
 
-def _metrics(client: MlflowClient, run_id: str, model_id: str) -> list[Metric]:
+def _metrics(client: MlflowClient, run: TrackedRun, model_id: str) -> list[Metric]:
     """The run's final metrics, at the model too: its page shows them, and ranks by them."""
-    histories = [client.get_metric_history(run_id, key) for key in client.get_run(run_id).data.metrics]
+    histories = [client.get_metric_history(run.run_id, key) for key in run.metrics]
     last = [max(history, key=lambda point: point.step) for history in histories]
-    return [Metric(each.key, each.value, each.timestamp, each.step, model_id, run_id=run_id) for each in last]
+    return [
+        Metric(each.key, each.value, each.timestamp, each.step, model_id, run_id=run.run_id) for each in last
+    ]
 
 
 def _register(client: MlflowClient, model: LoggedModel, run: TrackedRun, name: str) -> str:

@@ -101,9 +101,18 @@ def get(store: Store, run_id: str) -> TrackedRun:
 
 
 def page(store: Store, selection: Selection, run: TrackedRun) -> str:
-    """The address of the page on a selection: its sweep's, or else that of its first run."""
+    """The address of the page on a selection: its sweep's, that of its one run, or the list of its runs.
+
+    The list is of the experiment that `run`, one of them, is in.
+    """
     here = replace(store, experiment_id=store.client.get_run(run.run_id).info.experiment_id)
-    return view.address(here, selection.sweep) if selection.sweep else here.run_page(run.run_id)
+    if selection.sweep:
+        return view.address(here, selection.sweep)
+    if len(selection.run_ids) == 1:
+        return here.run_page(run.run_id)
+    order = {"orderByKey": "metrics.`loss_gap`", "orderByAsc": "true"}
+    condition = selection.as_filter()
+    return here.runs_page(({"searchFilter": condition} if condition else {}) | order)
 
 
 def dataset(store: Store, run_id: str) -> DatasetRecord:
@@ -133,6 +142,7 @@ def curves_by_client(store: Store, run_ids: Sequence[str]) -> dict[str, tuple[li
 
 
 def _tracked(run: Run) -> TrackedRun:
+    inputs = run.inputs.dataset_inputs if run.inputs else []
     return TrackedRun(
         run_id=run.info.run_id,
         name=run.info.run_name or "",
@@ -140,4 +150,6 @@ def _tracked(run: Run) -> TrackedRun:
         params=run.data.params,
         metrics=run.data.metrics,
         tags=run.data.tags,
+        start_ms=run.info.start_time or 0,
+        dataset_digest=inputs[0].dataset.digest if inputs else "",
     )

@@ -48,6 +48,7 @@ STATUS: dict[str, Status] = {
     "killed": "KILLED",
 }
 
+DATA_DIGEST = "data_digest"  # the tag that says which readings a run was trained on
 NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as a description, in Markdown
 
 # MLflow's limits, which sqlite does not enforce: a longer text is cut, with a mark that it was
@@ -90,7 +91,10 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A run as the store holds it; `metrics` are the latest values."""
+    """A run as the store holds it; `metrics` are the latest values, `start_ms` Unix milliseconds.
+
+    `dataset_digest` is that of the run's dataset input.
+    """
 
     run_id: str
     name: str
@@ -98,6 +102,13 @@ class TrackedRun:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+    start_ms: int = 0
+    dataset_digest: str = ""
+
+    @property
+    def data_digest(self) -> str:
+        """Which readings the run was trained on; of runs from before that was on record, which dataset."""
+        return self.tags.get(DATA_DIGEST, self.dataset_digest)
 
     def calibration(self, kind: Literal["", "best_"] = "") -> tuple[dict[str, float], Affine] | None:
         """The run's parameters, or the best fit's, by name, and the normalization that they are about.
@@ -152,6 +163,7 @@ def _bare(run: Run, call: Call, status: Status, tags: dict[str, str]) -> RunReco
     """A record that lacks only its numbers."""
     settings, pairs = run.settings, run.problem.pairs
     tags |= common_tags() | {
+        DATA_DIGEST: pairs.digest,
         "fingerprint": fingerprint(settings, pairs.digest),
         "overrides": as_text(overrides(settings)),
     }
@@ -231,15 +243,10 @@ def dataset_record(pairs: Pairs) -> DatasetRecord:
 
     The digest is of all that, since MLflow holds one dataset for a name and a digest.
     """
-    settings = pairs.settings
-    columns = {
-        "input": _column(settings.input, settings.input_unit, pairs.t_u),
-        "target": _column(settings.target, settings.target_unit, pairs.t_c),
-    }
-    profile = json.dumps({"num_rows": len(pairs.t_u), **columns})
+    settings, profile = pairs.settings, _profile(pairs)
     return DatasetRecord(
         name=cut(Path(settings.path).stem, LONGEST_DATASET_NAME),
-        digest=hashlib.sha256((pairs.digest + profile).encode()).hexdigest()[:16],
+        digest=_hash(pairs.digest + profile),
         source=json.dumps({"uri": settings.path}),
         schema=json.dumps(
             {
@@ -251,6 +258,24 @@ def dataset_record(pairs: Pairs) -> DatasetRecord:
         ),
         profile=profile,
     )
+
+
+def is_trained_on(run: TrackedRun, pairs: Pairs) -> bool:
+    """Whether a run was trained on these readings; an older one, whether on this very file."""
+    return run.data_digest in (pairs.digest, _hash(pairs.file_digest + _profile(pairs)))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _profile(pairs: Pairs) -> str:
+    settings = pairs.settings
+    columns = {
+        "input": _column(settings.input, settings.input_unit, pairs.t_u),
+        "target": _column(settings.target, settings.target_unit, pairs.t_c),
+    }
+    return json.dumps({"num_rows": len(pairs.t_u), **columns})
 
 
 def _column(name: str, unit: str, values: Floats) -> dict[str, str | float]:

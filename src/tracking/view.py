@@ -1,4 +1,4 @@
-"""A sweep's page in MLflow, ready to read: its runs best first, what matters of each, and their loss curves.
+"""A sweep's page in MLflow, ready to read: runs by their gap, what matters of each, and their loss curves.
 
 MLflow's page opens a shared view: a tag of the experiment that holds what the page itself saves of its
 columns, filter, order and charts. It is undocumented, so tests/test_browser.py holds it to a real browser.
@@ -41,13 +41,15 @@ def publish(
     names: Sequence[str],
     curves: Iterable[Sequence[float]],
     settings: Sequence[str] = ALWAYS,
+    by: str = "loss_gap",
 ) -> str:
     """Put a sweep's view on record; the address that opens it.
 
     `names` are the models' parameters, `settings` the params that tell the runs apart, `curves` the losses
-    that the chart should have room for: those of the best `MOST_CHARTED` runs.
+    that the chart should have room for: those of the first `MOST_CHARTED` runs. MLflow's page sorts by one
+    metric or param, `by`: it cannot tell ties, nor keep what does not compare apart, as `ranking` does.
     """
-    state = json.dumps(_table(sweep, names, settings) | _charts(curves))
+    state = json.dumps(_table(sweep, names, settings, by) | _charts(curves))
     packed = base64.b64encode(zlib.compress(state.encode())).decode()
     now_ms = int(time.time() * 1000)
     view = {"name": sweep, "createdAt": now_ms, "updatedAt": now_ms, "state": f"deflate;{packed}"}
@@ -65,7 +67,7 @@ def address(store: Store, sweep: str) -> str:
     return store.sweep_page(sweep)
 
 
-def _table(sweep: str, names: Sequence[str], settings: Sequence[str]) -> dict[str, object]:
+def _table(sweep: str, names: Sequence[str], settings: Sequence[str], by: str) -> dict[str, object]:
     """Results before settings: where the window is narrow, a run's name still tells its settings."""
     results = ["tags.`outcome`", "metrics.`loss_gap`", "metrics.`loss`"]
     found = dict.fromkeys([f"metrics.`{name}`" for name in names], PARAMETER)
@@ -73,7 +75,7 @@ def _table(sweep: str, names: Sequence[str], settings: Sequence[str]) -> dict[st
     columns = [*results, *found, *chosen]
     return {
         "searchFilter": f"tags.sweep = '{sweep}'",
-        "orderByKey": "metrics.`loss_gap`",  # sorted by a metric the children stand flat
+        "orderByKey": f"metrics.`{by}`",  # sorted by a metric the children stand flat
         "orderByAsc": True,
         "selectedColumns": columns,
         "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *columns, "duration"],

@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from ...spelling import PROBLEM, SCALE, natural
+from ...tracking import ranking
 from ...tracking.record import TrackedRun
 from ..comparison import Comparison
 from ..differences import distinguishing
@@ -44,15 +45,10 @@ class _Row:
     `limit` is the largest stable learning rate, NaN where no run got so far as to record it.
     """
 
-    run: TrackedRun  # one of them
+    run: TrackedRun  # the best of them
     lrs: Floats
     gaps: Floats
     limit: float
-
-    @property
-    def best(self) -> float:
-        """The least gap, infinity where there is none."""
-        return float(np.fmin.reduce(self.gaps, initial=np.inf))
 
     @property
     def edges(self) -> Floats:
@@ -77,8 +73,9 @@ def draw(comparison: Comparison) -> Figure | None:
 def loss_gap_map(runs: Sequence[TrackedRun], unit: str = "") -> Figure:
     """The best final `loss_gap` at each learning rate, a row for each combination of the other settings.
 
-    `unit` is the target's. Where that is too many rows, those are joined that differ only in epochs, start
-    and the like; of what is still too many the best are shown, and the caption says so.
+    `runs` are ranked, best first, and the best has a star; `unit` is the target's. Where that is too many
+    rows, those are joined that differ only in epochs, start and the like; of what is still too many the best
+    are shown, and the caption says so.
     """
     runs = [run for run in runs if "lr" in run.params]
     keys, rows, joined, left_out = _rows(runs)
@@ -96,7 +93,7 @@ def loss_gap_map(runs: Sequence[TrackedRun], unit: str = "") -> Figure:
         _draw_cells(axes, row, place, norm)
         _draw_limit(axes, row, place)
     axes.text(1.01, 1.0, "largest\nstable lr", transform=axes.transAxes, va="bottom", fontsize=9)
-    handles = _legend(axes, rows, unit)
+    handles = _legend(axes, rows, ranking.best(runs), unit)
     figure.legend(handles=handles, loc="outside upper right", ncols=4, frameon=False, fontsize=9)
     if norm and len({gap for row in rows for gap in row.gaps[~np.isnan(row.gaps)]}) > 1:
         colours = ScalarMappable(norm, VIRIDIS)
@@ -105,8 +102,8 @@ def loss_gap_map(runs: Sequence[TrackedRun], unit: str = "") -> Figure:
     return figure
 
 
-def _legend(axes: Axes, rows: Sequence[_Row], unit: str) -> list[Artist]:
-    """Handles; the best cell of all gets its star here."""
+def _legend(axes: Axes, rows: Sequence[_Row], best: TrackedRun | None, unit: str) -> list[Artist]:
+    """Handles; the best run's cell gets its star here."""
     look: dict[str, Any] = {"linestyle": "", "color": DARK}
     handles: list[Artist] = [
         Line2D([], [], color="black", linewidth=2.5, label="largest stable lr"),
@@ -114,12 +111,12 @@ def _legend(axes: Axes, rows: Sequence[_Row], unit: str) -> list[Artist]:
     ]
     if any(np.isnan(row.gaps).any() for row in rows):
         handles.append(Line2D([], [], marker="x", label="diverged, or no result", **look))
-    best = min(rows, key=lambda row: row.best)
-    if best.best < math.inf:
+    if best and "loss_gap" in best.metrics:
         star: dict[str, Any] = {"marker": "*", "markersize": 13, "mfc": "white", "mec": "black"}
-        at = best.middles[np.nanargmin(best.gaps)], rows.index(best) - TALL / 4
-        axes.plot(*at, zorder=5, **star)
-        label = f"best: {_shown(best.best)} {short(squared(unit))}".rstrip()
+        place, row = next((place, row) for place, row in enumerate(rows) if row.run is best)
+        [cell] = np.flatnonzero(row.lrs == float(best.params["lr"]))
+        axes.plot(row.middles[cell], place - TALL / 4, zorder=5, **star)
+        label = f"best: {_shown(best.metrics['loss_gap'])} {short(squared(unit))}".rstrip()
         handles.append(Line2D([], [], linestyle="", label=label, **star))
     return handles
 
@@ -129,7 +126,7 @@ def _caption(number: int, joined: bool, left_out: int) -> str:
     if joined:
         parts.append("A cell is the best of all runs that share its row and learning rate.")
     if left_out:
-        parts.append(f"{count(left_out, 'more row')} with larger gaps not shown.")
+        parts.append(f"{count(left_out, 'more row')} further down the ranking not shown.")
     parts.append(
         "Beyond the largest stable learning rate, 2 / λmax of the loss's Hessian, training must diverge."
     )
@@ -145,11 +142,12 @@ def _rows(runs: Sequence[TrackedRun]) -> tuple[list[str], list[_Row], bool, int]
     if joined := len(rows) > MOST_ROWS:
         keys = [key for key in keys if key in COLLAPSED]
         rows = _grouped(runs, keys)
-    best = sorted(rows, key=lambda row: row.best)[:MOST_ROWS]
+    best = rows[:MOST_ROWS]
     return keys, sorted(best, key=lambda row: _order(row, keys)), joined, len(rows) - len(best)
 
 
 def _grouped(runs: Sequence[TrackedRun], keys: Sequence[str]) -> list[_Row]:
+    """A row for each combination, in the order of their first runs."""
     groups: dict[tuple[str | None, ...], list[TrackedRun]] = defaultdict(list)
     for run in runs:
         groups[tuple(run.params.get(key) for key in keys)].append(run)
