@@ -36,8 +36,8 @@ class LossCurves:
 
     `epochs` (R, P) int64 and `losses` (R, P) are padded with 0 and NaN behind each run's last point;
     `points` (R,) counts the recorded ones; `diverged_at` (R,) is the first recorded epoch at which
-    the run was not finite, 0 where there was none; `measured` (R, K) holds the parameters at which
-    each run's last finite loss was measured, that is before that epoch's update.
+    the run was not finite, 0 where there was none. Losses are measured before an epoch's update: `path`
+    (R, P, K) holds the parameters at each point, `measured` (R, K) those at each run's last.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class LossCurves:
         self.points = torch.zeros(n_runs, dtype=torch.int64)
         self.diverged_at = torch.zeros(n_runs, dtype=torch.int64)
         self.losses = torch.empty(0)
-        self.measured = torch.empty(0)
+        self.path = self.measured = torch.empty(0)
         self.on_record = on_record
 
     def start(self, params: Tensor) -> None:
@@ -71,6 +71,7 @@ class LossCurves:
         self.diverged_at = torch.zeros_like(self.points)
         self.due = {epoch: runs.to(device) for epoch, runs in self.due.items()}
         self.losses = params.new_full(self.epochs.shape, float("nan"))
+        self.path = params.new_full((*self.epochs.shape, params.shape[-1]), float("nan"))
         self.measured = params.clone()
 
     def record(self, epoch: int, runs: Tensor, losses: Tensor, before: Tensor, after: Tensor) -> None:
@@ -87,7 +88,7 @@ class LossCurves:
         overflown = ~torch.isfinite(after).all(dim=-1)
         self.diverged_at[due[~finite | overflown]] = epoch
         self.losses[due[finite], slot[finite]] = losses[finite]
-        self.measured[due[finite]] = before[finite]
+        self.path[due[finite], slot[finite]] = self.measured[due[finite]] = before[finite]
         self.points[due[finite]] += 1
         self.on_record(epoch, self)
 

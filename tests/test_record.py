@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from src.fit.schedule import curve_schedule
+from src.losses import mse
 from tests.conftest import ROOT
 from tests.test_chapter import TABLE, TOLERANCE
 
@@ -78,6 +80,17 @@ def test_the_curve_is_even_on_a_log_axis(book: Run, client: MlflowClient) -> Non
         assert schedule[-1] == epochs
         assert sorted(schedule) == list(schedule)
     assert len(curve_schedule(5000)) == 50
+
+
+def test_the_path_of_a_single_run(book: Run, client: MlflowClient) -> None:
+    """The parameters at each point of the curve: their loss, in the book's arithmetic, is the curve's."""
+    data = pd.read_csv(ROOT / "data" / "thermometer.csv")
+    t_un, t_c = 0.1 * torch.tensor(data.t_u, dtype=torch.float32), torch.tensor(data.t_c, dtype=torch.float32)
+    path = [client.get_metric_history(book.info.run_id, f"path_{name}") for name in "wb"]
+    losses = curve(client, book)
+    assert [point.step for point in path[0]] == sorted(losses)
+    for w, b in zip(*path, strict=True):
+        assert float(mse(w.value * t_un + b.value, t_c)) == losses[w.step]
 
 
 def test_points_of_the_curve(command: Callable[..., int], client: MlflowClient) -> None:

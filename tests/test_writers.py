@@ -25,17 +25,21 @@ PLAIN = RunRecord(
     params={"lr": "0.01", "normalization": "zscore"},
     metrics={"w": 0.5367719209, "b": -17.3, "loss_gap": 1e-300, "lr_over_limit": 1e-2},
     epochs=(1, 2, 5000),
-    losses=(80.36434173583984, 3.0, 2.927645206451416),
+    curves={"loss": (80.36434173583984, 3.0, 2.927645206451416)},
     tags={"outcome": "converged", "mlflow.user": "somebody", "sweep": "s", "mlflow.note.content": "é…😀"},
     dataset=DATASET,
 )
 RECORDS = [
     PLAIN,
-    replace(PLAIN, name="no curve", epochs=(), losses=(), metrics={}, status="KILLED"),
-    replace(PLAIN, name="one point", epochs=(1,), losses=(1763.8846435546875,), metrics={"w": 1.0}),
-    replace(PLAIN, name="a hundred", epochs=range(1, 101), losses=[1 / epoch for epoch in range(1, 101)]),
-    replace(PLAIN, name="as large as float32", epochs=(1, 2), losses=(3.4e38, 1e-45), status="FAILED"),
-    replace(PLAIN, name="ties", epochs=(1, 2), losses=(1.0, 1.0), dataset=None),
+    replace(PLAIN, name="no curve", epochs=(), curves={}, metrics={}, status="KILLED"),
+    replace(PLAIN, name="one point", epochs=(1,), curves={"loss": (1763.8846435546875,)}, metrics={"w": 1.0}),
+    replace(
+        PLAIN, name="a hundred", epochs=range(1, 101), curves={"loss": [1 / epoch for epoch in range(1, 101)]}
+    ),
+    replace(
+        PLAIN, name="as large as float32", epochs=(1, 2), curves={"loss": (3.4e38, 1e-45)}, status="FAILED"
+    ),
+    replace(PLAIN, name="ties", epochs=(1, 2), curves={"loss": (1.0, 1.0)}, dataset=None),
     replace(PLAIN, name="other data", dataset=replace(DATASET, digest="fedcba9876543210")),
     replace(
         PLAIN, name="x" * 250, params={"data": "y" * 6000}, tags={"overrides": "z" * 8000, "mlflow.user": "u"}
@@ -215,7 +219,7 @@ def test_a_transaction_that_fails_leaves_no_half_of_a_run(stores: Callable[[str]
 
 def test_a_client_that_fails_in_mid_run_leaves_it_killed_not_running(stores: Callable[[str], Store]) -> None:
     store = stores("one")
-    broken = replace(PLAIN, epochs=(1,), losses=("x",))  # type: ignore[arg-type]
+    broken = replace(PLAIN, epochs=(1,), curves={"loss": ("x",)})  # type: ignore[arg-type]
     with pytest.raises(Exception, match="value"):
         ClientWriter(store).write([broken])
     assert [run.info.status for run in store.client.search_runs([store.experiment_id])] == ["KILLED"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -32,7 +32,8 @@ class Result:
     `trained` and `raw` map the parameters' names to their final values, as trained and, where the model has
     them, in raw input units; `final_loss` and `loss_gap` are theirs, in float64. Of a run that diverged there
     are none, and no gap where no best fit is known. `epochs` and `losses` are the points of the loss curve,
-    measured before each epoch's update, all finite. `diverged_at` is the first epoch that was not finite.
+    measured before each epoch's update, all finite; `path` holds the parameters there, as trained, of a run
+    that belongs to no sweep. `diverged_at` is the first epoch that was not finite.
     `outcome` is `killed` for a run that was interrupted; `reason` says why a run did not settle and what to
     try.
     """
@@ -42,6 +43,7 @@ class Result:
     raw: dict[str, float]
     epochs: Sequence[int]
     losses: Sequence[float]
+    path: dict[str, list[float]]
     final_loss: float | None
     loss_gap: float | None
     diverged_at: int | None
@@ -70,8 +72,14 @@ def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Re
         is_close[members] = yardstick.converged(params, trained.dtype)
     columns = (trained, raw, losses, gaps, is_close, curves.points, curves.diverged_at, curves.losses)
     rows = zip(*(column.tolist() for column in columns), strict=True)
-    for run, row in zip(runs, rows, strict=True):
-        yield _result(run, *row)
+    for run, path, row in zip(runs, curves.path, rows, strict=True):
+        result = _result(run, *row)
+        yield result if run.settings.origin.sweep else replace(result, path=_named(run, path, result.epochs))
+
+
+def _named(run: Run, path: Tensor, epochs: Sequence[int]) -> dict[str, list[float]]:
+    """(P, K), of which the points at these epochs are meant -> by the parameters' names."""
+    return dict(zip(run.problem.names, path[: len(epochs)].T.tolist(), strict=True))
 
 
 def _families(runs: list[Run]) -> Iterator[tuple[Yardstick, list[int]]]:
@@ -107,6 +115,7 @@ def _result(
         raw=dict(zip(names, raw, strict=True)) if usable and all(map(math.isfinite, raw)) else {},
         epochs=epochs,
         losses=losses[:points],
+        path={},
         final_loss=final_loss if usable else None,
         loss_gap=max(gap, 0.0) if usable and is_measured else None,
         diverged_at=diverged_at or None,

@@ -16,7 +16,7 @@ from ..steps.tape import RandomError, Repeatable
 
 # what else has a column of its own
 RESERVED = {"loss", "rank", "run_id", "name", "outcome", "reason"} | {each.about.param for each in RECORDED}
-PREFIXES = ("trained_", "best_", "se_")
+PREFIXES = ("trained_", "best_", "se_", "path_")
 RUNS = 3  # more than one, and not the number of anything else
 IS_RANDOM = "is random: no run of it could be repeated"
 

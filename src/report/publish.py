@@ -44,7 +44,7 @@ def publish(
 def open_view(comparison: Comparison, sweep: str) -> str:
     """The address at which MLflow's page shows a sweep, ready to read; the view is put on record."""
     runs = comparison.runs
-    by = "loss_gap" if has_one_best_fit(runs) else "loss"
+    by = "loss_gap" if has_one_best_fit(runs) else "final_loss"
     charted = sorted(runs, key=lambda run: run.metrics.get(by, math.inf))[: view.MOST_CHARTED]
     losses = [losses for _, losses in comparison.curves(charted).values()]
     return view.publish(comparison.store, sweep, parameter_columns(runs), losses, columns(runs), by)

@@ -131,7 +131,7 @@ def param(text: str) -> str:
 
 def number(run: TrackedRun, key: str) -> str:
     """A diverged run's last loss is no result: what counts is when it left and why."""
-    value = run.metrics.get(key)
+    value = run.loss if key == "loss" else run.metrics.get(key)
     return "" if value is None or run.outcome == "diverged" else f"{value:.6g}"
 
 

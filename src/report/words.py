@@ -84,7 +84,7 @@ def _best(runs: Sequence[TrackedRun]) -> Iterator[str]:
     distance = "the search for the best fit did not settle"
     if "loss_gap" in metrics:
         distance = f"{metrics['loss_gap']:.3g} above the {best_is(best.params)}'s"
-    yield f"with loss {metrics['loss']:.6g}, {distance}."
+    yield f"with loss {best.loss:.6g}, {distance}."
     others = sum(run.outcome == "converged" for run in runs) - 1
     if best.outcome == "converged" and others:
         yield f"{others:,} more converged; of those with this best fit it is the cheapest."

@@ -215,14 +215,16 @@ def _params(run_id: str, record: RunRecord) -> list[Row]:
 
 def _metrics(run_id: str, record: RunRecord) -> list[Row]:
     at = record.end_ms
-    points = zip(record.epochs, record.losses, strict=True)
-    rows: list[Row] = [("loss", loss, at, epoch, False, run_id) for epoch, loss in points]
+    rows: list[Row] = [
+        (key, value, at, epoch, False, run_id)
+        for key, values in record.curves.items()
+        for epoch, value in zip(record.epochs, values, strict=True)
+    ]
     return rows + [(key, value, at, 0, False, run_id) for key, value in record.metrics.items()]
 
 
 def _latest_metrics(run_id: str, record: RunRecord) -> list[Row]:
-    """Per key the value at the largest step: the curve's last point, and all that have but one."""
+    """Per key the value at the largest step: each curve's last point, and all that have but one."""
     latest = [(key, value, 0) for key, value in record.metrics.items()]
-    if record.losses:
-        latest.append(("loss", record.losses[-1], record.epochs[-1]))
+    latest += [(key, values[-1], record.epochs[-1]) for key, values in record.curves.items()]
     return [(key, value, record.end_ms, step, False, run_id) for key, value, step in latest]

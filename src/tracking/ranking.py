@@ -100,6 +100,7 @@ def _sorted(runs: list[TrackedRun], by: str | None, descending: bool) -> list[Tr
 def _value(run: TrackedRun, by: str) -> tuple[float, str] | None:
     """A metric or param as a number, or else the text of one that is none; None where there is nothing."""
     value = run.metrics.get(by, run.params.get(by))
+    value = run.loss if by == "loss" else value
     if value is None or (by == "loss" and run.outcome == "diverged"):
         return None
     return natural(str(value))
@@ -142,15 +143,16 @@ def _is_exact(model: str, loss: str) -> bool:
 
 def _best_loss(run: TrackedRun) -> float:
     """The loss of a run's best fit; infinity where none is known."""
-    known = run.metrics.get("loss", math.inf) - run.metrics.get("loss_gap", 0.0)  # of an older run
-    return run.metrics.get("best_loss", known)
+    if "best_loss" in run.metrics or run.loss is None:
+        return run.metrics.get("best_loss", math.inf)
+    return run.loss - run.metrics.get("loss_gap", 0.0)  # of an older run
 
 
 def _reached(run: TrackedRun) -> float:
     """The loss that a run has reached, in all digits where its best fit is known."""
     if {"best_loss", "loss_gap"} <= run.metrics.keys():
         return run.metrics["best_loss"] + run.metrics["loss_gap"]
-    return run.metrics.get("loss", math.inf)
+    return math.inf if run.loss is None else run.loss
 
 
 def _loss_function(run: TrackedRun) -> tuple[int, str, *tuple[str, ...]]:

@@ -73,7 +73,7 @@ class DatasetRecord:
 class RunRecord:
     """One complete run, within MLflow's limits.
 
-    Times are Unix milliseconds; `epochs` and `losses` are the points of the loss curve; `metrics` stand at
+    Times are Unix milliseconds; `curves` are metrics with a value at each of the `epochs`; `metrics` stand at
     step 0. All numbers are finite.
     """
 
@@ -84,7 +84,7 @@ class RunRecord:
     params: dict[str, str]
     metrics: dict[str, float]
     epochs: Sequence[int]
-    losses: Sequence[float]
+    curves: dict[str, Sequence[float]]
     tags: dict[str, str]
     dataset: DatasetRecord | None = None
 
@@ -104,6 +104,11 @@ class TrackedRun:
     tags: dict[str, str]
     start_ms: int = 0
     dataset_digest: str = ""
+
+    @property
+    def loss(self) -> float | None:
+        """Of the parameters on record; of an older run the curve's last, one step before."""
+        return self.metrics.get("final_loss", self.metrics.get("loss"))
 
     @property
     def data_digest(self) -> str:
@@ -151,7 +156,9 @@ def of_result(result: Result, call: Call) -> RunRecord:
     if result.reason:
         tags |= {"reason": str(result.reason), "advice": result.reason.advice}
     bare = _bare(result.run, call, STATUS[result.outcome], tags)
-    return replace(bare, metrics=metrics.of(result), epochs=result.epochs, losses=result.losses)
+    path = {f"path_{name}": values for name, values in result.path.items()}
+    curves = {"loss": result.losses, **path} if result.epochs else {}
+    return replace(bare, metrics=metrics.of(result), epochs=result.epochs, curves=curves)
 
 
 def of_crash(run: Run, call: Call, error: Exception) -> RunRecord:
@@ -177,7 +184,7 @@ def _bare(run: Run, call: Call, status: Status, tags: dict[str, str]) -> RunReco
         params={key: cut(value, LONGEST_PARAM) for key, value in params(settings, run.input.fitted).items()},
         metrics={},
         epochs=(),
-        losses=(),
+        curves={},
         tags={key: cut(value, LONGEST_TAG) for key, value in tags.items()},
         dataset=dataset_record(pairs),
     )

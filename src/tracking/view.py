@@ -30,7 +30,7 @@ WIDTHS = {
     "runDateAndNestInfo": 46,  # Created: just the mark that tells a failed run
     "tags.`outcome`": 88,
     "metrics.`loss_gap`": 192,
-    "metrics.`loss`": 186,
+    "metrics.`final_loss`": 186,
     "params.`normalization`": 110,
 }
 
@@ -69,7 +69,7 @@ def address(store: Store, sweep: str) -> str:
 
 def _table(sweep: str, names: Sequence[str], settings: Sequence[str], by: str) -> dict[str, object]:
     """Results before settings: where the window is narrow, a run's name still tells its settings."""
-    results = ["tags.`outcome`", "metrics.`loss_gap`", "metrics.`loss`"]
+    results = ["tags.`outcome`", "metrics.`loss_gap`", "metrics.`final_loss`"]
     found = dict.fromkeys([f"metrics.`{name}`" for name in names], PARAMETER)
     chosen = dict.fromkeys([f"params.`{name}`" for name in settings], SETTING)
     columns = [*results, *found, *chosen]

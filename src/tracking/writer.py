@@ -66,11 +66,14 @@ class ClientWriter:
 
 
 def _metrics(record: RunRecord) -> list[Metric]:
-    """The loss curve, step = epoch, and the final metrics at step 0."""
+    """The curves, step = epoch, and the final metrics at step 0."""
     at = record.end_ms
-    points = zip(record.epochs, record.losses, strict=True)
-    curve = [Metric("loss", loss, at, epoch) for epoch, loss in points]
-    return curve + [Metric(key, value, at, 0) for key, value in record.metrics.items()]
+    curves = [
+        Metric(key, value, at, epoch)
+        for key, values in record.curves.items()
+        for epoch, value in zip(record.epochs, values, strict=True)
+    ]
+    return curves + [Metric(key, value, at, 0) for key, value in record.metrics.items()]
 
 
 def dataset_input(dataset: DatasetRecord) -> DatasetInput:

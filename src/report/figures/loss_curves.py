@@ -92,14 +92,13 @@ def _caption(runs: Sequence[TrackedRun], drawn: int, has_usable: bool) -> str:
 
 def _optimum_loss(runs: Sequence[TrackedRun]) -> float | None:
     """The best fit's loss, where all runs have the same and it is not lost in rounding."""
-    metrics = [run.metrics for run in runs if {"loss", "loss_gap"} <= run.metrics.keys()]
-    if not metrics or len({tuple(map(run.params.get, PROBLEM)) for run in runs}) > 1:
+    known = [(run.metrics["loss_gap"], run.loss) for run in runs if run.loss and "loss_gap" in run.metrics]
+    if not known or len({tuple(map(run.params.get, PROBLEM)) for run in runs}) > 1:
         return None
-    best = min(metrics, key=lambda each: each["loss_gap"])
-    known = {each["best_loss"] for each in metrics if "best_loss" in each}
-    optimum = best["loss"] - best["loss_gap"]
-    is_one = not known or max(known) - min(known) <= SAME * max(known)
-    return optimum if is_one and optimum > 1e-3 * best["loss"] else None
+    best = {run.metrics["best_loss"] for run in runs if "best_loss" in run.metrics}
+    gap, loss = min(known)
+    is_one = not best or max(best) - min(best) <= SAME * max(best)
+    return loss - gap if is_one and loss - gap > 1e-3 * loss else None
 
 
 def _range(usable: Sequence[Losses], drawn: Sequence[Losses], optimum: float | None) -> tuple[float, float]:
