@@ -125,6 +125,7 @@ def test_tags_dataset_status_and_insight(book: Run) -> None:
     assert tags["overrides"] == "lr=0.01 epochs=5000 normalization=scale"  # what repeats it
     assert len(tags["fingerprint"]) == 32
     assert "mlflow.user" in tags
+    assert tags["processor"].endswith(torch.backends.cpu.get_cpu_capability())
     assert "sweep" not in tags
     assert book.info.status == "FINISHED"
     assert book.info.end_time >= book.info.start_time
@@ -204,7 +205,8 @@ def test_a_diverged_run_is_a_result_with_its_reason(
     assert run.data.tags["mlflow.note.content"] == f"Diverged at epoch 11: {reason}."
     assert run.data.metrics["diverged_at"] == 11
     best = {"best_w", "best_b", "best_loss"}
-    assert set(run.data.metrics) == {"loss", "lr_over_limit", "condition_number", "diverged_at"} | best
+    path = {"loss", "path_w", "path_b"}
+    assert set(run.data.metrics) == {"lr_over_limit", "condition_number", "diverged_at"} | best | path
     assert sorted(curve(client, run)) == [epoch for epoch in curve_schedule(5000) if epoch < 11]
     assert reason in capsys.readouterr().out
 

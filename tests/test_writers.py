@@ -39,6 +39,7 @@ RECORDS = [
     replace(
         PLAIN, name="as large as float32", epochs=(1, 2), curves={"loss": (3.4e38, 1e-45)}, status="FAILED"
     ),
+    replace(PLAIN, name="a path", epochs=(1, 2), curves={"loss": (2.0, 1.0), "path_w": (0.0, 0.5)}),
     replace(PLAIN, name="ties", epochs=(1, 2), curves={"loss": (1.0, 1.0)}, dataset=None),
     replace(PLAIN, name="other data", dataset=replace(DATASET, digest="fedcba9876543210")),
     replace(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -66,6 +68,11 @@ class Run:
     def lr_over_limit(self) -> float:
         """The learning rate over the largest stable one."""
         return self.settings.lr / self.limit
+
+    @property
+    def processor(self) -> str:
+        """What it is trained on: on another kind of processor the last bits may be others."""
+        return _processor(self.settings.device)
 
     @property
     def schedule(self) -> tuple[int, ...]:
@@ -174,6 +181,14 @@ def _out_of_range(fitted: Affine, settings: Settings) -> ConfigError:
         f"normalization={settings.normalization.name} with shift {fitted.shift:g} and scale {fitted.scale:g} "
         f"takes {settings.data.input} out of the range of {settings.dtype}: choose another"
     )
+
+
+@cache
+def _processor(device: str) -> str:
+    """`x86_64 AVX512`, or the card's name."""
+    if device == "cpu":
+        return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return torch.cuda.get_device_name(device)
 
 
 def check_device(device: str) -> None:

@@ -171,6 +171,7 @@ def _bare(run: Run, call: Call, status: Status, tags: dict[str, str]) -> RunReco
     settings, pairs = run.settings, run.problem.pairs
     tags |= common_tags() | {
         DATA_DIGEST: pairs.digest,
+        "processor": run.processor,
         "fingerprint": fingerprint(settings, pairs.digest),
         "overrides": as_text(overrides(settings)),
     }
