@@ -108,9 +108,3 @@ def raw_form(model: Function) -> Function | None:
     """
     found: Function | None = getattr(model, "in_raw_units", None)
     return found
-
-
-def source(function: Function) -> str:
-    """The code of the file that a function is from, by which it decides numbers."""
-    path = inspect.getsourcefile(inspect.unwrap(function))
-    return Path(path).read_text("utf-8") if path else ""

@@ -1,22 +1,19 @@
-"""How a run's settings are spelled: on record and read back, in its name, as overrides, in its fingerprint.
+"""How a run's settings are spelled: on record and read back, in its name, as overrides.
 
 All of it follows from the list in `settings.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from .functions import parameter_names, resolve, source
+from .functions import parameter_names, resolve
 from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS, UNCHANGED, Affine
@@ -198,23 +195,6 @@ def in_words(param: str, recorded: Mapping[str, str]) -> str:
         return f"×{float(text):g}" if has_options else ""
     known = {each.about.param: each.about.reads for each in settings}
     return known[param](text) if param in known else f"{param}={text}"
-
-
-def fingerprint(settings: Settings, data_digest: str) -> str:
-    """A hash (32 hex digits) of all that decides a run's numbers: settings, data, versions.
-
-    Not where it is filed, nor where the data lies: the same file elsewhere is the same.
-    """
-    decisive = {each.key: each.value(settings) for each in settings_of(settings) if each.about.decides}
-    functions = (settings.normalization, settings.model, settings.loss)
-    own = [source(each.chosen) for each in functions if "." in each.name]
-    text = json.dumps([decisive, data_digest, own, _versions()], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-@cache
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("torch", "calibrate-thermometer")}
 
 
 def key_of(setting: Setting, value: object) -> str:

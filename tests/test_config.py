@@ -9,10 +9,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
 from src.config import ConfigError, check
+from src.fit.fingerprint import fingerprint
 from src.models import MODELS
 from src.normalization import NORMALIZATIONS
 from src.settings import Settings
-from src.spelling import fingerprint, overrides, run_name
+from src.spelling import overrides, run_name
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"

@@ -18,6 +18,7 @@ from ..losses import Loss
 from ..models import Model
 from ..normalization import Affine
 from ..settings import DataSettings, Settings
+from .fingerprint import code_of, fingerprint
 from .rates import limit_in_digits
 from .schedule import curve_schedule
 from .trial import try_loss, try_model
@@ -68,6 +69,16 @@ class Run:
     def lr_over_limit(self) -> float:
         """The learning rate over the largest stable one."""
         return self.settings.lr / self.limit
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that decides its numbers."""
+        return fingerprint(self.settings, self.problem.pairs.digest)
+
+    @property
+    def code(self) -> dict[str, str]:
+        """What it is computed by: a hash for each function and for the loop, and torch's version."""
+        return code_of(self.settings)
 
     @property
     def processor(self) -> str:

@@ -23,7 +23,6 @@ from ..spelling import (
     SCALE,
     SHIFT,
     best_is,
-    fingerprint,
     formula,
     from_params,
     is_raw,
@@ -171,8 +170,9 @@ def _bare(run: Run, call: Call, status: Status, tags: dict[str, str]) -> RunReco
     settings, pairs = run.settings, run.problem.pairs
     tags |= common_tags() | {
         DATA_DIGEST: pairs.digest,
+        "code": json.dumps(run.code),
         "processor": run.processor,
-        "fingerprint": fingerprint(settings, pairs.digest),
+        "fingerprint": run.fingerprint,
         "overrides": as_text(overrides(settings)),
     }
     if settings.origin.sweep and call.parent_id:
