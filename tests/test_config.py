@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
 from src.config import ConfigError, check
-from src.fit.fingerprint import fingerprint
+from src.fit.fingerprint import code_of, fingerprint
 from src.models import MODELS
 from src.normalization import NORMALIZATIONS
 from src.settings import Settings
@@ -119,6 +119,13 @@ def test_whatever_decides_the_numbers_changes_the_fingerprint(override: str) -> 
 
 def test_other_data_change_the_fingerprint() -> None:
     assert fingerprint(settings(), "one") != fingerprint(settings(), "other")
+
+
+def test_what_computes_a_run_is_on_record_in_parts() -> None:
+    """So that what differs between two fingerprints can be named."""
+    line, curve = code_of(settings()), code_of(settings("model=quadratic", "loss=mae"))
+    assert [part for part in line if line[part] != curve[part]] == ["model", "loss"]
+    assert set(line) == {"model", "loss", "normalization", "loop", "torch"}
 
 
 def test_where_a_run_is_filed_or_its_data_lie_does_not_change_the_fingerprint() -> None:

@@ -1,4 +1,4 @@
-"""What a function computes, as a hash: an edited one is another, a comment or a new neighbour changes nothing."""
+"""What a function computes, as a hash: edited it is another, comments and new neighbours change nothing."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ def _collect(thing: Any, found: dict[str, str]) -> None:
         if (inspect.isfunction(value) or inspect.isclass(value)) and _is_of(value, thing):
             _collect(value, found)
         elif isinstance(value, int | float | str | tuple | frozenset):
-            found[f"{name}: {used}"] = repr(
-                sorted(value, key=repr) if isinstance(value, frozenset) else value
-            )
+            found[f"{name}: {used}"] = repr(sorted(value) if isinstance(value, frozenset) else value)
 
 
 def _used(tree: ast.AST, names: dict[str, Any]) -> Iterator[tuple[str, Any]]:
