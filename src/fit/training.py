@@ -18,8 +18,8 @@ from .result import Result, measure
 
 OnRecord = Callable[[int, LossCurves], object]  # told of each epoch at which losses were recorded
 
-# R * N of one call of the loop: 2**24 float64 values are 128 MiB, and the loop holds a few such tensors
-MOST_ELEMENTS = 2**24
+# R * N of one call of the loop: 2**22 float64 values are 32 MiB, and the loop holds fifteen such tensors
+MOST_ELEMENTS = 2**22
 
 
 def calibrate(

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 from .tape import Call, Tape, is_steady, memories, memory, tensors
 
@@ -121,7 +121,7 @@ def _without_stacks(calls: list[Call]) -> list[Call]:
 
 def _given(call: Call, instead: dict[int, Tensor]) -> Call:
     """The call with other tensors, by the ids of those that they stand for."""
-    if not instead:
+    if not any(id(each) in instead for each in tensors((call.args, call.kwargs))):
         return call
     args, kwargs = tree_map_only(Tensor, lambda each: instead.get(id(each), each), (call.args, call.kwargs))
     return replace(call, args=args, kwargs=kwargs)
@@ -159,9 +159,8 @@ def _numbers_as_tensors(call: Call) -> tuple[Any, ...]:
 def _copied(call: Call) -> None:
     """For operations that cannot be told where to put their results."""
     found = call.func(*call.args, **call.kwargs)
-    for old, new in zip(tree_leaves(call.out), tree_leaves(found), strict=True):
-        if old is not None:
-            old.copy_(new)
+    for old, new in zip(tensors(call.out), tensors(found), strict=True):
+        old.copy_(new)
 
 
 @cache

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 # Operations that give a row the same bits wherever it lies in a packed (R, N) tensor: they move values, or
 # round as IEEE 754 demands, or take the same code in the middle of a vector register as at the end of a row.
@@ -136,7 +136,7 @@ class Tape(Repeatable):  # type: ignore[no-untyped-call]
             raise CaptureError(f"{func} gives a shape that depends on values")
         out = super().__torch_dispatch__(func, types, args, kwargs)
         call = Call(func, args, kwargs or {}, out)
-        if not all(leaf is None or isinstance(leaf, Tensor) for leaf in tree_leaves(out)):
+        if not all(leaf is None or isinstance(leaf, Tensor) for leaf in leaves(out)):
             raise CaptureError(f"{func} reads a value into Python")
         if self._runs > 1 and call.reads & self._of_runs:
             call = self._of_each(call)
@@ -241,5 +241,12 @@ def memories(tree: object) -> set[int]:
 
 
 def tensors(tree: object) -> list[Tensor]:
-    """All tensors in a tree."""
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    """All tensors in a tree of what an operation is given or gives."""
+    return [leaf for leaf in leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def leaves(tree: object) -> list[object]:
+    """What lies in tuples, lists and dicts; torch's own `tree_leaves` takes three times as long."""
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return [leaf for each in tree for leaf in leaves(each)] if isinstance(tree, list | tuple) else [tree]
