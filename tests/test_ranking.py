@@ -118,7 +118,7 @@ def test_unknown_best_fit() -> None:
 
 
 def test_older_records() -> None:
-    """Without `best_loss`: a float32 loss less its gap is one optimum's, but for rounding."""
+    """Without `best_loss` they are ties all the same: then there were exact optima only."""
     runs = [run("b", epochs="5000", loss=2.0 + 1e-7), run("a", loss=2.0 + 2e-7)]
     for each in runs:
         del each.metrics["best_loss"]

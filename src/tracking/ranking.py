@@ -141,9 +141,8 @@ def _is_exact(model: str, loss: str) -> bool:
 
 
 def _best_loss(run: TrackedRun) -> float:
-    """The loss of a run's best fit; infinity where none is known."""
-    known = run.metrics.get("loss", math.inf) - run.metrics.get("loss_gap", 0.0)  # of an older run
-    return run.metrics.get("best_loss", known)
+    """The loss of a run's best fit; of a run from before that was on record, its own."""
+    return run.metrics.get("best_loss", run.metrics.get("loss", math.inf))
 
 
 def _reached(run: TrackedRun) -> float:
