@@ -12,29 +12,26 @@ LINE, PARABOLA, CURVE = "linear", "quadratic", "exponential"
 
 
 def run(
-    name: str, outcome: str = "converged", *, digest: str = "d", start_ms: int = 0, **known: Any
+    label: str, outcome: str = "converged", *, digest: str = "d", start_ms: int = 0, **known: Any
 ) -> TrackedRun:
-    """A run as the store gives it back; of what is known, texts are params and numbers are metrics."""
-    given = {
-        "model": LINE,
-        "epochs": "500",
-        "lr": "0.1",
-        "data": "mine.csv",
-        "best_loss": 2.0,
-        "loss_gap": 1e-9,
-    }
-    known = given | known
+    """A run as the store gives it back; of what is known, texts are params and numbers are metrics.
+
+    Its name is such that a tie would be decided against the alphabet of the labels.
+    """
+    given = {"model": LINE, "epochs": "500", "lr": "0.1", "data": "mine.csv"}
+    known = given | {"best_loss": 2.0, "loss_gap": 1e-9} | known
     params = {key: value for key, value in known.items() if isinstance(value, str)}
     metrics = {key: value for key, value in known.items() if isinstance(value, float)}
     metrics |= {"loss": metrics["best_loss"] + metrics["loss_gap"]} if "loss" not in known else {}
     tags = {"data_digest": digest} | ({} if outcome == "crashed" else {"outcome": outcome})
-    return TrackedRun(name, name, "FINISHED", params, metrics, tags, start_ms)
+    name = chr(ord("a") + ord("z") - ord(label[0]))
+    return TrackedRun(label, name, "FINISHED", params, metrics, tags, start_ms)
 
 
 def order(*runs: TrackedRun, **asked: Any) -> list[str]:
-    """Their names, ranked; however they were given."""
-    found = [run.name for run in ranked(runs, **asked)]
-    assert [run.name for run in ranked(reversed(runs), **asked)] == found
+    """Their labels, ranked; however they were given."""
+    found = [run.run_id for run in ranked(runs, **asked)]
+    assert [run.run_id for run in ranked(reversed(runs), **asked)] == found
     return found
 
 
@@ -47,7 +44,7 @@ def test_ties_cheapest_first() -> None:
         run("d", lr="0.2", loss_gap=1e-13),
         run("a", epochs="60", lr="1.0", loss_gap=1e-9),
     ]
-    assert order(*runs) == ["a", "b", "c", "d", "e"]
+    assert order(*runs) == ["a", "b", "d", "c", "e"]  # of what costs the same by name: that of d is "w"
 
 
 def test_usable_first() -> None:
@@ -121,7 +118,7 @@ def test_unknown_best_fit() -> None:
 
 
 def test_older_records() -> None:
-    """Without `best_loss`: a float32 loss less its gap is one optimum's, but for rounding."""
+    """Without `best_loss` they are ties all the same: then there were exact optima only."""
     runs = [run("b", epochs="5000", loss=2.0 + 1e-7), run("a", loss=2.0 + 2e-7)]
     for each in runs:
         del each.metrics["best_loss"]

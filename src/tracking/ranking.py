@@ -142,10 +142,8 @@ def _is_exact(model: str, loss: str) -> bool:
 
 
 def _best_loss(run: TrackedRun) -> float:
-    """The loss of a run's best fit; infinity where none is known."""
-    if "best_loss" in run.metrics or run.loss is None:
-        return run.metrics.get("best_loss", math.inf)
-    return run.loss - run.metrics.get("loss_gap", 0.0)  # of an older run
+    """The loss of a run's best fit; of a run from before that was on record, its own."""
+    return run.metrics.get("best_loss", math.inf if run.loss is None else run.loss)
 
 
 def _reached(run: TrackedRun) -> float:
