@@ -206,10 +206,12 @@ def _per_run(value: float | Tensor, params: Tensor) -> Tensor:
 
 def _rates(values: float | Tensor, params: Tensor) -> Tensor:
     """One rate for all runs, (R,) or (R, K) -> (R, K)."""
-    rates = torch.as_tensor(values, device=params.device)
-    return (
-        rates if rates.shape == params.shape else _per_run(rates, params)[:, None].repeat(1, params.shape[1])
-    )
+    # a number of Python's has more digits than float32, in which torch would take it
+    dtype = values.dtype if isinstance(values, Tensor) else params.dtype
+    rates = torch.as_tensor(values, dtype=dtype, device=params.device)
+    if rates.shape == params.shape:
+        return rates
+    return _per_run(rates, params)[:, None].repeat(1, params.shape[1])
 
 
 def _rows(values: Tensor, params: Tensor) -> Tensor:

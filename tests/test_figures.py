@@ -403,10 +403,13 @@ def test_cells_tell_their_gap_and_crosses_the_diverged(readme: Sweep) -> None:
 
 
 def test_the_largest_unstable_gap_does_not_spoil_the_colours() -> None:
-    """A run beyond the limit that was stopped in time has any gap, here 1e60."""
-    sweep = train((0.01, "zscore", 20), (1e-3, "zscore", 20), (1.0, "none", 10), dtype="float64")
-    assert max(run.metrics["loss_gap"] for run in sweep.runs) > 1e60
-    assert loss_gap_map(sweep.runs).axes[1].get_ylim()[1] < 1e3
+    """An older run beyond the limit that was stopped in time has any gap, here 1e60."""
+    runs = train((0.01, "zscore", 20), (1e-3, "zscore", 20), (1.0, "none", 10), dtype="float64").runs
+    runs = [
+        run if "loss_gap" in run.metrics else replace(run, metrics=run.metrics | {"loss_gap": 1e60})
+        for run in runs
+    ]
+    assert loss_gap_map(runs).axes[1].get_ylim()[1] < 1e3
 
 
 def test_gaps_of_zero_have_a_colour(readme: Sweep) -> None:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from src.loop import LossCurves, training_loop
+from src.losses import mse
+from src.models import linear
 
 
 def train(epochs: list[int], rates: list[float], t_u: Tensor, t_c: Tensor) -> tuple[Tensor, LossCurves]:
@@ -113,6 +115,8 @@ def test_shapes_that_fit_no_run_are_refused(lr: Tensor | float, t_u_shape: tuple
 PEAK = """
 import resource, sys, torch
 from src.loop import LossCurves, training_loop
+from src.losses import mse
+from src.models import linear
 t_u = torch.linspace(0, 1, 2000)
 epochs = int(sys.argv[1])
 training_loop(epochs, 1e-2, torch.tensor([1.0, 0.0]), t_u, t_u, curves=LossCurves([[epochs]]))
@@ -129,3 +133,12 @@ def test_a_hundred_times_the_epochs_take_no_more_memory() -> None:
         for n in ("1000", "100000")
     ]
     assert peaks[1] - peaks[0] < 20_000
+
+
+def test_a_number_as_rate_keeps_its_digits(t_u: Tensor, t_c: Tensor) -> None:
+    """In float64 0.01 is not float32's, which is 2e-10 less."""
+    start = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    mse(linear(0.1 * t_u.double(), *start), t_c.double()).backward()
+    assert start.grad is not None
+    found = training_loop(1, 0.01, start, 0.1 * t_u.double(), t_c.double())
+    assert torch.equal(found, start.detach() - 0.01 * start.grad)
