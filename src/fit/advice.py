@@ -66,8 +66,8 @@ def _normalizing_helps(run: Run) -> bool:
 def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[str, str]]:
     """The overrides of runs that converge, where one with these settings did not; the nearest first.
 
-    Each is enough by `epochs_enough` from the run's own start: certainly, in exact arithmetic, where the
-    loss is quadratic, and else by its curvature at the best fit, an estimate.
+    Each is enough by `epochs_enough` from the run's own start: certainly where the loss is quadratic, and else
+    by its curvature at the best fit, an estimate. In float64 where the run's own dtype cannot get there.
     """
     t_u = torch.from_numpy(pairs.t_u)
     given = overrides(settings)
@@ -81,23 +81,25 @@ def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[st
         tries.append((elsewhere | {"normalization": ADVISED}, NORMALIZATIONS[ADVISED](t_u), None))
     found, fewest = [], math.inf
     for how, affine, rate in tries:
-        lr, epochs = _enough(settings, pairs, affine, rate)
+        lr, epochs, dtype = _enough(settings, pairs, affine, rate)
         if epochs <= min(MOST_EPOCHS, WORTH_IT * fewest):
             fewest = epochs
-            found.append(how | {"lr": f"{lr:g}", "epochs": f"{epochs:.0f}"})
+            precise = {"dtype": dtype} if dtype != settings.dtype else {}
+            found.append(how | {"lr": f"{lr:g}", "epochs": f"{epochs:.0f}"} | precise)
     return found
 
 
-def _enough(settings: Settings, pairs: Pairs, affine: Affine, rate: float | None) -> tuple[float, float]:
-    """The learning rate, the fastest where none is given, and the epochs that are enough with it."""
+def _enough(settings: Settings, pairs: Pairs, affine: Affine, rate: float | None) -> tuple[float, float, str]:
+    """The learning rate, the fastest where none is given, and the epochs and the dtype that are enough."""
     start = torch.tensor(settings.model.start_in_order, dtype=torch.float64)
     t_u, t_c = torch.from_numpy(pairs.t_u), torch.from_numpy(pairs.t_c)
     model, loss = settings.model.chosen, settings.loss.function
     found = yardstick(model, loss, affine, t_u, t_c, start, settings.scaling)
     if math.isnan(found.limit) or not found.fit.settled:
-        return rate or math.nan, math.inf
+        return rate or math.nan, math.inf, settings.dtype
     lr = rate or rounded(fastest_rate(found.curvature), math.floor)
     start_gap = float(found.gaps(found.as_params(start)[None]))
-    steps = epochs_enough(found.curvature, lr, start_gap, found.gap_enough)
-    epochs = steps + 1  # a run's loss is measured before its last step
-    return lr, rounded(epochs, math.ceil) if math.isfinite(epochs) else epochs
+    own = getattr(torch, settings.dtype)
+    dtype = own if found.resolves(own, lr) else torch.float64
+    epochs = max(1, epochs_enough(found.curvature, lr, start_gap, found.gap_of(found.enough(dtype))))
+    return lr, rounded(epochs, math.ceil) if epochs < math.inf else epochs, str(dtype).partition(".")[2]

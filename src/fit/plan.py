@@ -71,6 +71,11 @@ class Run:
         return self.settings.lr / self.limit
 
     @property
+    def resolves(self) -> bool:
+        """Whether its dtype can converge at its learning rate."""
+        return self.input.yardstick.resolves(self.input.t_un.dtype, self.settings.lr)
+
+    @property
     def fingerprint(self) -> str:
         """A hash of all that decides its numbers."""
         return fingerprint(self.settings, self.problem.pairs.digest)

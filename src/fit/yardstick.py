@@ -93,18 +93,51 @@ class Yardstick:
             return math.nan
         return float(self.curvature[-1] / self.curvature[0])
 
-    @property
-    def enough(self) -> float:
-        """The mean square of the predictions' distance from the best fit's under which a run has converged.
+    def enough(self, dtype: torch.dtype) -> float:
+        """The mean square of the predictions' distance from the best fit's up to which a run has converged.
 
         `d' C^-1 d < 1e-4 K`, d the parameters' distance and C their covariance, is that of the predictions.
+        Of an exact fit: what the dtype of the training resolves.
         """
-        return CLOSE * len(self.params) * self.fit.variance / len(self.t_c)
+        n, k = len(self.t_c), len(self.params)
+        targets = float(self.t_c.abs().max())
+        rounding = torch.finfo(torch.float64).eps * targets
+        if n == k or float((self.predictions - self.t_c).abs().max()) < 64 * rounding:
+            return (EXACT[dtype] * torch.finfo(dtype).eps * targets) ** 2
+        return CLOSE * k * self.fit.variance / n
 
-    @property
-    def gap_enough(self) -> float:
-        """The gap of a run that is as near as that, by the loss's curvature."""
-        return self.enough * float(second_derivatives(self.loss, self.predictions, self.t_c).mean()) / 2
+    def gap_of(self, distance: float) -> float:
+        """The gap of predictions at this mean square distance, by the loss's curvature."""
+        return distance * float(second_derivatives(self.loss, self.predictions, self.t_c).mean()) / 2
+
+    def resolves(self, dtype: torch.dtype, lr: float) -> bool:
+        """Whether descent at this rate can converge in `dtype`, by an estimate from above of where it may end.
+
+        A step of less than half the spacing of a parameter's numbers changes nothing: so much of the
+        gradient, over the rate, may be left. And the terms of a prediction are rounded: K in N parts count.
+        """
+        if self.fit.hessian is None:
+            return True
+        eps = torch.finfo(dtype).eps
+        left = eps * self.trained_params.abs() / (2 * lr * self.scales**2)
+        stalled = float(left @ self._inverse @ left) / 2
+        rounded = (eps * self._terms) ** 2 * len(self.params) / len(self.t_c)
+        return stalled + self.gap_of(rounded) <= self.gap_of(self.enough(dtype))
+
+    @cached_property
+    def _inverse(self) -> Tensor:
+        """Of the Hessian of parameters as trained, each element's magnitude (K, K)."""
+        assert self.fit.hessian is not None
+        fold = torch.eye(len(self.params), dtype=torch.float64) if self.fold is None else self.fold
+        inverse: Tensor = torch.linalg.inv(fold.T @ self.fit.hessian @ fold)
+        return inverse.abs()
+
+    @cached_property
+    def _terms(self) -> float:
+        """The root-mean-square sum of the magnitudes that add up to a residual."""
+        params = self.trained_params
+        terms = (_jacobian(self.model, self.t_un, params) * params).abs().sum(dim=-1) + self.t_c.abs()
+        return float(terms.square().mean().sqrt())
 
     def as_params(self, trained: Tensor) -> Tensor:
         """Parameters as trained (..., K) -> about the same input as `params`, (..., K) float64."""
@@ -168,14 +201,7 @@ class Yardstick:
     def converged(self, params: Tensor, dtype: torch.dtype) -> Tensor:
         """Whether runs trained in `dtype` to parameters (R, K) are near enough: (R,)."""
         distances = (self._distances(params) ** 2).mean(dim=-1)
-        targets = float(self.t_c.abs().max())
-        rounding = torch.finfo(torch.float64).eps * targets
-        is_exact = (
-            len(self.t_c) == len(self.params)
-            or float((self.predictions - self.t_c).abs().max()) < 64 * rounding
-        )
-        enough = (EXACT[dtype] * torch.finfo(dtype).eps * targets) ** 2 if is_exact else self.enough
-        return (distances < enough) & self.fit.settled
+        return (distances <= self.enough(dtype)) & self.fit.settled
 
 
 def predict(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
@@ -234,10 +260,15 @@ def parameter_scales(scaling: str, model: Model, t_un: Tensor, start: Tensor) ->
         return torch.where(start == 0, 1, start.abs())
     if scaling == "none":
         return torch.ones_like(start)
-    effects: Tensor = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
-        lambda p: model(t_un, *p).expand(len(t_un)), start
-    )  # (N, K)
-    return 1 / effects.square().mean(dim=0).sqrt()
+    return 1 / _jacobian(model, t_un, start).square().mean(dim=0).sqrt()
+
+
+def _jacobian(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
+    """The slopes (N, K) of predictions by the parameters (K,)."""
+    found: Tensor = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
+        lambda p: model(t_u, *p).expand(len(t_u)), params
+    )
+    return found
 
 
 def fastest_stable(found: Yardstick, start: Tensor) -> float:

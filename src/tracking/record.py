@@ -234,15 +234,18 @@ def _note(result: Result) -> str:
 
 
 def _state(result: Result) -> str:
-    epochs, yardstick = result.run.settings.epochs, result.run.input.yardstick
+    settings, yardstick = result.run.settings, result.run.input.yardstick
+    epochs = settings.epochs
     if result.outcome == "converged":
         return "Converged."
     if result.outcome == "killed":
         return f"Interrupted at epoch {result.epochs[-1]} of {epochs}."
     if result.reason:
         return f"Stopped short at epoch {epochs}, before its loss began to grow: {result.reason}."
+    if settings.dtype == "float32" and not result.run.resolves:
+        return f"Stopped at epoch {epochs}, where float32 may resolve no more: dtype=float64."
     fastest = fastest_rate(yardstick.curvature) if yardstick.limit > 0 else math.nan
-    larger = f", or a larger lr, up to {limit_in_digits(fastest)}" if result.run.settings.lr < fastest else ""
+    larger = f", or a larger lr, up to {limit_in_digits(fastest)}" if settings.lr < fastest else ""
     return f"Stopped short at epoch {epochs}: more epochs{larger}."
 
 
