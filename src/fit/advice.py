@@ -66,7 +66,7 @@ def _normalizing_helps(run: Run) -> bool:
 def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[str, str]]:
     """The overrides of runs that converge, where one with these settings did not; the nearest first.
 
-    Each is enough by `epochs_enough` from the run's own start: certainly where the loss is quadratic, and else
+    Each is enough by `epochs_enough` from the run's own start: certainly where the loss is quadratic, else
     by its curvature at the best fit, an estimate. In float64 where the run's own dtype cannot get there.
     """
     t_u = torch.from_numpy(pairs.t_u)

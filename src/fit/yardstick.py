@@ -111,7 +111,7 @@ class Yardstick:
         return distance * float(second_derivatives(self.loss, self.predictions, self.t_c).mean()) / 2
 
     def resolves(self, dtype: torch.dtype, lr: float) -> bool:
-        """Whether descent at this rate can converge in `dtype`, by an estimate from above of where it may end.
+        """Whether descent at this rate can converge in `dtype`: an estimate, from above, of where it may end.
 
         A step of less than half the spacing of a parameter's numbers changes nothing: so much of the
         gradient, over the rate, may be left. And the terms of a prediction are rounded: K in N parts count.
