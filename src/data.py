@@ -64,7 +64,7 @@ def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> 
         else:
             problems.append(_wrong_column(key, name, names))
     problems = first(problems)
-    problems += _shortages(len(table) - 1, None if problems else columns[0], n_parameters, settings)
+    problems += _shortages(len(table) - 1, None if problems else columns, n_parameters, settings)
     if problems:
         raise ConfigError(f"{settings.path}: " + "; ".join(problems))
     return Pairs(settings, _hash(content), *columns)
@@ -165,14 +165,19 @@ def _fault(cell: str) -> str:
     return f"{cell[:40]!r} is not a number"
 
 
-def _shortages(n: int, t_u: Floats | None, n_parameters: int, settings: DataSettings) -> Iterator[str]:
-    """What N rows, or readings `t_u` where all are numbers, are too few for."""
+def _shortages(
+    n: int, columns: list[Floats] | None, n_parameters: int, settings: DataSettings
+) -> Iterator[str]:
+    """What N rows, or readings and true values where all are numbers, are too few for."""
+    distinct = [len(np.unique(column)) for column in columns or ()]
     if n < n_parameters:
         yield f"{max(n, 0)} observations cannot settle {n_parameters} parameters: add rows"
-    elif t_u is not None and (distinct := len(np.unique(t_u))) == 1:
-        yield f"column {settings.input} is constant ({t_u[0]:g}): nothing can be calibrated from it"
-    elif t_u is not None and distinct < n_parameters:
+    elif columns and distinct[0] == 1:
+        yield f"column {settings.input} is constant ({columns[0][0]:g}): nothing can be calibrated from it"
+    elif columns and distinct[0] < n_parameters:
         yield (
-            f"column {settings.input} has {distinct} distinct values, which cannot settle "
+            f"column {settings.input} has {distinct[0]} distinct values, which cannot settle "
             f"{n_parameters} parameters"
         )
+    elif columns and distinct[1] == 1:
+        yield f"column {settings.target} is constant ({columns[1][0]:g}): there is nothing to calibrate to"

@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from scipy.stats import linregress
 
 from src.fit.schedule import curve_schedule
 from src.losses import mse
@@ -421,3 +423,25 @@ def test_a_sweep_over_experiments_has_a_parent_in_each(
 def test_mode_given_as_an_override_is_a_sweep_too(command: Callable[..., int], client: MlflowClient) -> None:
     assert command("++hydra.mode=MULTIRUN", "lr=1e-2,1e-3", "epochs=5") == 0
     assert len(recorded(client)) == 3
+
+
+def test_a_slope_that_chance_gives(
+    folder: Path, command: Callable[..., int], client: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Noise alone: told before it is registered. The probability is scipy's, of the F test."""
+    noise = np.random.default_rng(4)
+    frame = pd.DataFrame({"t_u": np.arange(10.0), "t_c": noise.normal(0, 1, 10)})
+    frame.to_csv(folder / "noise.csv", index=False)
+    p = linregress(frame.t_u, frame.t_c).pvalue
+    assert p > 0.05
+    assert command("data.path=noise.csv", "normalization=zscore", "lr=0.5", "epochs=50", "register=n") == 0
+    told = f"t_c may not depend on t_u at all: by chance a fit is as good as this in {p:.0%} of cases"
+    said = capsys.readouterr().out
+    assert told in said
+    assert said.index("caution") < said.index("models:/n/1")
+    [run] = [run for run in recorded(client) if run.data.params]
+    assert run.data.tags["caution"] == told
+
+
+def test_a_thermometer_needs_no_caution(book: Run) -> None:
+    assert "caution" not in book.data.tags

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .plan import Run
 
 MOST_EPOCHS = 10**7  # advice to wait for longer is none
+SIGNIFICANT = 0.05  # a fit that chance gives more often is none to rely on
 WORTH_IT = 0.7  # of the epochs that the run at hand needs: what saves less is not worth a word
 
 
@@ -50,6 +51,15 @@ def reason(run: Run, outcome: str, diverged_at: int) -> Reason | None:
             f"try a nearer model.start{' or dtype=float64' if settings.dtype == 'float32' else ''}",
         )
     return None
+
+
+def caution(run: Run) -> str:
+    """What is to be known before a calibration is used; empty where nothing is."""
+    chance = run.input.yardstick.by_chance
+    if not chance > SIGNIFICANT:
+        return ""
+    data, cases = run.settings.data, f"in {chance:.0%} of cases"
+    return f"{data.target} may not depend on {data.input} at all: by chance a fit is as good as this {cases}"
 
 
 def _normalizing_helps(run: Run) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..loop import LossCurves
-from .advice import Reason, reason
+from .advice import Reason, caution, reason
 from .plan import Run
 from .schedule import tenths
 from .yardstick import Yardstick
@@ -35,7 +35,7 @@ class Result:
     measured before each epoch's update, all finite; `path` holds the parameters there, as trained, of a run
     that belongs to no sweep. `diverged_at` is the first epoch that was not finite.
     `outcome` is `killed` for a run that was interrupted; `reason` says why a run did not settle and what to
-    try.
+    try. `caution` is what is to be known before the calibration is used.
     """
 
     run: Run
@@ -49,6 +49,7 @@ class Result:
     diverged_at: int | None
     outcome: Outcome
     reason: Reason | None
+    caution: str
 
     @property
     def objective(self) -> float:
@@ -121,6 +122,7 @@ def _result(
         diverged_at=diverged_at or None,
         outcome=outcome,
         reason=reason(run, outcome, diverged_at),
+        caution=caution(run) if usable else "",
     )
 
 

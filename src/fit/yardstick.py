@@ -24,6 +24,7 @@ from .rates import fastest_rate
 # A run has converged within a hundredth of a standard error for each parameter: this is the square.
 CLOSE = 1e-4
 SAME = 1e-9  # of the largest prediction: how far two forms of a model may be apart
+ANGLES = 20_000  # of a numeric integral
 WAY = 33  # points between the start and the best fit at which the curvature is taken
 # Of an exact fit there are no standard errors: as near as the arithmetic resolves the targets, times so much.
 EXACT = {torch.float32: 4, torch.float64: 16}
@@ -138,6 +139,23 @@ class Yardstick:
         params = self.trained_params
         terms = (_jacobian(self.model, self.t_un, params) * params).abs().sum(dim=-1) + self.t_c.abs()
         return float(terms.square().mean().sqrt())
+
+    @cached_property
+    def by_chance(self) -> float:
+        """The probability of a best fit as good as this one if the input said nothing of the target.
+
+        The F test of K - 1 parameters beside a constant, under squares; NaN elsewhere. Source: of the part of
+        the variance that is left, `sin(angle)**2`, the density by angle is `sin**(N-K-1) * cos**(K-2)`.
+        """
+        n, k = len(self.t_c), len(self.params)
+        if self.loss is not mse or not 1 < k < n or not self.fit.settled:
+            return math.nan
+        angles = (torch.arange(ANGLES, dtype=torch.float64) + 0.5) * (math.pi / 2 / ANGLES)
+        density = (n - k - 1) * angles.sin().log() + (k - 2) * angles.cos().log()
+        density = (density - density.max()).exp()
+        squares = (self.t_c - self.t_c.mean()).square().sum()
+        left = ((self.predictions - self.t_c).square().sum() / squares).clamp(max=1)
+        return float(density[angles < left.sqrt().asin()].sum() / density.sum())
 
     def as_params(self, trained: Tensor) -> Tensor:
         """Parameters as trained (..., K) -> about the same input as `params`, (..., K) float64."""

@@ -21,6 +21,8 @@ def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
     """
     if losses := several_losses(runs):
         yield f"losses under {', '.join(losses)} do not compare: runs under each stand together"
+    if runs and "caution" in runs[0].tags:
+        yield f"#1: caution: {runs[0].tags['caution']}"
     found: dict[str, list[Ranked]] = defaultdict(list)
     for rank, run in enumerate(runs, start=1):
         if "reason" in run.tags:

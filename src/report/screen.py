@@ -101,6 +101,8 @@ def print_calibration(run: TrackedRun) -> None:
         _say("loss_gap     unknown: the search for the best fit did not settle")
     if "loss_gap" in run.metrics:
         _say(f"stable to    {_stable_to(run)}")
+    if "caution" in run.tags:
+        _say(f"caution      {run.tags['caution']}")
     why = f": {run.tags['reason']}" if "reason" in run.tags else ""
     _say(f"outcome      {what_came_of(run)}{why}")
 

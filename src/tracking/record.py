@@ -154,6 +154,8 @@ def of_result(result: Result, call: Call) -> RunRecord:
     tags: dict[str, str] = {"outcome": result.outcome, NOTE: _note(result)}
     if result.reason:
         tags |= {"reason": str(result.reason), "advice": result.reason.advice}
+    if result.caution:
+        tags["caution"] = result.caution
     bare = _bare(result.run, call, STATUS[result.outcome], tags)
     path = {f"path_{name}": values for name, values in result.path.items()}
     curves = {"loss": result.losses, **path} if result.epochs else {}
