@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from enum import Enum, auto
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -135,14 +135,19 @@ def _state(database: sqlite3.Connection) -> State:
     revision = None
     if "alembic_version" in tables:
         revision = next((row[0] for row in database.execute("SELECT version_num FROM alembic_version")), None)
-    migrations = ScriptDirectory.from_config(utils._get_alembic_config(""))  # type: ignore[no-untyped-call]
-    if revision == migrations.get_current_head() and tables >= set(Base.metadata.tables):
+    if revision == _migrations().get_current_head() and tables >= set(Base.metadata.tables):
         return State.READY
     try:
-        migrations.get_revision(revision or "base")
+        _migrations().get_revision(revision or "base")
     except CommandError:
         return State.NEWER
     return State.OLD
+
+
+@cache
+def _migrations() -> ScriptDirectory:
+    """The steps that this MLflow knows; to read them takes a tenth of a second."""
+    return ScriptDirectory.from_config(utils._get_alembic_config(""))  # type: ignore[no-untyped-call]
 
 
 def _tables(database: sqlite3.Connection) -> set[str]:
