@@ -146,13 +146,13 @@ def told(capfd: pytest.CaptureFixture[str]) -> str:
 
 def test_a_fresh_store_is_mlflows(empty_folder: Path) -> None:
     MlflowClient(f"sqlite:///{empty_folder / 'theirs.db'}").search_experiments()
-    open_store("thermometer")
+    sqlite.make_ready(empty_folder / "mlflow.db")
     assert tables(empty_folder / "mlflow.db") == tables(empty_folder / "theirs.db")
 
 
 def test_an_empty_file_is_fresh(empty_folder: Path) -> None:
     (empty_folder / "mlflow.db").touch()
-    open_store("thermometer")
+    sqlite.make_ready(empty_folder / "mlflow.db")
     assert sqlite.is_there(empty_folder / "mlflow.db")
 
 
