@@ -55,7 +55,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         raise ConfigError(f"--top {options.top} is not allowed: give a whole number from 1")
     name = options.register
     if name is not None and (len(name) > LONGEST_MODEL_NAME or not re.fullmatch(MODEL_NAME, name)):
-        raise ConfigError(f"--register {name[:60]!r} is not allowed: give a short name without / : @")
+        raise ConfigError(
+            f"--register {name[:60]!r} is not allowed: give a short name without / : @, nor .. in front"
+        )
     return options
 
 

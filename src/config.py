@@ -7,6 +7,7 @@ mistake answers within a second.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
@@ -65,8 +66,27 @@ def _outside_hydra(cfg: DictConfig) -> DictConfig:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text without its line breaks."""
-    return " ".join(str(error).split())
+    """An error's text without its line breaks, and without passwords."""
+    return without_passwords(" ".join(str(error).split()))
+
+
+# user:password@ or token@ before a host, and ?password=…; a port is no password
+_SECRETS = re.compile(
+    r"(?<=://)(?:[^/@\s]*|[^/:@\s]*:(?!\d+/)[^@\s]*)@"
+    r"|(?<=[?&])\w*(?:password|token|secret)\w*=[^&\s'\"]*",
+    re.IGNORECASE,
+)
+
+
+def without_passwords(text: str) -> str:
+    """The text, less what gives access in any address in it; without it an address still opens, and asks.
+
+    >>> without_passwords("no answer from http://me:secret@host:5000/x, nor postgresql://me:a/b@host/x?password=c")
+    'no answer from http://host:5000/x, nor postgresql://host/x?'
+    >>> without_passwords("sqlite:////home/me@work/runs.db")
+    'sqlite:////home/me@work/runs.db'
+    """
+    return _SECRETS.sub("", text)
 
 
 def _explain(error: ValidationError) -> list[str]:

@@ -70,7 +70,8 @@ AsText = BeforeValidator(_as_text)
 Text = Annotated[str, AsText, Field(min_length=1)]
 Name = Annotated[str, AsText, Field(min_length=1, max_length=250, pattern=r"\S")]
 LONGEST_MODEL_NAME = 250
-MODEL_NAME = r"^[^/:@]*[^/:@\s][^/:@]*$"  # what MLflow's registry and addresses allow
+# What MLflow's registry and addresses allow: not only blanks, nor what a path begins with
+MODEL_NAME = r"^(\s[^/:@]*[^/:@\s]|[^/:@\s.]|\.[^/:@.])[^/:@]*$"
 ModelName = Annotated[str, AsText, Field(max_length=LONGEST_MODEL_NAME, pattern=MODEL_NAME)]
 
 

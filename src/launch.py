@@ -7,7 +7,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +20,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
+from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 
 from .config import FILLED_IN, ConfigError
@@ -121,6 +122,14 @@ class Launch:
         self.hydra.multirun(self.config_name, job, [*mine, *self.overrides])
 
 
+def require_temporary_folder() -> None:
+    """Raises ConfigError where there is none: pages and models are written there before they are logged."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise ConfigError(f"{error.strerror}: name one that can be written in TMPDIR") from error
+
+
 @contextmanager
 def sweep_begun(write: Callable[[str], str]) -> Iterator[Origin]:
     """A sweep's name, and a folder of that name for its jobs to share, gone when the sweep has ended.
@@ -133,6 +142,17 @@ def sweep_begun(write: Callable[[str], str]) -> Iterator[Origin]:
         if text := write(Path(folder).name):
             origin.repeats.write_text(text, "utf-8")
         yield origin
+
+
+@contextmanager
+def where_it_began() -> Iterator[None]:
+    """Inside a job of Hydra's, work in the folder that the command was called from.
+
+    Paths are meant from there, that of the record first of all. A job that has a folder of its own
+    (`hydra.job.chdir=true`) would leave its record there, and a sweep's folders are gone when it ends.
+    """
+    with chdir(get_original_cwd()):
+        yield
 
 
 def _search_path(flags: argparse.Namespace) -> Any:

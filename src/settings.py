@@ -157,7 +157,7 @@ class Settings(Group):
     register_as: Annotated[
         ModelName | None,
         Field(alias="register"),
-        About("a name for the best run's model, without / : @", decides=False),
+        About("a name for the best run's model, without / : @, nor .. in front", decides=False),
     ] = None
     origin: Origin = Origin()
 

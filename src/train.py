@@ -24,11 +24,11 @@ from omegaconf import DictConfig
 
 from . import heavy, repeat
 from .config import ConfigError, check
-from .launch import Launch, sweep_begun
+from .launch import Launch, require_temporary_folder, sweep_begun, where_it_began
 from .settings import Origin, Settings
 from .terminal import interrupts
 from .terminal.command import run_command
-from .terminal.errors import TrainingError, attempt_each
+from .terminal.errors import PageError, TrainingError, attempt_each
 
 if TYPE_CHECKING:
     from .tracking.record import Status
@@ -48,7 +48,10 @@ def train(cfgs: Sequence[DictConfig]) -> list[float | Exception]:
     if len(settings) > 1 and not any(each.origin.sweep for each in settings.values()):
         results |= _train_as_sweep(cfgs, settings)
     elif settings:
-        results |= heavy.pipeline.run(settings)
+        try:
+            results |= heavy.pipeline.run(settings)
+        except (ConfigError, PageError) as error:  # no home for MLflow, as it is imported; or no page
+            results |= dict.fromkeys(settings, error)
     return [results[index] for index in range(len(cfgs))]
 
 
@@ -71,7 +74,8 @@ def _train_as_sweep(
 
 def job(cfg: DictConfig) -> float | Exception:
     """One job of Hydra's: any launcher calls it once per point of a sweep."""
-    [result] = train([cfg])
+    with where_it_began():
+        [result] = train([cfg])
     if isinstance(result, Exception) and cfg.origin.sweep:
         raise result
     return result  # of a run on its own, Hydra would print an error in its own way
@@ -87,6 +91,7 @@ def _launch(arguments: Sequence[str], arrived: interrupts.Raising) -> int:
     with Launch(arguments) as launch:
         if launch.tell():
             return 0
+        require_temporary_folder()
         if launch.is_sweep:
             return _launch_sweep(launch, arrived)
         result = launch.run(job)

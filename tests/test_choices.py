@@ -40,6 +40,7 @@ def detached(t_u, w): return w.detach() * t_u
 def number(t_u, w): return w.item() * t_u
 def fails(t_u, w): raise RuntimeError("no\\nway")
 def column(t_u, loss): return loss * t_u
+def long(t_u, LONG): return LONG * t_u
 def idle(t_u, w, b): return w * t_u
 def mixed(t_u, w): return w * t_u - w.mean(0)
 def noisy(t_u, w): return w * t_u + 1e-3 * torch.randn_like(t_u)
@@ -49,7 +50,7 @@ def dice(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1) * (1 + random.random())
 def each_reading(t_p, t_c): return (t_p - t_c) ** 2
 def all_runs(t_p, t_c): return ((t_p - t_c) ** 2).mean()
 def no_slope(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1).detach()
-"""
+""".replace("LONG", "k" * 241)
 BROKEN = {
     # the user's function -> what the answer must say
     "model.function=NAME.no_tensor model.start.w=1": "gives a float, where a tensor is needed",
@@ -63,6 +64,7 @@ BROKEN = {
     "model.function=NAME.number model.start.w=1": "fails at its start",
     "model.function=NAME.fails model.start.w=1": "RuntimeError: no way",
     "model.function=NAME.column model.start.loss=1": "cannot be called loss",
+    f"model.function=NAME.long model.start.{'k' * 241}=1": "MLflow takes letters, digits and _, 240 at most",
     "model.function=NAME.idle model.start.w=1 model.start.b=0": "does not depend on b",
     "model.function=NAME.mixed model.start.w=1": "mixes runs",
     "model.function=NAME.bent_wrongly model.start={w:1,c:1,b:0}": "another form in raw units",

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -547,6 +548,14 @@ def test_a_model_that_was_deleted_is_logged_anew(store: Store, run: TrackedRun) 
     second = model.log(store, run, register="thermometer")
     assert second.model_id != first.model_id
     assert second.uri == "models:/thermometer/2"
+    assert model.load(store, second.uri).input == "t_u"
+
+
+def test_a_model_whose_files_are_gone_is_logged_anew(store: Store, run: TrackedRun) -> None:
+    first = model.log(store, run)
+    shutil.rmtree(store.client.get_logged_model(first.model_id).artifact_location)
+    second = model.log(store, run, register="thermometer")
+    assert second.model_id != first.model_id
     assert model.load(store, second.uri).input == "t_u"
 
 

@@ -129,13 +129,14 @@ def test_a_server_gets_the_same_record_through_the_client(
         [*command, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
-    uri = f"http://127.0.0.1:{port}"
+    page, uri = f"http://127.0.0.1:{port}", f"http://me:s3cret@127.0.0.1:{port}"
     try:
-        wait_for_server(uri)
+        wait_for_server(page)
         process = start("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=40", tracking_uri=uri)
         output, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
-        assert f"{uri}/#/experiments/" in output
+        assert f"{page}/#/experiments/" in output
+        assert "s3cret" not in output + errors
         client = MlflowClient(uri)
         runs = recorded(client)
         [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
@@ -143,6 +144,8 @@ def test_a_server_gets_the_same_record_through_the_client(
         artifacts = {file.path for file in client.list_artifacts(parent.info.run_id)}
         assert artifacts > {"runs.csv", "runs.html", "sweep.yaml", "loss_curves.png"}
         assert not (empty_folder / "mlflow.db").exists()
+        written = [path for path in empty_folder.rglob("*") if path.is_file()]
+        assert not [path for path in written if b"s3cret" in path.read_bytes()]
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)

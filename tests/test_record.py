@@ -1,6 +1,9 @@
 """What is on record after a run and after a sweep, read back through MLflow's own client."""
 
 import math
+import os
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +17,8 @@ from scipy.stats import linregress
 
 from src.fit.schedule import curve_schedule
 from src.losses import mse
+from src.tracking import record
+from src.tracking.record import LONGEST_GIT_S, common_tags
 from tests.conftest import ROOT
 from tests.test_chapter import TABLE, TOLERANCE
 
@@ -418,6 +423,67 @@ def test_a_sweep_over_experiments_has_a_parent_in_each(
         assert len(runs) == 3
         assert parent.info.status == "FINISHED"
         assert parent.info.run_name == "sweep lr=0.001,0.01"
+
+
+def test_a_job_in_a_folder_of_its_own_is_recorded_here(
+    command: Callable[..., int], client: MlflowClient, folder: Path
+) -> None:
+    """And reads the data from here; the folder of its own is gone when the sweep has ended."""
+    (folder / "mine.csv").write_text("t_u,t_c\n1,2\n2,3\n3,5\n")
+    moved = ("hydra/launcher=basic", "hydra.job.chdir=true", "data.path=mine.csv")
+    assert command("-m", "lr=1e-2,1e-3", "epochs=2", "tracking.experiment=fresh", *moved) == 0
+    runs = recorded(client)
+    assert sorted(run.data.params["lr"] for run in runs if run.data.params) == ["0.001", "0.01"]
+    assert {Path(run.info.artifact_uri).parents[2] for run in runs} == {folder / "mlruns"}
+
+
+GITS = {
+    "hangs": "sleep 60",
+    "fails": "exit 1",
+    "answers garbage": r"printf '\377\000# branch.oid HEAD\n'",
+    "has no commit yet": "echo '# branch.oid (initial)'",
+}
+
+
+@pytest.mark.parametrize("script", GITS.values(), ids=GITS)
+def test_a_git_that(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs two seconds at most, and the commit tag."""
+    git = tmp_path / "git"
+    git.write_text(f"#!/bin/sh\n{script}\n")
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    common_tags.cache_clear()
+    begun = time.monotonic()
+    tags = common_tags()
+    common_tags.cache_clear()
+    assert time.monotonic() - begun < 2 * LONGEST_GIT_S
+    assert tags.keys() == {"mlflow.user", "mlflow.source.name", "mlflow.source.type"}
+
+
+def test_the_commit_and_whether_it_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As git says it of a repository of its own."""
+    monkeypatch.setattr(record, "__file__", str(tmp_path / "record.py"))
+
+    def git(*command: str) -> str:
+        name = ("-c", "user.name=me", "-c", "user.email=me@here")
+        return subprocess.run(
+            ["git", *name, *command], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    (tmp_path / "a").touch()
+    for line in ("init -q", "add a", "commit -qm a"):
+        git(*line.split())
+    common_tags.cache_clear()
+    clean = common_tags()
+    (tmp_path / "a").write_text("changed")
+    (tmp_path / "untracked").touch()
+    common_tags.cache_clear()
+    changed = common_tags()
+    common_tags.cache_clear()
+    assert (
+        clean["mlflow.source.git.commit"] == changed["mlflow.source.git.commit"] == git("rev-parse", "HEAD")
+    )
+    assert (clean["git_dirty"], changed["git_dirty"]) == ("false", "true")
 
 
 def test_mode_given_as_an_override_is_a_sweep_too(command: Callable[..., int], client: MlflowClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 import torch
@@ -17,6 +18,7 @@ from ..steps.tape import RandomError, Repeatable
 # what else has a column of its own
 RESERVED = {"loss", "rank", "run_id", "name", "outcome", "reason"} | {each.about.param for each in RECORDED}
 PREFIXES = ("trained_", "best_", "se_", "path_")
+NAMES = r"\w{1,240}"  # what MLflow takes, behind any prefix of ours
 RUNS = 3  # more than one, and not the number of anything else
 IS_RANDOM = "is random: no run of it could be repeated"
 
@@ -32,6 +34,11 @@ def try_model(
         if name in RESERVED or name in metrics or name.startswith(PREFIXES):
             raise ConfigError(
                 f"model={called}: a parameter cannot be called {name}, which is a column's name"
+            )
+        if not re.fullmatch(NAMES, name):
+            raise ConfigError(
+                f"model={called}: a parameter cannot be called {name[:60]}: "
+                "MLflow takes letters, digits and _, 240 at most"
             )
     given = t_un.clone()
     params = [value.repeat(RUNS, 1).requires_grad_() for value in start.to(t_un)]  # K of (R, 1)

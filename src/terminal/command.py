@@ -12,7 +12,7 @@ from typing import NoReturn
 from hydra_plugins.batch_launcher import JobsFailedError
 
 from .. import package
-from ..config import ConfigError
+from ..config import ConfigError, without_passwords
 from .errors import PageError, TrainingError, explain
 from .interrupts import Interrupted
 
@@ -68,5 +68,5 @@ def run_command(step: Callable[[], int | None]) -> int:
 
 def _crashed(error: Exception) -> int:
     """What is no mistake of the user's is for who looks into the code."""
-    traceback.print_exception(error.__cause__ or error)
+    print(without_passwords("".join(traceback.format_exception(error.__cause__ or error))), file=sys.stderr)
     return 1

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from ..config import FILLED_IN, ConfigError, no_such_setting, one_line
+from ..config import FILLED_IN, ConfigError, no_such_setting, one_line, without_passwords
 
 LONGEST = 400
 
@@ -23,7 +23,7 @@ class TrainingError(Exception):
     @classmethod
     def of(cls, cause: Exception) -> Self:
         """What a job fails with where its training does."""
-        error = cls(f"{type(cause).__name__}: {cause}")
+        error = cls(without_passwords(f"{type(cause).__name__}: {cause}"))
         error.__cause__ = cause
         return error
 

@@ -2,6 +2,9 @@
 
 import logging
 import os
+from pathlib import Path
+
+from ..config import ConfigError
 
 # Before MLflow is imported anywhere: it reads these once.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -11,3 +14,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7 would hang fo
 # The migrations of a fresh store report some fifty lines; only their failures matter.
 for _name in ("alembic", "mlflow.store.db.utils"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+
+try:
+    Path.home()
+except RuntimeError:  # MLflow, too, looks for it as it is imported, and would say less
+    raise ConfigError("this user has no home folder, and MLflow needs one: name any in HOME") from None

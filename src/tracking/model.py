@@ -18,11 +18,12 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.pyfunc.model import PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from .. import data, package
-from ..config import ConfigError, one_line
+from ..config import ConfigError, one_line, without_passwords
 from ..data import Pairs
 from ..functions import Function, resolve
 from ..models import MODELS
@@ -251,13 +252,19 @@ def log(store: Store, run: TrackedRun, register: str | None = None) -> Logged:
 
 
 def _logged(store: Store, run_id: str, experiment_id: str) -> LoggedModel | None:
-    """The run's model that is there already: complete, and not deleted."""
+    """The run's model that is there already: complete, not deleted, and with its files."""
     found = store.client.search_logged_models(
         [experiment_id],
         filter_string=f"source_run_id = '{run_id}' AND name = '{NAME}'",
     )
     # MLflow's own filter on the status finds nothing
-    return next((model for model in found if model.status == LoggedModelStatus.READY), None)
+    ready = [model for model in found if model.status == LoggedModelStatus.READY]
+    return next((model for model in ready if _has_files(store.client, model)), None)
+
+
+def _has_files(client: MlflowClient, model: LoggedModel) -> bool:
+    """What somebody cleared away is made anew from the record."""
+    return any(file.path == MLMODEL_FILE_NAME for file in client.list_logged_model_artifacts(model.model_id))
 
 
 def _log(store: Store, run: TrackedRun, experiment_id: str) -> LoggedModel:
@@ -290,7 +297,7 @@ def _save(folder: Path, model: LoggedModel, function: str, config: dict[str, Any
             folder / NAME,
             mlflow_model=Model(
                 run_id=model.source_run_id,
-                artifact_path=model.artifact_location,
+                artifact_path=without_passwords(model.artifact_location),
                 model_uuid=model.model_id,
                 model_id=model.model_id,
             ),

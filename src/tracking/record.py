@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import json
 import math
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -55,6 +56,8 @@ LONGEST_NAME = 250
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
 LONGEST_DATASET_NAME = 500
+
+LONGEST_GIT_S = 2.0  # a disk that is far away, a hook that asks: the commit is not worth more
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def of_result(result: Result, call: Call) -> RunRecord:
 
 def of_crash(run: Run, call: Call, error: Exception) -> RunRecord:
     """The record of a run that an error ended: FAILED without an outcome."""
-    return _bare(run, call, "FAILED", {NOTE: f"Crashed: {type(error).__name__}: {error}"})
+    return _bare(run, call, "FAILED", {NOTE: f"Crashed: {type(error).__name__}: {one_line(error)}"})
 
 
 def _bare(run: Run, call: Call, status: Status, tags: dict[str, str]) -> RunRecord:
@@ -303,11 +306,7 @@ def common_tags() -> dict[str, str]:
         "mlflow.source.name": f"{NAME}.train",
         "mlflow.source.type": "LOCAL",
     }
-    commit = _git("rev-parse", "HEAD")
-    if commit:
-        tags["mlflow.source.git.commit"] = commit
-        tags["git_dirty"] = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
-    return tags
+    return tags | _commit()
 
 
 def _user() -> str:
@@ -317,8 +316,18 @@ def _user() -> str:
         return "unknown"
 
 
+def _commit() -> dict[str, str]:
+    """The commit of this code, and whether it was changed since; nothing where git does not say."""
+    said = _git("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=no")
+    commit = re.search(r"^# branch\.oid ([0-9a-f]{40,64})$", said, re.MULTILINE)
+    if not commit:
+        return {}
+    is_dirty = any(not line.startswith("#") for line in said.splitlines())
+    return {"mlflow.source.git.commit": commit[1], "git_dirty": str(is_dirty).lower()}
+
+
 def _git(*command: str) -> str:
-    """What git says of this code; empty where there is no git, or the code is no checkout.
+    """What git says of this code; empty where there is no git, it hangs, or the code is no checkout.
 
     An installed package may lie within another project's.
     """
@@ -326,12 +335,15 @@ def _git(*command: str) -> str:
         return ""
     try:
         answer = subprocess.run(
-            ["git", *command],
+            ["git", "--no-optional-locks", *command],
             cwd=Path(__file__).parent,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
+            timeout=LONGEST_GIT_S,
             check=False,
         )
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+    return answer.stdout if answer.returncode == 0 else ""

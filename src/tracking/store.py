@@ -1,31 +1,28 @@
 """Open the tracking store safely: MLflow's default, or what MLFLOW_TRACKING_URI names.
 
-Processes that open the same fresh sqlite file at once destroy it (each runs the schema migrations), so
-the opening holds a lock between processes. Afterwards sqlite's own locks suffice.
+Where it lies is settled as it is opened: an address that holds wherever the process goes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-import tempfile
+import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import mlflow
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.utils.uri import resolve_uri_if_local
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from ..config import ConfigError, one_line
+from ..config import ConfigError, without_passwords
 from ..package import command
+from . import sqlite
 from .record import NOTE
 
 OPENINGS = 4  # tries on a fresh PostgreSQL, where concurrent migrations fail but recover
@@ -87,7 +84,7 @@ class Store:
 
     @property
     def _experiment_page(self) -> str:
-        root = self.uri.rstrip("/") if self.is_server else UI_ADDRESS
+        root = without_passwords(self.uri).rstrip("/") if self.is_server else UI_ADDRESS
         return f"{root}/#/experiments/{self.experiment_id}/runs"
 
     @property
@@ -101,11 +98,11 @@ class Store:
 
 
 def open_store(experiment: str) -> Store:
-    """Open the store, creating it and the experiment where they do not exist.
+    """Open the store to write to it, creating it and the experiment where they do not exist.
 
-    Raises ConfigError for a store that cannot be opened and for an experiment that was deleted.
+    Raises ConfigError for a store that cannot be opened or written, and for an experiment that was deleted.
     """
-    return _open(lambda client: _experiment_id(client, experiment))
+    return _open(sqlite.make_ready, lambda client: _experiment_id(client, experiment))
 
 
 def existing(experiment: str | None = None) -> Store:
@@ -113,66 +110,65 @@ def existing(experiment: str | None = None) -> Store:
 
     Raises ConfigError where there is no store, or no such experiment in it.
     """
-    uri = mlflow.get_tracking_uri()
-    path = make_url(uri).database if uri.startswith("sqlite") else None
-    if path and not Path(path).exists():
+    return _open(_require_store, lambda client: _known_experiment_id(client, experiment))
+
+
+def _require_store(path: Path) -> None:
+    if not sqlite.is_there(path):
         raise ConfigError(
-            f"there are no runs here: no file {path}; train some with {command('train')}, "
+            f"there are no runs here: no file {path} with any; train some with {command('train')}, "
             "change to the folder they are in, or name their store in MLFLOW_TRACKING_URI"
         )
-    return _open(lambda client: _known_experiment_id(client, experiment))
 
 
-def _open(experiment_id: Callable[[MlflowClient], str]) -> Store:
+def _open(prepare: Callable[[Path], None], experiment_id: Callable[[MlflowClient], str]) -> Store:
+    """`prepare` is given a sqlite store's file before MLflow touches it."""
     uri = mlflow.get_tracking_uri()
     for attempt in range(1, OPENINGS + 1):
         try:
-            with _opening(uri):
-                _reach(uri)
-                client = MlflowClient(uri)
-                return Store(uri, client, experiment_id(client))
-        except (MlflowException, SQLAlchemyError, OSError, ModuleNotFoundError) as error:
+            uri = _settled(uri)
+            if uri.startswith("sqlite"):
+                prepare(_file(uri))
+            elif uri.startswith(("postgresql", "mysql")):
+                _knock(uri)
+            client = MlflowClient(uri)
+            return Store(uri, client, experiment_id(client))
+        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ModuleNotFoundError) as error:
             is_race = uri.startswith("postgresql") and not isinstance(error, OperationalError)
             if attempt == OPENINGS or not is_race:
-                raise ConfigError(
-                    _without_passwords(f"the tracking store {uri} cannot be opened: {_brief(error)}; ")
-                    + "check MLFLOW_TRACKING_URI, or unset it to use ./mlflow.db"
-                ) from error
+                what = without_passwords(f"the tracking store {uri} cannot be opened: {sqlite.brief(error)}")
+                raise ConfigError(f"{what}; {_remedy(uri)}") from error
             time.sleep(attempt)
     raise AssertionError("unreachable")
 
 
-def _without_passwords(text: str) -> str:
-    return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", r"\1:***@", text)
+def _remedy(uri: str) -> str:
+    if uri.startswith("sqlite"):
+        return "make it and its folder writable, or name another in MLFLOW_TRACKING_URI"
+    return "check MLFLOW_TRACKING_URI, or unset it to use ./mlflow.db"
 
 
-def _reach(uri: str) -> None:
-    """Knock at a database: MLflow itself would try for minutes before it says that it cannot be opened."""
-    if not uri.startswith(("sqlite", "postgresql", "mysql")):
-        return
-    is_file = uri.startswith("sqlite")
-    if is_file:
-        Path(make_url(uri).database or "").parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(uri, connect_args={} if is_file else {"connect_timeout": 5})
+def _settled(uri: str) -> str:
+    """The address as it reads from any folder."""
+    if uri.startswith("sqlite"):
+        return make_url(uri).set(database=str(_file(uri))).render_as_string(hide_password=False)
+    return str(resolve_uri_if_local(uri))  # type: ignore[no-untyped-call]
+
+
+def _file(uri: str) -> Path:
+    """Where a sqlite store lies; raises ConfigError for one that is in no file."""
+    name = make_url(uri).database
+    if not name or name.startswith((":", "file:")):
+        raise ConfigError(f"MLFLOW_TRACKING_URI={uri} names no file: give it as in sqlite:///runs.db")
+    return Path(name).absolute()
+
+
+def _knock(uri: str) -> None:
+    """MLflow itself would try for minutes before it says that a database cannot be opened."""
+    engine = create_engine(uri, connect_args={"connect_timeout": 5})
     with engine.connect():
         pass
     engine.dispose()
-
-
-def _brief(error: BaseException) -> str:
-    text = one_line(error).partition(" [SQL:")[0].partition(" (Background on")[0]
-    return text if len(text) <= 300 else text[:297] + "..."
-
-
-@contextmanager
-def _opening(uri: str) -> Iterator[None]:
-    """Hold the lock of a sqlite store; in the temporary folder, so that nothing is left beside it."""
-    if not uri.startswith("sqlite"):
-        yield
-        return
-    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir()) / f"calibration-store-{name}.lock", mode=0o666):
-        yield
 
 
 def _experiment_id(client: MlflowClient, name: str) -> str:
