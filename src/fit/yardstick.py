@@ -117,7 +117,7 @@ class Yardstick:
         A step of less than half the spacing of a parameter's numbers changes nothing: so much of the
         gradient, over the rate, may be left. And the terms of a prediction are rounded: K in N parts count.
         """
-        if self.fit.hessian is None:
+        if not self.fit.settled or not self.limit > 0 or not self.curvature[0] > 0:
             return True
         eps = torch.finfo(dtype).eps
         left = eps * self.trained_params.abs() / (2 * lr * self.scales**2)
