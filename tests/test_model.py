@@ -574,8 +574,8 @@ def test_a_model_of_another_kind_is_refused(store: Store) -> None:
 def put_by_hand(store: Store, run: TrackedRun) -> TrackedRun:
     """A run on record as another version of the trainer may put it there."""
     record = RunRecord(
-        "by hand", "FINISHED", 1000, 2000, run.params, run.metrics, [0], {"loss": [1.0]}, {"outcome": "converged"},
-        replace(dataset(), digest="1", source="{}", schema="{}"),
+        "by hand", "FINISHED", 1000, 2000, run.params, run.metrics, [0], {"loss": [1.0]},
+        {"outcome": "converged"}, replace(dataset(), digest="1", source="{}", schema="{}"),
     )  # fmt: skip
     [run_id] = open_writer(store).write([record])
     return reader.get(store, run_id)
