@@ -20,7 +20,7 @@ from .fit.result import Result
 from .fit.schedule import tenths
 from .fit.training import calibrate
 from .loop import LossCurves, print_loss
-from .report import figures, page
+from .report import figures, page, screen
 from .report.comparison import Comparison
 from .report.publish import open_view, publish
 from .settings import Origin, Settings
@@ -159,7 +159,7 @@ def _end_parent(
             publish(
                 comparison,
                 open_view(comparison, origin.sweep or ""),
-                models=[part.best for part in comparison.data_sets if part.best],
+                models=[part.best for part in comparison.data_sets[: screen.MOST_TABLES] if part.best],
                 register=register,
                 write_page=partial(page.write, folder=Path(name)),
             )

@@ -36,7 +36,7 @@ from .table import (
 Style = Literal["calibration", "table", "csv", "json"]
 
 MOST_ROWS = 30  # the CSV holds all
-MOST_TABLES = 12
+MOST_TABLES = 12  # and so many models that a sweep logs, one on each data set
 WIDEST = 1000
 
 
@@ -65,7 +65,8 @@ def _print_tables(comparison: Comparison, most: int) -> None:
         if len(parts) > 1:
             print()
     if len(parts) > MOST_TABLES:
-        _say(f"… and {len(parts) - MOST_TABLES:,} more data sets, shown by {command('compare')} --format csv")
+        more = f"{len(parts) - MOST_TABLES:,} more data sets"
+        _say(f"… and {more}, shown by {command('compare')} --format csv; --model logs their models")
 
 
 def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None:
