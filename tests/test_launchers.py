@@ -91,7 +91,10 @@ def test_one_sweep_over_two_files_reads_and_refuses_each_once(
 
 
 def test_train_returns_the_objective_of_each_config(folder: Path) -> None:
-    """The final loss, infinity where it diverged: what a sweeper that searches would minimize."""
+    """The final loss, infinity where it diverged: what a sweeper that searches would minimize.
+
+    That of the book's loop at its epoch 501, which is measured before the update.
+    """
     from hydra import compose, initialize_config_dir
 
     del folder
@@ -99,7 +102,7 @@ def test_train_returns_the_objective_of_each_config(folder: Path) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfgs = [compose("config", overrides) for overrides in lines]
     final, diverged, refused = train.train(cfgs)
-    assert final == pytest.approx(7.860116, abs=5e-6)
+    assert final == pytest.approx(7.843371, abs=5e-6)
     assert diverged == float("inf")
     assert isinstance(refused, train.ConfigError)
 
@@ -120,5 +123,5 @@ def test_runs_too_many_for_one_call_are_trained_in_parts(
     monkeypatch.setattr(training, "MOST_ELEMENTS", 33)
     monkeypatch.setattr(training, "training_loop", spy)
     assert command("-m", "lr=range(1,8)", "normalization.factor=1e-3", "epochs=40") == 0
-    assert sizes == [3, 3, 1]
+    assert sizes[0] == max(sizes) == 3, "with calls between them that date the divergences"
     assert by_point(client, parents(client)[0].data.tags["sweep"]) == whole

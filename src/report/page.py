@@ -9,7 +9,7 @@ from . import figures, table, words
 from .comparison import Comparison
 
 DPI = 130
-MOST_DRAWN = 4  # data sets: each takes a second or two
+MOST_DRAWN = 3  # data sets: each takes a second or two
 
 
 def write(comparison: Comparison, folder: Path, only: Sequence[str] | None = None) -> None:

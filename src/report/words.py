@@ -22,6 +22,9 @@ MEANING = {
 }
 
 
+MOST_TOLD = 12  # data sets
+
+
 def note(comparison: Comparison, most_drawn: int) -> str:
     """A comparison's description, in Markdown; of several data sets so many have figures, in folders."""
     parts = comparison.data_sets
@@ -32,9 +35,11 @@ def note(comparison: Comparison, most_drawn: int) -> str:
     paragraphs = [f"{len(parts):,} data sets, each with a best run of its own."]
     if len(parts) > most_drawn:
         paragraphs[0] += f" Figures are of the first {most_drawn:,}."
-    for place, part in enumerate(parts):
+    for place, part in enumerate(parts[:MOST_TOLD]):
         drawn = f" (figures in {part.folder})" if place < most_drawn else ""
         paragraphs += [f"### {part.data}{drawn}", *_note(part)]
+    if len(parts) > MOST_TOLD:
+        paragraphs.append(f"{len(parts) - MOST_TOLD:,} more data sets are in `runs.csv`.")
     return _joined(paragraphs)
 
 
