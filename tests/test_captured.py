@@ -138,12 +138,12 @@ def test_a_run_in_company_as_alone(model: str, loss: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("own", ["shared", "both", "t_u"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("model", "loss"), SHIPPED + OTHERS)
-def test_any_company(model: str, loss: str, dtype: torch.dtype, own: str) -> None:
+def test_any_company(model: str, loss: str, dtype: torch.dtype) -> None:
     """As many runs as observations, many short rows, and rows long enough for several threads to share."""
-    for runs, n, threads in ((1, 7, 1), (2, 40_000, 2), (7, 7, 2), (60, 11, 1), (1000, 13, 2), (3, 1000, 1)):
+    shapes = ((1, 7, 1), (2, 40_000, 2), (7, 7, 2), (60, 11, 1), (1000, 13, 2), (3, 1000, 1))
+    for (runs, n, threads), own in zip(shapes, 2 * ("shared", "both", "t_u"), strict=True):
         check(*chosen(model, loss, dtype), runs=runs, n=n, own=own, threads=threads)
 
 
