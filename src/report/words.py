@@ -50,9 +50,7 @@ def _note(comparison: Comparison) -> Iterator[str]:
     yield " ".join(_best(comparison))
     yield "\n".join(f"- {line}" for line in reasons(runs))
     if tries := advice(comparison):
-        is_exact = best_is(runs[0].params) == "exact optimum"
-        enough = "each enough to converge" if is_exact else "by the curvature at the best fit, an estimate"
-        yield f"To try next, {enough}:"
+        yield "To try next, each enough to converge:"
         yield "\n".join(f"- `{one}`" for one in tries)
     if comparison.missing:
         yield f"Not drawn: fits and graph; {comparison.missing}."
