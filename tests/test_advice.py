@@ -51,6 +51,7 @@ def data(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"data.path={tmp_path}/mine.csv"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["mse", "huber"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("normalization", ["zscore", "scale", "minmax", "none"])
