@@ -341,7 +341,7 @@ def test_residuals_of_the_best_run_and_of_the_optimum(readme: Sweep) -> None:
 
 def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
     """As far as a usable run can be: its loss gap, the square of that, is a number still."""
-    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "trained_w": 1e152, "trained_b": -1e152})
+    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "trained_w": 1e150, "trained_b": 1e152})
     near = fits(readme.runs[:2], readme.problem.pairs).axes[0].get_ylim()
     for runs in ([readme.runs[0], far], [readme.runs[0]] * 5 + [far] * 15):
         figure = fits(runs, readme.problem.pairs)
