@@ -15,9 +15,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast, get_origin
 
+import numpy as np
+import numpy.typing as npt
+
 from .kinds import Finite
 
 Function = Callable[..., Any]
+Floats = npt.NDArray[np.float64]
 
 
 def public(module: str) -> dict[str, Function]:
@@ -108,3 +112,14 @@ def raw_form(model: Function) -> Function | None:
     """
     found: Function | None = getattr(model, "in_raw_units", None)
     return found
+
+
+def on_arrays(function: Callable[..., Any]) -> Callable[..., Floats]:
+    """A function of tensors as one of arrays, in float64."""
+    import torch
+
+    def calculate(*numbers: Floats) -> Floats:
+        with torch.no_grad():
+            return np.asarray(function(*(torch.as_tensor(each, dtype=torch.float64) for each in numbers)))
+
+    return calculate

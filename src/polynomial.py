@@ -50,14 +50,14 @@ def _powers(affine: Affine, n_params: int) -> Floats:
     return matrix
 
 
-def formula(params: Sequence[float], t_u: str) -> str:
-    """A polynomial in terms of its input's name; coefficients with the highest power first.
+def formula(coefficients: Sequence[str], t_u: str) -> str:
+    """A polynomial in terms of its input's name; coefficients as text, with the highest power first.
 
-    >>> formula([0.25, 1, -17.304785], "volt")
+    >>> formula(["0.25", "1", "-17.3048"], "volt")
     '0.25 * volt**2 + 1 * volt - 17.3048'
     """
-    highest = len(params) - 1
+    highest = len(coefficients) - 1
     powers = ["", f" * {t_u}", *(f" * {t_u}**{power}" for power in range(2, highest + 1))]
-    terms = [f"{'-' if p < 0 else '+'} {abs(p):.6g}" for p in params]
+    terms = [f"- {each[1:]}" if each.startswith("-") else f"+ {each}" for each in coefficients]
     joined = " ".join(term + power for term, power in zip(terms, reversed(powers), strict=True))
     return joined.removeprefix("+ ")

@@ -179,8 +179,8 @@ def _column(source: str, header: list[str], predictor: Predictor, inverse: bool)
 
 
 def _digits(value: float | None) -> str:
-    """Ten digits, more than float32 trains; empty where there is no value."""
-    return "" if value is None else f"{value:.10g}"
+    """The shortest text that is this number, as a served model gives it; empty where there is no value."""
+    return "" if value is None else repr(float(value)).removesuffix(".0")
 
 
 def command(argv: list[str] | None = None) -> int:

@@ -18,7 +18,6 @@ from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS, UNCHANGED, Affine
 from .package import CONF
-from .polynomial import formula as polynomial_formula
 from .polynomial import is_polynomial
 from .settings import Setting, Settings, settings_with
 
@@ -116,22 +115,6 @@ def best_is(recorded: Mapping[str, str]) -> str:
         and recorded.get("loss", FIRST_LOSS) == FIRST_LOSS
     )
     return "exact optimum" if is_closed else "best fit"
-
-
-def formula(recorded: Mapping[str, str], params: Mapping[str, float], about: Affine) -> str:
-    """A calibration in terms of its columns: `t_c = 0.536 * t_u - 17.3`.
-
-    `about` is the normalization of the input that the parameters are about.
-    """
-    name, t_u = recorded["model"], recorded["data_input"]
-    model = MODELS.get(name)
-    if model and is_polynomial(model, len(params)) and about == UNCHANGED:
-        found = polynomial_formula(list(params.values()), t_u)
-    else:
-        shifted = f"({t_u} - {about.shift:g})" if about.shift else t_u
-        seen = shifted if about.scale == 1 else f"{shifted} * {about.scale:g}"
-        found = f"{name}({seen}, {', '.join(f'{key}={value:.6g}' for key, value in params.items())})"
-    return f"{recorded['data_target']} = {found}"
 
 
 def run_name(settings: Settings) -> str:

@@ -341,7 +341,7 @@ def test_residuals_of_the_best_run_and_of_the_optimum(readme: Sweep) -> None:
 
 def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
     """As far as a usable run can be: its loss gap, the square of that, is a number still."""
-    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "w": 1e152, "b": -1e152})
+    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "trained_w": 1e150, "trained_b": 1e152})
     near = fits(readme.runs[:2], readme.problem.pairs).axes[0].get_ylim()
     for runs in ([readme.runs[0], far], [readme.runs[0]] * 5 + [far] * 15):
         figure = fits(runs, readme.problem.pairs)
@@ -352,7 +352,7 @@ def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
 
 def test_residuals_are_shown_up_to_the_datas_own_range(readme: Sweep) -> None:
     """From -4 to 28 °C: beyond that a best run is none, and would flatten the optimum's."""
-    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "b": 1e6})
+    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "trained_b": 1e6})
     assert fits([far], readme.problem.pairs).axes[1].get_ylim() == pytest.approx((-32, 32), rel=0.15)
 
 

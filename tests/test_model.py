@@ -390,13 +390,15 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("shipped")
-def test_without_raw_parameters_the_trained_ones_do() -> None:
+def test_the_trained_parameters_predict_and_raw_ones_where_there_are_no_others() -> None:
     config = model.config_of(EXPONENTIAL, dataset())
     del config["input"], config["target"], config["input_range"]
     assert config == {"params": [20.0, 0.9, -7.0], "shift": 50.0, "scale": 0.0625, "polynomial": False}
-    raw = replace(EXPONENTIAL, metrics=EXPONENTIAL.metrics | {"a": 3.0, "k": 2.0, "b": 1.0})
-    assert model.config_of(raw, dataset())["params"] == [3.0, 2.0, 1.0]
-    assert model.config_of(raw, dataset())["scale"] == 1.0
+    raw = {"a": 3.0, "k": 2.0, "b": 1.0}
+    both = replace(EXPONENTIAL, metrics=EXPONENTIAL.metrics | raw)
+    assert model.config_of(both, dataset())["params"] == [20.0, 0.9, -7.0]
+    older = model.config_of(replace(EXPONENTIAL, metrics=raw), dataset())
+    assert (older["params"], older["shift"], older["scale"]) == ([3.0, 2.0, 1.0], 0.0, 1.0)
 
 
 @pytest.mark.parametrize("missing", ["trained_k", "normalization_shift"])

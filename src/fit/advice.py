@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from ..data import Pairs
+from ..loop import LossCurves, training_loop
+from ..losses import mse
 from ..normalization import ADVISED, NORMALIZATIONS, Affine
 from ..polynomial import is_polynomial
 from ..settings import Settings
 from ..spelling import overrides
 from .rates import epochs_enough, fastest_rate, limit_in_digits, rounded, times
-from .yardstick import yardstick
+from .yardstick import Yardstick, yardstick
 
 if TYPE_CHECKING:
     from .plan import Run
 
+MOST_TRIED = 50_000  # epochs, a second or two
 MOST_EPOCHS = 10**7  # advice to wait for longer is none
 SIGNIFICANT = 0.05  # a fit that chance gives more often is none to rely on
 WORTH_IT = 0.7  # of the epochs that the run at hand needs: what saves less is not worth a word
@@ -76,8 +80,8 @@ def _normalizing_helps(run: Run) -> bool:
 def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[str, str]]:
     """The overrides of runs that converge, where one with these settings did not; the nearest first.
 
-    Each is enough by `epochs_enough` from the run's own start: certainly where the loss is quadratic, else
-    by its curvature at the best fit, an estimate. In float64 where the run's own dtype cannot get there.
+    Each is enough from the run's own start: by `epochs_enough` where the loss is quadratic, else because it
+    was tried. In float64 where the run's own dtype cannot get there.
     """
     t_u = torch.from_numpy(pairs.t_u)
     given = overrides(settings)
@@ -112,4 +116,32 @@ def _enough(settings: Settings, pairs: Pairs, affine: Affine, rate: float | None
     own = getattr(torch, settings.dtype)
     dtype = own if found.resolves(own, lr) else torch.float64
     epochs = max(1, epochs_enough(found.curvature, lr, start_gap, found.gap_of(found.enough(dtype))))
-    return lr, rounded(epochs, math.ceil) if epochs < math.inf else epochs, str(dtype).partition(".")[2]
+    epochs = rounded(epochs, math.ceil) if epochs < math.inf else epochs
+    if loss is not mse or not is_polynomial(model, len(start)):
+        epochs = _tried(found, lr, start.to(dtype), epochs)
+    return lr, epochs, str(dtype).partition(".")[2]
+
+
+def _tried(found: Yardstick, lr: float, params: Tensor, estimate: float) -> float:
+    """From an estimate on, twice as many epochs until descent from params (K,) has converged; or infinity.
+
+    Where the loss is not quadratic the curvature at the best fit says little of the way there: huber's slopes
+    are bounded, and each step goes so far and no farther.
+    """
+    epochs, done, dtype = estimate, 0.0, params.dtype
+    t_un = found.fitted.apply(found.t_u, dtype)
+    while epochs <= MOST_TRIED:
+        params = training_loop(
+            int(epochs - done),
+            lr * found.scales[None] ** 2,
+            params,
+            t_un,
+            found.t_c,
+            model=found.model,
+            loss_fn=found.loss,
+            curves=LossCurves([[]]),
+        )
+        if bool(found.converged(found.as_params(params[None]), dtype)[0]):
+            return epochs
+        epochs, done = 2 * epochs, epochs
+    return math.inf

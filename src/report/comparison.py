@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ..config import ConfigError
+from ..formula import Ranges
 from ..spelling import DATA, PROBLEM
 from ..tracking import ranking, reader
 from ..tracking.record import DatasetRecord, TrackedRun, is_trained_on, rebuild
@@ -68,6 +69,14 @@ class Comparison:
     def dataset(self) -> DatasetRecord:
         """What the first run was trained on."""
         return reader.dataset(self.store, self.runs[0].run_id)
+
+    @property
+    def ranges(self) -> Ranges | None:
+        """Of its readings and true values; None where they are not on record."""
+        try:
+            return self.dataset.ranges
+        except ConfigError:
+            return None
 
     @cached_property
     def settings(self) -> Settings:

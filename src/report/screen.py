@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ..fit.rates import limit_in_digits
+from ..formula import Ranges, formula
 from ..package import command
-from ..spelling import best_is, formula
+from ..spelling import best_is
 from ..tracking.record import TrackedRun
 from .comparison import Comparison
 from .differences import columns
@@ -51,7 +52,7 @@ def show(comparison: Comparison, page: str, style: Style, most: int = MOST_ROWS)
             _print_tables(comparison, most)
             _print_page("compare", page, comparison.store.how_to_serve)
         case "calibration":
-            print_calibration(comparison.runs[0])
+            print_calibration(comparison.runs[0], comparison.ranges)
             _print_page("on record", page, comparison.store.how_to_serve)
 
 
@@ -88,13 +89,13 @@ def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def print_calibration(run: TrackedRun) -> None:
-    """One run: its calibration beside the best fit's."""
-    if found := run.calibration():
-        _say(f"calibration  {formula(run.params, *found)}")
+def print_calibration(run: TrackedRun, ranges: Ranges | None) -> None:
+    """One run: its calibration beside the best fit's; `ranges` are those of its data."""
+    if found := run.readable():
+        _say(f"calibration  {formula(run.params, found, ranges, run.loss)}")
     label = best_is(run.params).removesuffix(" optimum")
-    if found and (best := run.calibration("best_")):
-        _say(f"{label:<12} {formula(run.params, *best)}")
+    if found and (best := run.best_fit()):
+        _say(f"{label:<12} {formula(run.params, best, ranges, run.metrics.get('best_loss'))}")
     if found and "loss_gap" in run.metrics:
         whose = "the exact" if label == "exact" else "the best fit's"
         _say(f"loss_gap     {run.metrics['loss_gap']:.3g} above {whose} loss {run.metrics['best_loss']:.7g}")

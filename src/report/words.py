@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..fit.advice import next_tries
+from ..formula import formula
 from ..normalization import Affine
-from ..spelling import SCALE, SHIFT, best_is, formula
+from ..spelling import SCALE, SHIFT, best_is
 from ..tracking.record import TrackedRun
 from .comparison import Comparison
 from .reasons import reasons
@@ -51,12 +52,10 @@ def _note(comparison: Comparison) -> Iterator[str]:
     """What is said of the runs on one data set, by paragraphs."""
     runs = comparison.runs
     yield _counts(runs)
-    yield " ".join(_best(runs))
+    yield " ".join(_best(comparison))
     yield "\n".join(f"- {line}" for line in reasons(runs))
     if tries := advice(comparison):
-        is_exact = best_is(runs[0].params) == "exact optimum"
-        enough = "each enough to converge" if is_exact else "by the curvature at the best fit, an estimate"
-        yield f"To try next, {enough}:"
+        yield "To try next, each enough to converge:"
         yield "\n".join(f"- `{one}`" for one in tries)
     if comparison.missing:
         yield f"Not drawn: fits and graph; {comparison.missing}."
@@ -80,12 +79,13 @@ def _counts(runs: Sequence[TrackedRun]) -> str:
     return f"{len(runs):,} run{'s' * (len(runs) > 1)}: {', '.join(parts)}."
 
 
-def _best(runs: Sequence[TrackedRun]) -> Iterator[str]:
+def _best(comparison: Comparison) -> Iterator[str]:
+    runs = comparison.runs
     best, metrics = runs[0], runs[0].metrics
-    found = best.calibration()
+    found = best.readable()
     if not found:
         return
-    yield f"**Best is `{best.name}`: `{formula(best.params, *found)}`**,"
+    yield f"**Best is `{best.name}`: `{formula(best.params, found, comparison.ranges, best.loss)}`**,"
     distance = "the search for the best fit did not settle"
     if "loss_gap" in metrics:
         distance = f"{metrics['loss_gap']:.3g} above the {best_is(best.params)}'s"

@@ -168,7 +168,7 @@ class CalibrationModel(PythonModel):
         if extrapolated.any():
             warnings.warn(
                 f"{extrapolated.sum()} of {count} readings are outside the calibrated range, "
-                f"{self.low:g} to {self.high:g}: extrapolated",
+                f"{self.low:.15g} to {self.high:.15g}: extrapolated",
                 stacklevel=2,
             )
         if missing.any():

@@ -103,10 +103,7 @@ def _function(run: TrackedRun) -> Function:
 
 
 def _parameters(run: TrackedRun) -> dict[str, Any]:
-    """The parameters in raw units where they are on record, or else as trained, with the normalization.
-
-    As a list: by name they would come back sorted by name.
-    """
+    """As trained, for raw ones lose digits; as a list, for by name they would come back sorted by name."""
     found = run.calibration()
     if found is None:
         raise _unusable(run)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from ..config import ConfigError, one_line
 from ..fit import metrics
 from ..fit.rates import fastest_rate, limit_in_digits
+from ..formula import Calibration, Ranges, formula
 from ..normalization import UNCHANGED, Affine
 from ..package import IS_CHECKOUT, NAME
 from ..settings import Settings
@@ -24,7 +25,6 @@ from ..spelling import (
     SCALE,
     SHIFT,
     best_is,
-    formula,
     from_params,
     is_raw,
     overrides,
@@ -69,6 +69,16 @@ class DatasetRecord:
     source: str
     schema: str
     profile: str
+
+    @property
+    def ranges(self) -> Ranges | None:
+        """The least and the largest reading and true value; None where they are not on record."""
+        try:
+            profile = json.loads(self.profile)
+            readings, truths = profile["input"], profile["target"]
+            return (readings["min"], readings["max"]), (truths["min"], truths["max"])
+        except (KeyError, TypeError, ValueError):
+            return None
 
 
 @dataclass(frozen=True)
@@ -117,25 +127,37 @@ class TrackedRun:
         """Which readings the run was trained on; of runs from before that was on record, which dataset."""
         return self.tags.get(DATA_DIGEST, self.dataset_digest)
 
-    def calibration(self, kind: Literal["", "best_"] = "") -> tuple[dict[str, float], Affine] | None:
-        """The run's parameters, or the best fit's, by name, and the normalization that they are about.
+    def calibration(self) -> Calibration | None:
+        """What predicts: the parameters as trained, by name, and the normalization that they are about.
 
-        None where there are none on record.
+        Of an older run that has none of these on record, those in raw units. None where there are neither.
         """
+        return self._known("trained_", self._normalization) or self._known("", UNCHANGED)
+
+    def readable(self) -> Calibration | None:
+        """The same in raw units where they are on record; a polynomial is written so from these."""
+        raw = None if is_raw(self.params) else self._known("", UNCHANGED)
+        return raw or self.calibration()
+
+    def best_fit(self) -> Calibration | None:
+        """The best fit's parameters, which are in raw units where the run's own are; None where unknown."""
         names = parameters(self.params)
         in_raw = all(name in self.metrics for name in names)
-        if kind and not any(f"trained_{name}" in self.metrics for name in names):  # a run that diverged
+        if not any(f"trained_{name}" in self.metrics for name in names):  # a run that diverged
             in_raw = is_raw(self.params)
-        keys = {name: f"{kind or ('' if in_raw else 'trained_')}{name}" for name in names}
-        if not names or not {*keys.values()} <= self.metrics.keys():
-            return None
-        if in_raw:
-            about = UNCHANGED
-        elif {SHIFT, SCALE} <= self.params.keys():
-            about = Affine(float(self.params[SHIFT]), float(self.params[SCALE]))
-        else:
+        return self._known("best_", UNCHANGED if in_raw else self._normalization)
+
+    def _known(self, kind: str, about: Affine | None) -> Calibration | None:
+        keys = {name: f"{kind}{name}" for name in parameters(self.params)}
+        if about is None or not keys or not {*keys.values()} <= self.metrics.keys():
             return None
         return {name: self.metrics[key] for name, key in keys.items()}, about
+
+    @property
+    def _normalization(self) -> Affine | None:
+        if not {SHIFT, SCALE} <= self.params.keys():
+            return None
+        return Affine(float(self.params[SHIFT]), float(self.params[SCALE]))
 
     @property
     def outcome(self) -> str:
@@ -230,11 +252,13 @@ def _note(result: Result) -> str:
     if result.final_loss is None:
         return "Interrupted before its first epoch."
     recorded = params(run.settings, run.input.fitted)
-    about = UNCHANGED if result.raw else run.input.fitted
     distance = "the search for the best fit did not settle"
     if result.loss_gap is not None:
         distance = f"{result.loss_gap:.3g} above the {best_is(recorded)}'s"
-    found = formula(recorded, result.raw or result.trained, about)
+    ranges = dataset_record(run.problem.pairs).ranges
+    in_raw = result.raw and not is_raw(recorded)
+    shown = (result.raw, UNCHANGED) if in_raw else (result.trained, run.input.fitted)
+    found = formula(recorded, shown, ranges, result.final_loss)
     return f"`{found}`: loss {result.final_loss:.6g}, {distance}. {_state(result)}"
 
 

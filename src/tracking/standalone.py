@@ -11,28 +11,14 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from .. import elementary
-from ..functions import Function, public, resolve
+from ..functions import Function, on_arrays, public, resolve
 from ..models import MODELS
 from . import calibration_model
 from .calibration_model import Floats
 
 FILE = "calibration_model.py"
-
-
-def on_arrays(function: Callable[..., Any]) -> Callable[..., Floats]:
-    """A function of tensors as one of arrays, in float64."""
-    import torch
-
-    def calculate(*numbers: Floats) -> Floats:
-        with torch.no_grad():
-            return np.asarray(function(*(torch.as_tensor(each, dtype=torch.float64) for each in numbers)))
-
-    return calculate
 
 
 def numeric(function: Function) -> Callable[..., Floats]:

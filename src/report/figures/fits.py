@@ -48,7 +48,7 @@ class Problem:
 
     def predict(self, run: TrackedRun, t_u: Floats, kind: Literal["", "best_"] = "") -> Floats:
         """A run's predictions, or its best fit's, over raw inputs (N,) -> (N,)."""
-        found = run.calibration(kind)
+        found = run.best_fit() if kind else run.calibration()
         assert found
         params, about = found
         t_seen = about.apply(torch.from_numpy(t_u), torch.float64)
@@ -75,7 +75,7 @@ def fits(runs: Sequence[TrackedRun], pairs: Pairs) -> Figure:
     leaves it.
     """
     usable = [run for run in runs if is_usable(run)]
-    best = next((run for run in (*usable, *runs) if run.calibration("best_")), None)
+    best = next((run for run in (*usable, *runs) if run.best_fit()), None)
     problem = Problem(pairs, resolve(runs[0].params["model"], MODELS), best)
     settings = pairs.settings
     figure = canvas("Fits over the data", _caption(len(runs), len(usable), problem), height=6.5)

@@ -1,0 +1,116 @@
+"""A calibration in words that a person can copy: with as many digits as it needs to predict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from . import polynomial
+from .functions import Floats, Function, on_arrays, resolve
+from .models import MODELS
+from .normalization import UNCHANGED, Affine
+from .polynomial import fold_matrix, is_polynomial
+from .spelling import FIRST_LOSS
+
+Calibration = tuple[dict[str, float], Affine]  # parameters by name, and the normalization they are about
+Ranges = tuple[tuple[float, float], tuple[float, float]]  # the least and the largest reading and true value
+
+OFFSET = 100  # spans: readings farther from 0 are written about their middle
+DIGITS = range(6, 17)  # with 17 a number is itself
+EXACT = 1e-6  # of the target's span: what matters where next to nothing is left of it
+POINTS = 33  # of the range, at which predictions are looked at
+
+
+def formula(
+    recorded: Mapping[str, str], calibration: Calibration, ranges: Ranges | None, loss: float | None
+) -> str:
+    """A run's calibration in terms of its columns: `t_c = 0.536 * t_u - 17.3`.
+
+    Its numbers have six digits, and more where rounding them would move a prediction within the range by more
+    than a hundredth of what the `loss` leaves. A polynomial is one of the raw input, or of its distance from
+    the middle of the range: `0.397 * (volt - 1234567) + 3.2`. Without `ranges` there are all digits.
+    """
+    params, about = calibration
+    name, t_u = recorded["model"], recorded["data_input"]
+    model = _numeric(name)
+    within = _within(recorded, ranges, loss)
+    t_seen = np.linspace(*ranges[0], POINTS) if ranges else np.empty(0)
+    if model and is_polynomial(model, len(params)):
+        centre = Affine(_centre(*ranges[0]), 1.0) if ranges else UNCHANGED
+        found = (fold_matrix(about.of(centre), len(params)) @ list(params.values())).tolist()
+        texts = _texts(lambda *each: np.polyval(each, t_seen - centre.shift), found, within)
+        written = polynomial.formula(texts, _shifted(t_u, _shortest(centre.shift)))
+    else:
+        numbers = [about.shift, about.scale, *params.values()]
+
+        def predict(shift: float, scale: float, *params: float) -> Floats:
+            return model((t_seen - shift) * scale, *params) if model else np.full(1, math.nan)
+
+        shift, scale, *texts = _texts(predict, numbers, within)
+        seen = _shifted(t_u, shift) + (f" * {scale}" if about.scale != 1 else "")
+        written = f"{name}({', '.join([seen, *map('='.join, zip(params, texts, strict=True))])})"
+    return f"{recorded['data_target']} = {written}"
+
+
+def _numeric(name: str) -> Function | None:
+    """A model of arrays; None for one that is gone."""
+    try:
+        return MODELS.get(name) or on_arrays(resolve(name, MODELS))
+    except LookupError:
+        return None
+
+
+def _within(recorded: Mapping[str, str], ranges: Ranges | None, loss: float | None) -> float:
+    """By how much rounding may move a prediction, in the target's unit.
+
+    The root mean square of the residuals is the root of a loss of squares; of the other shipped losses it is
+    at least this root or the loss itself, whichever is less.
+    """
+    if ranges is None:
+        return 0.0
+    loss = loss or 0.0
+    is_squares = recorded.get("loss", FIRST_LOSS) == FIRST_LOSS
+    residual = math.sqrt(loss) if is_squares else min(loss, math.sqrt(loss))
+    low, high = ranges[1]
+    return max(residual / 100, EXACT * (high - low))
+
+
+def _centre(low: float, high: float) -> float:
+    """The middle of a range that is far from 0, to a tenth of its span or so; or else 0."""
+    span = high - low
+    if not max(abs(low), abs(high)) > OFFSET * span > 0:
+        return 0.0
+    return round(low + span / 2, 1 - math.floor(math.log10(span)))
+
+
+def _texts(predict: Callable[..., Floats], numbers: Sequence[float], within: float) -> list[str]:
+    """Each number with as few digits as its share of `within` allows."""
+
+    def text(place: int) -> str:
+        for digits in DIGITS:
+            short = f"{numbers[place]:.{digits}g}"
+            moved = predict(*numbers[:place], float(short), *numbers[place + 1 :])
+            if (abs(moved - expected)[defined] <= within / len(numbers)).all() and defined.any():
+                return short
+        return f"{numbers[place]!r}"
+
+    with np.errstate(all="ignore"):  # of a function that is not defined everywhere
+        expected = predict(*numbers)
+        defined = np.isfinite(expected)
+        return [text(place) for place in range(len(numbers))]
+
+
+def _shifted(t_u: str, shift: str) -> str:
+    """
+    >>> _shifted("volt", "0"), _shifted("volt", "1.5"), _shifted("volt", "-1.5")
+    ('volt', '(volt - 1.5)', '(volt + 1.5)')
+    """
+    if float(shift) == 0:
+        return t_u
+    return f"({t_u} + {shift[1:]})" if shift.startswith("-") else f"({t_u} - {shift})"
+
+
+def _shortest(number: float) -> str:
+    return repr(number).removesuffix(".0")
