@@ -74,6 +74,8 @@ def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Re
         losses[members], gaps[members] = yardstick.losses(params), yardstick.gaps(params)
         started = yardstick.as_params(earlier[members].flatten(end_dim=1))
         before[members] = yardstick.losses(started).reshape(-1, 2)
+        # what wanders by rounding alone does not grow
+        before[members] += torch.where(yardstick.within_rounding(params, trained.dtype), math.inf, 0)[:, None]
         is_close[members] = yardstick.converged(params, trained.dtype)
     columns = (trained, raw, losses, before, gaps, is_close, curves.points, curves.diverged_at, curves.losses)
     rows = zip(*(column.tolist() for column in columns), strict=True)

@@ -223,6 +223,11 @@ class Yardstick:
         distances = (self._distances(params) ** 2).mean(dim=-1)
         return (distances <= self.enough(dtype)) & self.fit.settled
 
+    def within_rounding(self, params: Tensor, dtype: torch.dtype) -> Tensor:
+        """Whether runs at parameters (R, K) are as near as `dtype` resolves the targets: (R,)."""
+        distances = (self._distances(params) ** 2).mean(dim=-1)
+        return distances <= _resolved(dtype, float(self.t_c.abs().max()))
+
 
 def _resolved(dtype: torch.dtype, targets: float) -> float:
     """The mean square of what is as near as a dtype resolves targets up to this size."""
