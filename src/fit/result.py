@@ -65,17 +65,29 @@ def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Re
     trained = torch.where(complete, trained, curves.measured)
     raw = torch.empty(trained.shape, dtype=torch.float64)
     losses, gaps = torch.empty(2, len(runs), dtype=torch.float64)
+    before = torch.empty(len(runs), 2, dtype=torch.float64)
+    earlier = _earlier(runs, curves)
     is_close = torch.empty(len(runs), dtype=torch.bool)
     for yardstick, members in _families(runs):
         params = yardstick.as_params(trained[members])
         raw[members] = yardstick.in_raw_units(trained[members])
         losses[members], gaps[members] = yardstick.losses(params), yardstick.gaps(params)
+        started = yardstick.as_params(earlier[members].flatten(end_dim=1))
+        before[members] = yardstick.losses(started).reshape(-1, 2)
+        # what wanders by rounding alone does not grow
+        before[members] += torch.where(yardstick.within_rounding(params, trained.dtype), math.inf, 0)[:, None]
         is_close[members] = yardstick.converged(params, trained.dtype)
-    columns = (trained, raw, losses, gaps, is_close, curves.points, curves.diverged_at, curves.losses)
+    columns = (trained, raw, losses, before, gaps, is_close, curves.points, curves.diverged_at, curves.losses)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for run, path, row in zip(runs, curves.path, rows, strict=True):
         result = _result(run, *row)
         yield result if run.settings.origin.sweep else replace(result, path=_named(run, path, result.epochs))
+
+
+def _earlier(runs: list[Run], curves: LossCurves) -> Tensor:
+    """The parameters (R, 2, K) from which a run's loss may have grown: its first, and a tenth of it ago."""
+    places = [[0, run.schedule.index(sorted(tenths(run.settings.epochs))[-2:][0])] for run in runs]
+    return curves.path[torch.arange(len(runs))[:, None], torch.tensor(places)]
 
 
 def _named(run: Run, path: Tensor, epochs: Sequence[int]) -> dict[str, list[float]]:
@@ -96,6 +108,7 @@ def _result(
     trained: list[float],
     raw: list[float],
     final_loss: float,
+    before: list[float],
     gap: float,
     is_close: bool,
     points: int,
@@ -103,12 +116,11 @@ def _result(
     losses: list[float],
 ) -> Result:
     epochs, names = run.schedule[:points], run.problem.names
-    curve = dict(zip(epochs, losses, strict=False))
     yardstick = run.input.yardstick
     if not diverged_at and not all(map(math.isfinite, (*trained, final_loss))):
         diverged_at = run.settings.epochs
     is_measured = bool(epochs) and yardstick.fit.settled and gap >= -NOISE * yardstick.fit.loss
-    outcome = _outcome(run, curve, diverged_at, final_loss, is_measured and is_close)
+    outcome = _outcome(run, points, diverged_at, is_measured and is_close, _grows(run, before, final_loss))
     usable = bool(epochs) and outcome != "diverged"
     return Result(
         run=run,
@@ -126,23 +138,21 @@ def _result(
     )
 
 
-def _outcome(
-    run: Run, curve: dict[int, float], diverged_at: int, final_loss: float, is_close: bool
-) -> Outcome:
+def _outcome(run: Run, points: int, diverged_at: int, is_close: bool, grows: bool) -> Outcome:
     if diverged_at:
         return "diverged"
-    if len(curve) < len(run.schedule):
+    if points < len(run.schedule):
         return "killed"
     if is_close:
         return "converged"
-    return "diverged" if _grows(run, curve, final_loss) else "stopped"
+    return "diverged" if grows else "stopped"
 
 
-def _grows(run: Run, curve: dict[int, float], final_loss: float) -> bool:
-    """Whether a finite loss, to the curve's losses by epoch, is on its way out.
+def _grows(run: Run, before: list[float], final_loss: float) -> bool:
+    """Whether a finite loss is on its way out, from the first and from that a tenth of the epochs ago.
 
-    Beyond the limit one direction's share of the loss grows from epoch to epoch, however small at first.
+    Beyond the limit one direction's share of the loss grows from epoch to epoch, however small at first. All
+    three are float64: to float32 a difference of 1 is nothing beside targets of 1e9, and the first loss 0.
     """
-    first = next(iter(curve.values()))
-    tenth_before = sorted(tenths(run.settings.epochs))[-2:][0]
-    return final_loss > GROWN * first or (run.lr_over_limit > 1 and final_loss > curve[tenth_before])
+    first, tenth_ago = before
+    return final_loss > GROWN * first or (run.lr_over_limit > 1 and final_loss > tenth_ago)

@@ -23,7 +23,8 @@ from .rates import fastest_rate
 
 # A run has converged within a hundredth of a standard error for each parameter: this is the square.
 CLOSE = 1e-4
-SAME = 1e-9  # of the largest prediction: how far two forms of a model may be apart
+# Of the largest prediction, how far two forms of a model may be apart: 1e-9, of which rounding may hide half.
+SAME = 5e-10
 ANGLES = 20_000  # of a numeric integral
 WAY = 33  # points between the start and the best fit at which the curvature is taken
 # Of an exact fit there are no standard errors: as near as the arithmetic resolves the targets, times so much.
@@ -98,14 +99,15 @@ class Yardstick:
         """The mean square of the predictions' distance from the best fit's up to which a run has converged.
 
         `d' C^-1 d < 1e-4 K`, d the parameters' distance and C their covariance, is that of the predictions.
-        Of an exact fit: what the dtype of the training resolves.
+        Of an exact fit: what the dtype of the training resolves. Never less than float64 does, in which the
+        distance is measured.
         """
         n, k = len(self.t_c), len(self.params)
         targets = float(self.t_c.abs().max())
         rounding = torch.finfo(torch.float64).eps * targets
         if n == k or float((self.predictions - self.t_c).abs().max()) < 64 * rounding:
-            return (EXACT[dtype] * torch.finfo(dtype).eps * targets) ** 2
-        return CLOSE * k * self.fit.variance / n
+            return _resolved(dtype, targets)
+        return max(CLOSE * k * self.fit.variance / n, _resolved(torch.float64, targets))
 
     def gap_of(self, distance: float) -> float:
         """The gap of predictions at this mean square distance, by the loss's curvature."""
@@ -220,6 +222,16 @@ class Yardstick:
         """Whether runs trained in `dtype` to parameters (R, K) are near enough: (R,)."""
         distances = (self._distances(params) ** 2).mean(dim=-1)
         return (distances <= self.enough(dtype)) & self.fit.settled
+
+    def within_rounding(self, params: Tensor, dtype: torch.dtype) -> Tensor:
+        """Whether runs at parameters (R, K) are as near as `dtype` resolves the targets: (R,)."""
+        distances = (self._distances(params) ** 2).mean(dim=-1)
+        return distances <= _resolved(dtype, float(self.t_c.abs().max()))
+
+
+def _resolved(dtype: torch.dtype, targets: float) -> float:
+    """The mean square of what is as near as a dtype resolves targets up to this size."""
+    return (EXACT[dtype] * torch.finfo(dtype).eps * targets) ** 2
 
 
 def predict(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
