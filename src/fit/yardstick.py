@@ -23,8 +23,7 @@ from .rates import fastest_rate
 
 # A run has converged within a hundredth of a standard error for each parameter: this is the square.
 CLOSE = 1e-4
-# Of the largest prediction, how far two forms of a model may be apart: 1e-9, of which rounding may hide half.
-SAME = 5e-10
+SAME = 5e-10  # of the predictions' span: how far two forms of a model may be apart, but for rounding
 ANGLES = 20_000  # of a numeric integral
 WAY = 33  # points between the start and the best fit at which the curvature is taken
 # Of an exact fit there are no standard errors: as near as the arithmetic resolves the targets, times so much.
@@ -182,9 +181,10 @@ class Yardstick:
 
     def _where_same(self, raw: Tensor, params: Tensor) -> Tensor:
         predicted = self.predict(params)
-        largest = predicted.abs().amax(dim=-1)
+        span = predicted.amax(dim=-1) - predicted.amin(dim=-1)
+        rounding = 4 * torch.finfo(torch.float64).eps * predicted.abs().amax(dim=-1)
         apart = (predict(self.model, self.t_u, raw) - predicted).abs().amax(dim=-1)
-        return torch.where((apart <= SAME * largest)[:, None], raw, math.nan)
+        return torch.where((apart <= SAME * span + rounding)[:, None], raw, math.nan)
 
     def predict(self, params: Tensor) -> Tensor:
         """(R, K) -> (R, N)."""
