@@ -246,7 +246,7 @@ def about(run: Run) -> str:
     return f"{Path(run.settings.data.path).stem}, {run.lr_over_limit:g} times the limit: {run.settings}"
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(2250, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [60, pytest.param(300, marks=pytest.mark.slow)])
 def test_every_verdict(count: int, tmp_path: Path) -> None:
     """Converged is near the exact fit; diverged does not come back; a run's numbers are of its parameters."""
     runs, _ = prepared(range(count), tmp_path)
