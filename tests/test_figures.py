@@ -382,11 +382,11 @@ def test_limits_stand_where_the_seed_says(readme: Sweep) -> None:
     assert rows == [f"{name} · {epochs} epochs" for name in LIMITS for epochs in ("500", "5,000")]
     expected = [limit for limit in LIMITS.values() for _ in range(2)]
     assert limit_lines(axes) == pytest.approx(expected, rel=2e-6)
-    assert [text for text in texts(axes) if text in ("0.00034", "0.033", "1")] == [
-        "0.00034",
-        "0.00034",
-        "0.033",
-        "0.033",
+    assert [text for text in texts(axes) if text in ("0.000339", "0.0329", "1")] == [
+        "0.000339",
+        "0.000339",
+        "0.0329",
+        "0.0329",
         "1",
         "1",
     ]

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from ...fit.rates import limit_in_digits
 from ...spelling import PROBLEM, SCALE, natural
 from ...tracking import ranking
 from ...tracking.record import TrackedRun
@@ -248,4 +249,6 @@ def _draw_limit(axes: Axes, row: _Row, place: int) -> None:
         corner = (start, place - TALL / 2)
         axes.add_patch(Rectangle(corner, *size, fill=False, hatch="///", linewidth=0, edgecolor=HATCH))
     axes.plot([row.limit] * 2, [place - 0.5, place + 0.5], color="black", linewidth=2.5)
-    axes.text(1.01, place, f"{row.limit:.3g}", transform=axes.get_yaxis_transform(), va="center", fontsize=9)
+    axes.text(
+        1.01, place, limit_in_digits(row.limit), transform=axes.get_yaxis_transform(), va="center", fontsize=9
+    )
