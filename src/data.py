@@ -26,7 +26,7 @@ MOST_NAMED = 10  # of a file's bad cells; the rest are counted
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pairs:
     """N readings `t_u` (N,) and their true values `t_c` (N,), with a digest of the file they are from."""
 

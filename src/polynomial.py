@@ -6,6 +6,7 @@ Raw-unit parameters are exact for them: a polynomial of a normalized input is on
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 POINTS = np.array([-3.0, -0.5, 0.5, 2.0, 7.0])  # with small integers as coefficients all powers are exact
 
 
+@cache
 def is_polynomial(model: Function, n_params: int) -> bool:
     """Whether a model of K parameters is `params[0] * t_u**(K-1) + ... + params[K-1]`."""
     trials = [*np.eye(n_params), np.arange(2.0, n_params + 2)]

@@ -78,7 +78,7 @@ class Yardstick:
         """Whether the model of any such normalization is one of the raw input: a polynomial is."""
         return self.centred is not None or self.fitted == UNCHANGED
 
-    @property
+    @cached_property
     def limit(self) -> float:
         """The learning rate beyond which descent near the best fit must diverge; NaN where there is none.
 
@@ -87,7 +87,7 @@ class Yardstick:
         """
         return 2 / largest if (largest := float(self.curvature[-1:].sum())) > 0 else math.nan
 
-    @property
+    @cached_property
     def condition_number(self) -> float:
         """The largest curvature over the least: the epochs that descent takes go with it. NaN for none."""
         if not len(self.curvature) or self.curvature[0] <= 0:
@@ -101,16 +101,30 @@ class Yardstick:
         Of an exact fit: what the dtype of the training resolves. Never less than float64 does, in which the
         distance is measured.
         """
-        n, k = len(self.t_c), len(self.params)
-        targets = float(self.t_c.abs().max())
-        rounding = torch.finfo(torch.float64).eps * targets
-        if n == k or float((self.predictions - self.t_c).abs().max()) < 64 * rounding:
-            return _resolved(dtype, targets)
-        return max(CLOSE * k * self.fit.variance / n, _resolved(torch.float64, targets))
+        if self._is_exact:
+            return _resolved(dtype, self._targets)
+        statistical = CLOSE * len(self.params) * self.fit.variance / len(self.t_c)
+        return max(statistical, _resolved(torch.float64, self._targets))
+
+    @cached_property
+    def _targets(self) -> float:
+        return float(self.t_c.abs().max())
+
+    @cached_property
+    def _is_exact(self) -> bool:
+        """Whether nothing but rounding is left of the targets."""
+        rounding = torch.finfo(torch.float64).eps * self._targets
+        left = float((self.predictions - self.t_c).abs().max())
+        return len(self.t_c) == len(self.params) or left < 64 * rounding
 
     def gap_of(self, distance: float) -> float:
         """The gap of predictions at this mean square distance, by the loss's curvature."""
-        return distance * float(second_derivatives(self.loss, self.predictions, self.t_c).mean()) / 2
+        return distance * self._bend / 2
+
+    @cached_property
+    def _bend(self) -> float:
+        """The mean of the second derivatives of the readings' losses by their predictions."""
+        return float(second_derivatives(self.loss, self.predictions, self.t_c).mean())
 
     def resolves(self, dtype: torch.dtype, lr: float) -> bool:
         """Whether descent at this rate can converge in `dtype`: an estimate, from above, of where it may end.
@@ -121,18 +135,16 @@ class Yardstick:
         if not self.fit.settled or not self.limit > 0 or not self.curvature[0] > 0:
             return True
         eps = torch.finfo(dtype).eps
-        left = eps * self.trained_params.abs() / (2 * lr * self.scales**2)
-        stalled = float(left @ self._inverse @ left) / 2
         rounded = (eps * self._terms) ** 2 * len(self.params) / len(self.t_c)
-        return stalled + self.gap_of(rounded) <= self.gap_of(self.enough(dtype))
+        return (eps / lr) ** 2 * self._stalled + self.gap_of(rounded) <= self.gap_of(self.enough(dtype))
 
     @cached_property
-    def _inverse(self) -> Tensor:
-        """Of the Hessian of parameters as trained, each element's magnitude (K, K)."""
+    def _stalled(self) -> float:
+        """The gap that a gradient leaves which moves no parameter by half its size, at a rate of 1."""
         assert self.fit.hessian is not None
         fold = torch.eye(len(self.params), dtype=torch.float64) if self.fold is None else self.fold
-        inverse: Tensor = torch.linalg.inv(fold.T @ self.fit.hessian @ fold)
-        return inverse.abs()
+        left = self.trained_params.abs() / (2 * self.scales**2)
+        return float(left @ torch.linalg.inv(fold.T @ self.fit.hessian @ fold).abs() @ left) / 2
 
     @cached_property
     def _terms(self) -> float:
@@ -163,12 +175,12 @@ class Yardstick:
         trained = trained.to("cpu", torch.float64)
         return trained if self.fold is None else _folded(self.fold, trained)
 
-    @property
+    @cached_property
     def trained_params(self) -> Tensor:
         """The best fit's (K,), as trained."""
         return self.params if self.fold is None else torch.linalg.solve(self.fold, self.params)
 
-    @property
+    @cached_property
     def raw_params(self) -> Tensor:
         """The best fit's (K,), in raw input units; NaN where they would not predict the same."""
         raw = _raw(self.model, self.centred or self.fitted, self.params[None])
@@ -226,7 +238,7 @@ class Yardstick:
     def within_rounding(self, params: Tensor, dtype: torch.dtype) -> Tensor:
         """Whether runs at parameters (R, K) are as near as `dtype` resolves the targets: (R,)."""
         distances = (self._distances(params) ** 2).mean(dim=-1)
-        return distances <= _resolved(dtype, float(self.t_c.abs().max()))
+        return distances <= _resolved(dtype, self._targets)
 
 
 def _resolved(dtype: torch.dtype, targets: float) -> float:

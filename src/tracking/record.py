@@ -10,7 +10,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -278,6 +278,7 @@ def _state(result: Result) -> str:
     return f"Stopped short at epoch {epochs}: more epochs{larger}."
 
 
+@lru_cache(maxsize=128)
 def dataset_record(pairs: Pairs) -> DatasetRecord:
     """The dataset of a run: the file's name, the columns and the range that they cover.
 
