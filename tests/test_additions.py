@@ -179,7 +179,7 @@ def test_a_curve_and_a_loss(run: Run, folder: Path, serve: Callable[[str], Serve
     assert {each["params"]["loss"] for each in runs} == {"fourth"}
     best = runs[0]["metrics"]
     assert [best["top"], best["rate"]] == pytest.approx([3, 0.7], rel=0.1)
-    assert best["loss_gap"] == pytest.approx(best["loss"] - best["best_loss"], abs=1e-12)
+    assert best["loss_gap"] == pytest.approx(best["final_loss"] - best["best_loss"], abs=1e-12)
     assert {path.name for path in (folder / "page").iterdir()} > {"fits.png", "loss_gap.png", "graph.png"}
     found = pd.read_csv(io.StringIO(run("predict", "best", "1.5")))
     assert found.t_c[0] == pytest.approx(best["top"] * (1 - np.exp(-best["rate"] * 1.5)), rel=1e-9)

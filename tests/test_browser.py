@@ -82,7 +82,7 @@ def test_the_link_shows_the_runs_best_first_and_what_matters_of_each(page: Page,
     assert len(usable(runs)) == 8
     for place, run in enumerate(usable(runs)):
         expect(name(page, place)).to_have_text(run.info.run_name)
-        for key in ("loss_gap", "loss", "w", "b"):
+        for key in ("loss_gap", "final_loss", "w", "b"):
             shown = cell(page, place, f"metrics.`{key}`").locator(".ag-cell-value")
             expect(shown).to_have_text(re.compile("[0-9]"))
             number = shown.inner_text()
