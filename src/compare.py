@@ -64,6 +64,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def compare(options: argparse.Namespace) -> None:
     """Print the runs that are asked for; raises ConfigError where there are none."""
     store = heavy.store.existing(options.experiment)
+    heavy.abandoned.end_abandoned(store)
     selection = select(options, store)
     runs = chosen(options, store, selection)
     heavy.model.check_registration(options.register, {run.data_digest for run in runs})

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from .report import page as page
     from .report import publish as publish
     from .report import screen as screen
+    from .tracking import abandoned as abandoned
     from .tracking import model as model
     from .tracking import ranking as ranking
     from .tracking import reader as reader
+    from .tracking import resume as resume
     from .tracking import selection as selection
     from .tracking import store as store
 
@@ -26,7 +28,9 @@ ROOMS = {
     "data": ".data",
     "pipeline": ".pipeline",
     **dict.fromkeys(("comparison", "page", "publish", "screen"), ".report.{}"),
-    **dict.fromkeys(("model", "ranking", "reader", "selection", "store"), ".tracking.{}"),
+    **dict.fromkeys(
+        ("abandoned", "model", "ranking", "reader", "resume", "selection", "store"), ".tracking.{}"
+    ),
 }
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,6 +32,7 @@ OPEN = {
 } | {"model": DictConfig({"function": None, "start": DictConfig({}, flags={"struct": False})})}
 ConfigStore.instance().store(name="functions", node=DictConfig(OPEN), provider=command("train"))
 
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 MODES = ("run", "multirun", "cfg", "info", "help", "hydra_help", "shell_completion")
 
 Job = Callable[[DictConfig], Any]
@@ -41,7 +41,9 @@ Job = Callable[[DictConfig], Any]
 class Launch:
     """A command line, read; raises ConfigError for flags that are wrong, and Hydra's errors for the rest."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], folders: Sequence[Path] = ()) -> None:
+        """`folders` of configs come before all others."""
+        self.arguments = arguments
         self.parser = get_args_parser()
         self.parser.error = _refuse  # type: ignore[method-assign]  # Hydra's would print a screenful
         self.flags = self.parser.parse_intermixed_args(arguments)  # a flag may follow a setting
@@ -55,7 +57,7 @@ class Launch:
                 raise ConfigError(f"{key} is filled in by the command: leave it out")
         version.setbase("1.3")
         GlobalHydra.instance().clear()
-        self.hydra = Hydra.create_main_hydra2("train", _search_path(self.flags))
+        self.hydra = Hydra.create_main_hydra2("train", _search_path(self.flags, folders))
 
     def __enter__(self) -> Launch:
         return self
@@ -110,6 +112,37 @@ class Launch:
         name = parsed[-1].value() if "register" in swept else self.config.get("register")
         return None if name is None else str(name)
 
+    @property
+    def resume(self) -> bool | str:
+        """Which sweep goes on: True for the latest with these settings, a name, or `latest`; False for none.
+
+        Raises ConfigError where settings stand beside a name.
+        """
+        given: bool | str = self.config.get("resume") or False
+        others = [each for each in self.overrides if not re.match(r"\+*(resume=|hydra[./])", each)]
+        if given is not True and given and others:
+            raise ConfigError(
+                f"resume={given} takes its settings from the record: leave out {' '.join(others)}, "
+                "or give resume=true to go on with the latest sweep that has these settings"
+            )
+        return given
+
+    def of_record(self, name: str, folder: Path) -> Launch:
+        """The launch of a sweep's own config, NAME.yaml in this folder, with what this one says of Hydra."""
+        others = [each for each in self.arguments if not re.match(r"\+*resume=", each)]
+        return Launch([*others, "--config-name", name], [folder])
+
+    @property
+    def jobs(self) -> int | None:
+        """How many jobs the sweep has; None where its sweeper proposes points as it goes."""
+        sweeper = self.config.hydra.sweeper
+        if sweeper._target_ != GRID:
+            return None
+        given = [f"{key}={value}" for key, value in (sweeper.params or {}).items()] + self.overrides
+        parsed = OverridesParser.create(config_loader=self.hydra.config_loader).parse_overrides(given)
+        swept = [each for each in parsed if each.is_sweep_override()]
+        return prod(sum(1 for _ in each.sweep_iterator()) for each in swept)
+
     def run(self, job: Job) -> Any:
         """What the job returns for a run on its own."""
         overrides = ["hydra.mode=RUN", *self.overrides]  # a file may ask for a sweep, and --run for none
@@ -120,28 +153,6 @@ class Launch:
         belonging = [f"hydra.sweep.dir='{origin.folder}'", f"origin.sweep='{origin.sweep}'"]
         mine = [*belonging, f"origin.folder='{origin.folder}'", "hydra.mode=MULTIRUN"]
         self.hydra.multirun(self.config_name, job, [*mine, *self.overrides])
-
-
-def require_temporary_folder() -> None:
-    """Raises ConfigError where there is none: pages and models are written there before they are logged."""
-    try:
-        tempfile.gettempdir()
-    except FileNotFoundError as error:
-        raise ConfigError(f"{error.strerror}: name one that can be written in TMPDIR") from error
-
-
-@contextmanager
-def sweep_begun(write: Callable[[str], str]) -> Iterator[Origin]:
-    """A sweep's name, and a folder of that name for its jobs to share, gone when the sweep has ended.
-
-    `write` makes, from the name, the config that repeats the sweep.
-    """
-    prefix = time.strftime("sweep-%Y-%m-%d-%H%M%S-")
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
-        origin = Origin(sweep=Path(folder).name, folder=folder)
-        if text := write(Path(folder).name):
-            origin.repeats.write_text(text, "utf-8")
-        yield origin
 
 
 @contextmanager
@@ -155,13 +166,15 @@ def where_it_began() -> Iterator[None]:
         yield
 
 
-def _search_path(flags: argparse.Namespace) -> Any:
+def _search_path(flags: argparse.Namespace, folders: Sequence[Path]) -> Any:
     path = create_config_search_path(str(Path(flags.config_path or CONF).absolute()))
     if flags.config_dir is not None:
         folder = Path(flags.config_dir).absolute()
         if not folder.is_dir():
             raise ConfigError(f"--config-dir {flags.config_dir}: no such folder")
         path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+    for folder in folders:
+        path.prepend("record", f"file://{folder}", SearchPathQuery(provider="schema"))
     return path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -27,13 +27,15 @@ from .settings import Origin, Settings
 from .spelling import swept
 from .terminal import interrupts
 from .terminal.errors import PageError, TrainingError, attempt_each, explain
-from .tracking import model, reader
+from .tracking import model, reader, resume
+from .tracking.abandoned import end_abandoned, so_far
 from .tracking.ranking import ranked
 from .tracking.record import Call, Status, TrackedRun, as_text, of_crash, of_result
 from .tracking.selection import Selection
 from .tracking.store import Store, open_store
-from .tracking.sweep import Parent, parent_id, parents
+from .tracking.sweep import CONFIG, Parent, parent_id, parents
 from .tracking.writer import open_writer
+from .workplace import Sweep
 
 Results = dict[int, float | Exception]
 
@@ -64,22 +66,41 @@ def _name(runs: Iterable[Run]) -> str | None:
 
 
 def _train_and_record(runs: list[Run], store: Store) -> list[float | Exception]:
-    writer = open_writer(store)
+    """What is on record of a sweep's jobs is left out, and replaced where it did not come to its end."""
+    end_abandoned(store)
     with interrupts.deferred() as stop:
-        parent, start_ms = parent_id(store, runs[0]), _now_ms()
-        try:
-            results = _calibrate(runs, stop)
-        except Exception as error:
-            call = Call(start_ms, _now_ms(), parent)
-            writer.write([of_crash(each, call, error) for each in runs])
-            return [TrainingError.of(error)] * len(runs)
+        parent = parent_id(store, runs[0])
+        recorded = resume.on_record(store, runs)
+        results: Results = {place: found.objective for place, found in recorded.items() if found.is_done}
+        left = [place for place in range(len(runs)) if place not in results]
+        if left:
+            old = [recorded[place].run_id if place in recorded else "" for place in left]
+            trained = _train_the_rest([runs[place] for place in left], old, store, parent, stop)
+            results |= zip(left, trained, strict=True)
+    return [results[place] for place in range(len(runs))]
+
+
+def _train_the_rest(
+    runs: list[Run], old: list[str], store: Store, parent: str | None, stop: Callable[[], bool]
+) -> list[float | Exception]:
+    """`old`: the id of the run that each replaces, empty for none."""
+    writer, start_ms = open_writer(store), _now_ms()
+    try:
+        results = _calibrate(runs, stop)
+    except Exception as error:
         call = Call(start_ms, _now_ms(), parent)
-        with bar("recording", "runs", len(runs)) as reached:
-            ids = writer.write([of_result(result, call) for result in results], reached)
-        if parent is None:
-            for run_id, result in zip(ids, results, strict=True):
-                _end_run(store, run_id, result.run.settings.register_as)
-        return [result.objective for result in results]
+        writer.write(
+            [of_crash(each, call, error, replaces) for each, replaces in zip(runs, old, strict=True)]
+        )
+        return [TrainingError.of(error)] * len(runs)
+    call = Call(start_ms, _now_ms(), parent)
+    with bar("recording", "runs", len(runs)) as reached:
+        records = [of_result(each, call, replaces) for each, replaces in zip(results, old, strict=True)]
+        ids = writer.write(records, reached)
+    if parent is None:
+        for run_id, result in zip(ids, results, strict=True):
+            _end_run(store, run_id, result.run.settings.register_as)
+    return [result.objective for result in results]
 
 
 def _calibrate(runs: list[Run], stop: Callable[[], bool]) -> list[Result]:
@@ -122,24 +143,27 @@ def _end_run(store: Store, run_id: str, register: str | None) -> None:
 def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
     """A sweep ends with its runs ranked on the screen, its page, and each data set's best model.
 
-    Raises PageError.
+    Where it ended early, the last line says how it goes on. Raises PageError.
     """
     lacking: list[Exception] = []
     ended = [(parent, ranked(reader.runs(parent.store, _of(origin)))) for parent in parents(origin)]
-    refusal = None
+    sweep, refusal = Sweep.of(origin), None
     try:
         model.check_registration(register, {run.data_digest for _, runs in ended for run in runs})
     except ConfigError as error:  # of jobs that ran apart
         register, refusal = None, error
     for parent, runs in ended:
         try:
-            _end_parent(parent, runs, origin, status, register)
+            _end_parent(parent, runs, sweep, status, register)
         except Exception as error:  # the other experiments' parents are to be ended, too
             experiment = parent.store.client.get_experiment(parent.store.experiment_id).name
             why = f"the runs are on record, but not all of their page: {explain(error)}"
             lacking.append(PageError(f"experiment {experiment}: {why}"))
     if refusal:
         print(f"registered   none: {refusal}")
+    if status != "FINISHED":
+        far = so_far(sweep.name, [run for _, runs in ended for run in runs], sweep.jobs)
+        print(f"ended early, {far}", file=sys.stderr)
     if lacking:
         raise lacking[0]
 
@@ -149,7 +173,7 @@ def _of(origin: Origin) -> Selection:
 
 
 def _end_parent(
-    parent: Parent, runs: list[TrackedRun], origin: Origin, status: Status, register: str | None
+    parent: Parent, runs: list[TrackedRun], sweep: Sweep, status: Status, register: str | None
 ) -> None:
     """Whatever fails, the parent is ended, with what there is of its page."""
     over = as_text(swept(each.params for each in runs))
@@ -158,15 +182,15 @@ def _end_parent(
         try:
             publish(
                 comparison,
-                open_view(comparison, origin.sweep or ""),
+                open_view(comparison, sweep.name),
                 models=[part.best for part in comparison.data_sets[: screen.MOST_TABLES] if part.best],
                 register=register,
                 write_page=partial(page.write, folder=Path(name)),
             )
         finally:
             try:
-                if origin.repeats.exists():
-                    shutil.copy(origin.repeats, name)
+                if sweep.config:
+                    (Path(name) / CONFIG).write_text(sweep.file, "utf-8")
                 parent.describe(Path(name))
             finally:
                 parent.end(status, comparison.title, over)

@@ -126,18 +126,18 @@ def read(options: argparse.Namespace) -> Given:
 
 def choose(which: str, experiment: str | None) -> Predictor:
     """Raises ConfigError where there is no store, no such run or model, or it has no calibration."""
-    if which.startswith("models:/"):
-        return heavy.model.load(heavy.store.existing(), which)
-    if which == "best":
-        if experiment is None:
-            default = OmegaConf.load(TRACKING).experiment
-            experiment = heavy.model.where_best(heavy.store.existing(), default)
-        store = heavy.store.existing(experiment)
-        best = heavy.model.best(store)
-        predictor = heavy.model.of_run(store, best.run)
-        return replace(predictor, of="; ".join(filter(None, [predictor.of, best.remark])))
     store = heavy.store.existing()
-    return heavy.model.of_run(store, heavy.reader.get(store, which))
+    heavy.abandoned.end_abandoned(store)
+    if which.startswith("models:/"):
+        return heavy.model.load(store, which)
+    if which != "best":
+        return heavy.model.of_run(store, heavy.reader.get(store, which))
+    if experiment is None:
+        experiment = heavy.model.where_best(store, OmegaConf.load(TRACKING).experiment)
+    store = heavy.store.existing(experiment)
+    best = heavy.model.best(store)
+    predictor = heavy.model.of_run(store, best.run)
+    return replace(predictor, of="; ".join(filter(None, [predictor.of, best.remark])))
 
 
 def predictions(given: Given, predictor: Predictor, inverse: bool) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
@@ -10,34 +9,30 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from .package import command
+from .config import FILLED_IN
 from .settings import Settings
 from .spelling import defaults_of, flat, key_of, overrides, settings_of, spelled
 
-HEAD = """# @package _global_
-# Repeats {sweep}. Save it as FOLDER/{group}/NAME.yaml (FOLDER may be conf), then:
-#   {call}
-"""
+# no settings of a sweep's: what the command fills in, and what says which sweep goes on
+NOT_REPEATED = (*FILLED_IN, "resume", "hydra")
 
 
-def of_sweep(config: DictConfig, sweep: str) -> str:
-    """An experiment file from the config that Hydra sweeps over, whatever the defaults become."""
+def of_sweep(config: DictConfig) -> str:
+    """From the config that Hydra sweeps over; it repeats it whatever the defaults become."""
     choices = {group: choice for group, choice in config.hydra.runtime.choices.items() if group in config}
     sweeper = _plain(config.hydra.sweeper)
     params = (sweeper.get("params") or {}) | _swept(config.hydra.overrides.task)
     for group in params.keys() & choices.keys():
         params = _changed(config, group, choices[group]) | params
-    # an experiment's settings come before a sweeper's, but behind those of this file where both are called
-    given = {key: value for key, value in params.items() if "params" not in sweeper or "experiment" in key}
-    if "params" in sweeper:
-        sweeper["params"] = {key: value for key, value in params.items() if key not in given}
+    if params:
+        sweeper["params"] = params
     kept = {group: choice for group, choice in choices.items() if group not in params}
     pinned = {key: value for key, value in _plain(config).items() if key in kept or key not in choices}
     chosen = {**kept, "hydra/sweeper": config.hydra.runtime.choices["hydra/sweeper"]}
-    return _file(sweep, chosen, pinned, sweeper, given)
+    return _config(chosen, pinned, sweeper)
 
 
-def of_points(first: DictConfig, settings: Sequence[Settings], sweep: str) -> str:
+def of_points(first: DictConfig, settings: Sequence[Settings]) -> str:
     """The same for configs that were handed over together; empty where they are no grid."""
     points = [_point(each) for each in settings]
     keys = dict.fromkeys(key for point in points for key in point)
@@ -57,7 +52,7 @@ def of_points(first: DictConfig, settings: Sequence[Settings], sweep: str) -> st
     chosen = {group: function.name for group, function in groups.items() if "." not in function.name}
     kept = {group: choice for group, choice in chosen.items() if group not in params}
     pinned = {key: value for key, value in _plain(first).items() if key in kept or key not in chosen}
-    return _file(sweep, kept, pinned, {"params": params}, {})
+    return _config(kept, pinned, {"params": params})
 
 
 def _point(settings: Settings) -> dict[str, str]:
@@ -91,26 +86,21 @@ def _changed(config: DictConfig, group: str, choice: str) -> dict[str, str]:
 
 def _plain(config: DictConfig) -> dict[str, Any]:
     """As it stands, unresolved, without what belongs to one sweep alone."""
-    kept = [str(key) for key in config if key not in ("hydra", "origin")]
+    kept = [str(key) for key in config if key not in NOT_REPEATED]
     content = OmegaConf.to_container(OmegaConf.masked_copy(config, kept))
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 
 
-def _file(
-    sweep: str,
-    chosen: Mapping[str, str],
-    pinned: Mapping[str, Any],
-    sweeper: Mapping[str, Any],
-    given: Mapping[str, str],
-) -> str:
-    """`given` is what the command line alone can say."""
-    group = "sweep" if any("experiment" in key for key in given) else "experiment"
-    more = [shlex.quote(f"{key}={value}") for key, value in given.items()]
-    call = f"{command('train')} -m --config-dir FOLDER +{group}=NAME"
+def _config(chosen: Mapping[str, str], pinned: Mapping[str, Any], sweeper: Mapping[str, Any]) -> str:
+    """A config to start from; what a sweep's `params` choose comes behind it, as on a command line."""
     content = {
-        "defaults": [*({f"override /{group}": choice} for group, choice in chosen.items()), "_self_"],
+        "defaults": [
+            "config",
+            *({f"override /{group}": choice} for group, choice in chosen.items()),
+            "_self_",
+        ],
         **pinned,
         "hydra": {"mode": "MULTIRUN", "sweeper": dict(sweeper)},
     }
-    return HEAD.format(sweep=sweep, group=group, call=" ".join([call, *more])) + OmegaConf.to_yaml(content)
+    return OmegaConf.to_yaml(content)

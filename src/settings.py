@@ -110,9 +110,9 @@ class Origin(Group):
         return Path(self.folder or "") / "parent.lock"
 
     @property
-    def repeats(self) -> Path:
-        """The config that repeats the sweep."""
-        return Path(self.folder or "") / "sweep.yaml"
+    def begun(self) -> Path:
+        """What is known of the sweep as it begins."""
+        return Path(self.folder or "") / "begun.json"
 
 
 class Settings(Group):
@@ -158,6 +158,10 @@ class Settings(Group):
         ModelName | None,
         Field(alias="register"),
         About("a name for the best run's model, without / : @, nor .. in front", decides=False),
+    ] = None
+    resume: Annotated[
+        bool | Name | None,
+        About("true, latest or the name of a sweep that ended early", decides=False),
     ] = None
     origin: Origin = Origin()
 

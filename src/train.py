@@ -4,6 +4,7 @@
     python -m src.train -m lr=1e-2,1e-3                   # a sweep
     python -m src.train -m lr=1e-2,1e-3 normalization=none,scale,zscore epochs=500,5000
     python -m src.train -m lr=1e-2,1e-3 register=NAME     # and the best run's model under a name
+    python -m src.train resume=latest                     # the latest sweep that ended early goes on
     python -m src.train --help                            # every setting
 
 Exit codes: 0, diverged runs included; 1 where some jobs of a sweep failed; 2 for a mistake, with nothing
@@ -17,18 +18,20 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
-from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from . import heavy, repeat
 from .config import ConfigError, check
-from .launch import Launch, require_temporary_folder, sweep_begun, where_it_began
+from .launch import Launch, where_it_began
 from .settings import Origin, Settings
 from .terminal import interrupts
 from .terminal.command import run_command
 from .terminal.errors import PageError, TrainingError, attempt_each
+from .workplace import require_temporary_folder, sweep_begun
 
 if TYPE_CHECKING:
     from .tracking.record import Status
@@ -60,7 +63,8 @@ def _train_as_sweep(
 ) -> dict[int, float | Exception]:
     first = next(iter(settings))
     status: Status = "KILLED"
-    with sweep_begun(partial(repeat.of_points, cfgs[first], list(settings.values()))) as origin:
+    config = repeat.of_points(cfgs[first], list(settings.values()))
+    with sweep_begun(config, len(settings) if config else None) as origin:
         jobs = {index: each.in_sweep(origin, index) for index, each in settings.items()}
         try:
             results = heavy.pipeline.run(jobs)
@@ -92,17 +96,36 @@ def _launch(arguments: Sequence[str], arrived: interrupts.Raising) -> int:
         if launch.tell():
             return 0
         require_temporary_folder()
+        if isinstance(launch.resume, str):
+            return _launch_from_record(launch, launch.resume, arrived)
         if launch.is_sweep:
             return _launch_sweep(launch, arrived)
+        if launch.resume:
+            raise ConfigError("resume=true goes on with a sweep: add -m and what it is over")
         result = launch.run(job)
     if isinstance(result, Exception):
         raise result
     return 0
 
 
-def _launch_sweep(launch: Launch, arrived: interrupts.Raising) -> int:
-    register = launch.register
-    with sweep_begun(partial(repeat.of_sweep, launch.config)) as origin:
+def _launch_from_record(launch: Launch, which: str, arrived: interrupts.Raising) -> int:
+    """A sweep that ended early goes on with the settings that are on record of it."""
+    with TemporaryDirectory(prefix="sweep-") as folder:
+        name = heavy.resume.named(which, Path(folder))
+        with launch.of_record(name, Path(folder)) as recorded:
+            return _launch_sweep(recorded, arrived, name)
+
+
+def _launch_sweep(launch: Launch, arrived: interrupts.Raising, name: str = "") -> int:
+    """A new sweep, or one that goes on: of this name, or of the same settings where that is asked for."""
+    register, jobs, config = launch.register, launch.jobs, repeat.of_sweep(launch.config)
+    if jobs is None and (name or launch.resume):
+        raise ConfigError("there is nothing to resume: this sweeper proposes its points anew each time")
+    if launch.resume:
+        name = heavy.resume.latest_like(config)
+    with sweep_begun(config, jobs, name) as origin:
+        if name:
+            heavy.resume.claim(origin)
         code = run_command(lambda: launch.sweep(job, origin))
         with interrupts.deferred():
             return _end(origin, arrived.exit_code or code, register)

@@ -311,7 +311,7 @@ def test_converged_runs_agree_on_raw_parameters_as_their_loss_gap_implies(
 def test_the_sweeps_config_repeats_it(
     command: Callable[..., int], client: MlflowClient, tmp_path: Path
 ) -> None:
-    """Saved as an experiment it gives the same runs, whatever the defaults have become."""
+    """Saved as a config it gives the same runs, whatever the defaults have become."""
     sweep = (
         "-m",
         "lr=1e-2,0.02",
@@ -322,10 +322,8 @@ def test_the_sweeps_config_repeats_it(
     )
     assert command(*sweep) == 0
     [first] = recorded(client, "attributes.run_name = 'sweep lr=0.01,0.02 normalization=none,zscore'")
-    (tmp_path / "conf" / "experiment").mkdir(parents=True)
     client.download_artifacts(first.info.run_id, "sweep.yaml", str(tmp_path))
-    (tmp_path / "sweep.yaml").rename(tmp_path / "conf" / "experiment" / "again.yaml")
-    assert command("-m", "--config-dir", "conf", "+experiment=again", "hydra/launcher=basic") == 0
+    assert command("-m", "--config-dir", ".", "--config-name", "sweep", "hydra/launcher=basic") == 0
     prints: dict[str, list[str]] = {}
     for run in recorded(client):
         if "fingerprint" in run.data.tags:

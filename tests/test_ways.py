@@ -1,7 +1,6 @@
 """However a sweep is started, the record is the same: by a flag, a file, Python, or what it left itself."""
 
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -24,7 +23,13 @@ epochs: 60
 register: sensor
 hydra: {mode: MULTIRUN, sweeper: {params: {lr: "1e-2,1e-3", normalization: "none,zscore"}}}
 """
-UNLIKE = {"sweep", "mlflow.parentRunId", "mlflow.loggedModelId"}  # ids
+UNLIKE = {
+    "sweep",
+    "process",
+    "settings",
+    "mlflow.parentRunId",
+    "mlflow.loggedModelId",
+}  # ids, and how it was started
 
 Command = Callable[..., int]
 
@@ -44,14 +49,17 @@ def left(client: MlflowClient) -> dict[str, Any]:
         "artifacts": sorted(file.path for file in client.list_artifacts(parent.info.run_id)),
         "runs": sorted(
             (
-                run.info.run_name,
-                run.info.status,
-                run.data.params,
-                run.data.metrics,
-                told(run),
-                curve(client, run),
-            )
-            for run in children
+                (
+                    run.info.run_name,
+                    run.info.status,
+                    run.data.params,
+                    run.data.metrics,
+                    told(run),
+                    curve(client, run),
+                )
+                for run in children
+            ),
+            key=str,
         ),
         "registered": [
             run.info.run_name for run in best if run.data.tags["sweep"] == parent.data.tags["sweep"]
@@ -111,15 +119,15 @@ def test_under_another_launcher(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("again", [["+experiment=repeated"], ["-m", "+experiment=repeated"]])
+@pytest.mark.parametrize("again", [["--config-name", "repeated"], ["-m", "--config-name", "repeated"]])
 def test_its_own_config_twice_over(
     again: list[str], by_flag: dict[str, Any], command: Command, client: MlflowClient, folder: Path
 ) -> None:
     """The second generation's sweep.yaml is the first's; the sweep's own folder may lie anywhere."""
     texts = []
     for generation in range(2):
-        keep(client, folder / "conf" / "experiment" / "repeated.yaml")
-        texts.append((folder / "conf" / "experiment" / "repeated.yaml").read_text().splitlines()[2:])
+        keep(client, folder / "conf" / "repeated.yaml")
+        texts.append((folder / "conf" / "repeated.yaml").read_text().splitlines()[1:])
         elsewhere = ["hydra.sweep.dir=elsewhere"] if generation else []
         assert command("--config-dir", "conf", *again, *elsewhere) == 0
         assert left(client) == by_flag
@@ -158,13 +166,8 @@ def test_any_sweep_repeats(swept: list[str], command: Command, client: MlflowCli
     assert command("--config-dir", "conf", "-m", *swept, "epochs=7", *register) == 0
     first = left(client)
     assert len(first["runs"]) == 2
-    kept = folder / "kept.yaml"
-    keep(client, kept)
-    call = kept.read_text().splitlines()[2]
-    group = re.search(r"\+(\w+)=NAME", call)
-    assert group
-    (folder / "conf" / group[1]).mkdir(exist_ok=True)
-    kept.rename(folder / "conf" / group[1] / "NAME.yaml")
+    keep(client, folder / "conf" / "NAME.yaml")
+    call = (folder / "conf" / "NAME.yaml").read_text().splitlines()[1]
     assert command(*shlex.split(call.replace("FOLDER", "conf").partition("src.train")[2])) == 0
     assert left(client) == first
 
@@ -185,8 +188,8 @@ def test_what_python_swept_repeats(
     first = left(client)
     assert ("sweep.yaml" in first["artifacts"]) == (points[0] != points[1] and "epochs" not in points[0])
     if "sweep.yaml" in first["artifacts"]:
-        keep(client, folder / "conf" / "experiment" / "repeated.yaml")
-        assert command("--config-dir", "conf", "+experiment=repeated") == 0
+        keep(client, folder / "conf" / "repeated.yaml")
+        assert command("--config-dir", "conf", "--config-name", "repeated") == 0
         assert left(client) == first
 
 

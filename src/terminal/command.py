@@ -13,7 +13,7 @@ from hydra_plugins.batch_launcher import JobsFailedError
 
 from .. import package
 from ..config import ConfigError, without_passwords
-from .errors import PageError, TrainingError, explain
+from .errors import BusyError, PageError, TrainingError, explain
 from .interrupts import Interrupted
 
 
@@ -57,7 +57,7 @@ def run_command(step: Callable[[], int | None]) -> int:
         return _crashed(crashes[0]) if crashes else 2
     except TrainingError as error:
         return _crashed(error)
-    except PageError as error:
+    except (PageError, BusyError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except Exception as error:  # a mistake, or Hydra refuses the command line

@@ -32,6 +32,10 @@ class PageError(Exception):
     """What was trained is on record, but something that its page should hold beside is not."""
 
 
+class BusyError(Exception):
+    """Another process is at work on what was asked for."""
+
+
 def attempt_each(step: Callable[[A], B], given: dict[int, A]) -> tuple[dict[int, B], dict[int, Exception]]:
     """What the step makes of each, and how it fails: one job's failure is not its neighbours'.
 

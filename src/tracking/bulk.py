@@ -14,10 +14,10 @@ from typing import Any
 
 from mlflow.store.tracking.dbmodels import models
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy import Select, insert, select, text
+from sqlalchemy import Select, delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from .record import DatasetRecord, RunRecord, TrackedRun
+from .record import DONE, DatasetRecord, RunRecord, TrackedRun
 from .selection import Selection
 from .store import Store
 
@@ -55,8 +55,13 @@ class BulkWriter:
         self.datasets: dict[DatasetRecord, str] = {}
 
     def write(self, records: Sequence[RunRecord], on_written: OnWritten = ignore) -> list[str]:
-        """The new runs' ids, in the order given; `on_written` is told how many are there already."""
-        ids = _ascending_ids(len(records))
+        """The runs' ids, in the order given; `on_written` is told how many are there already.
+
+        A sweep's job is on record once: one that another process brought to its end stays, any other is
+        replaced.
+        """
+        fresh = _ascending_ids(len(records))
+        ids = [record.run_id or run_id for record, run_id in zip(records, fresh, strict=True)]
         written = 0
         pending = iter(zip(ids, records, strict=True))
         while part := list(islice(pending, RUNS_A_TRANSACTION)):
@@ -69,6 +74,10 @@ class BulkWriter:
         return ids
 
     def _insert(self, session: Session, part: list[tuple[str, RunRecord]]) -> None:
+        if self.sql.db_type == "sqlite":
+            session.execute(text("BEGIN IMMEDIATE"))  # before looking, or another could come in between
+        done = _make_room(session, [run_id for run_id, record in part if record.run_id])
+        part = [one for one in part if one[0] not in done]
         inputs = [self._input(session, run_id, record) for run_id, record in part if record.dataset]
         _insert_rows(session, models.SqlRun, [self._run(run_id, record) for run_id, record in part])
         _insert_rows(session, models.SqlTag, [row for one in part for row in _tags(*one)])
@@ -115,6 +124,47 @@ class BulkWriter:
             if self.sql.db_type == "sqlite":
                 session.execute(text("PRAGMA analysis_limit=400"))
             session.execute(text("ANALYZE"))
+
+
+def _make_room(session: Session, ids: list[str]) -> set[str]:
+    """Which of these runs are on record to their end; what there is of the others is deleted."""
+    run, tag = models.SqlRun.__table__, models.SqlTag.__table__
+    found = set(session.scalars(select(run.c.run_uuid).where(run.c.run_uuid.in_(ids)))) if ids else set()
+    if not found:
+        return found
+    ended = select(tag.c.run_uuid).where(
+        tag.c.run_uuid.in_(found), tag.c.key == "outcome", tag.c.value.in_(DONE)
+    )
+    active = select(run.c.run_uuid).where(run.c.run_uuid.in_(ended), run.c.lifecycle_stage == "active")
+    done = set(session.scalars(active))
+    old = found - done
+    inputs = models.SqlInput.__table__
+    of_old = (inputs.c.destination_type == "RUN") & inputs.c.destination_id.in_(old)
+    used = select(inputs.c.input_uuid).where(of_old)
+    session.execute(delete(models.SqlInputTag).where(models.SqlInputTag.input_uuid.in_(used)))
+    session.execute(delete(models.SqlInput).where(of_old))
+    for of_run in (models.SqlTag, models.SqlParam, models.SqlMetric, models.SqlLatestMetric, models.SqlRun):
+        session.execute(delete(of_run).where(of_run.run_uuid.in_(old)))
+    return done
+
+
+def exchange(store: Store, run_id: str, tag: tuple[str, str, str], status: str, name: str) -> bool:
+    """What `writer.exchange` does, in one transaction."""
+    (key, before, now), table, run = tag, models.SqlTag, models.SqlRun
+    sql: Any = store.backend
+    with sql.ManagedSessionMaker(read_only=False) as session:
+        is_mine = session.execute(
+            update(table)
+            .where(table.run_uuid == run_id, table.key == key, table.value == before)
+            .values(value=now)
+        ).rowcount
+        if is_mine:
+            ended = None if status == "RUNNING" else int(time.time() * 1000)
+            changed = {"status": status, "name": name, "end_time": ended}
+            session.execute(update(run).where(run.run_uuid == run_id).values(**changed))
+            named = update(table).where(table.run_uuid == run_id, table.key == "mlflow.runName")
+            session.execute(named.values(value=name))
+    return bool(is_mine)
 
 
 def read(store: Store, selection: Selection) -> list[TrackedRun]:

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from ..config import ConfigError, one_line
 from ..package import NAME, command
 from . import bulk, view
-from .record import DatasetRecord, TrackedRun
+from .record import JOB, DatasetRecord, TrackedRun, job_id
 from .selection import Selection
 from .store import Store
 
@@ -54,6 +54,14 @@ def runs_by_client(store: Store, selection: Selection) -> list[TrackedRun]:
         token = page.token
         if not token:
             return found
+
+
+def of_jobs(store: Store, sweep: str, jobs: Sequence[int]) -> list[TrackedRun]:
+    """What is on record of some of a sweep's jobs, in no order."""
+    if bulk.knows(store):
+        return bulk.read(store, Selection(run_ids=tuple(job_id(sweep, job) for job in jobs)))
+    wanted = set(map(str, jobs))
+    return [run for run in runs_by_client(store, Selection(sweep=sweep)) if run.tags.get(JOB) in wanted]
 
 
 def latest_sweep(store: Store) -> str | None:

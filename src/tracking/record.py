@@ -48,6 +48,9 @@ STATUS: dict[str, Status] = {
     "killed": "KILLED",
 }
 
+DONE = ("converged", "stopped", "diverged")
+
+JOB = "job"  # the tag of a run's number in its sweep
 DATA_DIGEST = "data_digest"  # the tag that says which readings a run was trained on
 NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as a description, in Markdown
 
@@ -86,7 +89,8 @@ class RunRecord:
     """One complete run, within MLflow's limits.
 
     Times are Unix milliseconds; `curves` are metrics with a value at each of the `epochs`; `metrics` stand at
-    step 0. All numbers are finite.
+    step 0. All numbers are finite. A job of a sweep has the same `run_id` whenever it is trained; `replaces`
+    is the run that was on record of it, which did not come to its end.
     """
 
     name: str
@@ -99,6 +103,8 @@ class RunRecord:
     curves: dict[str, Sequence[float]]
     tags: dict[str, str]
     dataset: DatasetRecord | None = None
+    run_id: str = ""
+    replaces: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,16 @@ class TrackedRun:
         """`converged`, `stopped`, `diverged`, `killed`; `crashed` for a run that has none."""
         return self.tags.get("outcome", "crashed")
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it was trained to its end: what was killed or crashed is to be trained again."""
+        return self.outcome in DONE
+
+    @property
+    def objective(self) -> float:
+        """What a sweeper compares: the loss, infinite where the run diverged."""
+        return math.inf if self.outcome == "diverged" or self.loss is None else self.loss
+
 
 @dataclass(frozen=True)
 class Call:
@@ -174,25 +190,26 @@ class Call:
     parent_id: str | None = None
 
 
-def of_result(result: Result, call: Call) -> RunRecord:
+def of_result(result: Result, call: Call, replaces: str = "") -> RunRecord:
     """The record of a run that was trained, to its end or not."""
     tags: dict[str, str] = {"outcome": result.outcome, NOTE: _note(result)}
     if result.reason:
         tags |= {"reason": str(result.reason), "advice": result.reason.advice}
     if result.caution:
         tags["caution"] = result.caution
-    bare = _bare(result.run, call, STATUS[result.outcome], tags)
+    bare = _bare(result.run, call, STATUS[result.outcome], tags, replaces)
     path = {f"path_{name}": values for name, values in result.path.items()}
     curves = {"loss": result.losses, **path} if result.epochs else {}
     return replace(bare, metrics=metrics.of(result), epochs=result.epochs, curves=curves)
 
 
-def of_crash(run: Run, call: Call, error: Exception) -> RunRecord:
+def of_crash(run: Run, call: Call, error: Exception, replaces: str = "") -> RunRecord:
     """The record of a run that an error ended: FAILED without an outcome."""
-    return _bare(run, call, "FAILED", {NOTE: f"Crashed: {type(error).__name__}: {one_line(error)}"})
+    note = f"Crashed: {type(error).__name__}: {one_line(error)}"
+    return _bare(run, call, "FAILED", {NOTE: note}, replaces)
 
 
-def _bare(run: Run, call: Call, status: Status, tags: dict[str, str]) -> RunRecord:
+def _bare(run: Run, call: Call, status: Status, tags: dict[str, str], replaces: str) -> RunRecord:
     """A record that lacks only its numbers."""
     settings, pairs = run.settings, run.problem.pairs
     tags |= common_tags() | {
@@ -202,8 +219,9 @@ def _bare(run: Run, call: Call, status: Status, tags: dict[str, str]) -> RunReco
         "fingerprint": run.fingerprint,
         "overrides": as_text(overrides(settings)),
     }
-    if settings.origin.sweep and call.parent_id:
-        tags |= {"sweep": settings.origin.sweep, "mlflow.parentRunId": call.parent_id}
+    origin = settings.origin
+    if origin.sweep and call.parent_id:
+        tags |= {"sweep": origin.sweep, JOB: str(origin.job), "mlflow.parentRunId": call.parent_id}
     return RunRecord(
         name=cut(run_name(settings), LONGEST_NAME),
         status=status,
@@ -215,7 +233,14 @@ def _bare(run: Run, call: Call, status: Status, tags: dict[str, str]) -> RunReco
         curves={},
         tags={key: cut(value, LONGEST_TAG) for key, value in tags.items()},
         dataset=dataset_record(pairs),
+        run_id=job_id(origin.sweep, origin.job) if origin.sweep and origin.job is not None else "",
+        replaces=replaces,
     )
+
+
+def job_id(sweep: str, job: int) -> str:
+    """The run id (32 hex digits) of a sweep's job: ascending, and the same however often it is trained."""
+    return f"{_hash(sweep)}{job:016x}"
 
 
 def as_text(given: dict[str, str]) -> str:

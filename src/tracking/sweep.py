@@ -1,34 +1,69 @@
 """A sweep's parent run: one for all its jobs in an experiment, under any launcher.
 
 The store alone says whether it is there: whoever records first makes it, under a lock in the folder that the
-jobs share, and the process that started the sweep ends it.
+jobs share, and the process that started the sweep ends it. Where that one is gone, the next command does.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock
+from mlflow.entities import Run as MlflowRun
 
 from ..settings import Origin
+from ..workplace import Process, Sweep, digest
 from .record import LONGEST_NAME, LONGEST_TAG, NOTE, Status, common_tags, cut, dataset_record
-from .store import Store, existing, open_store
-from .writer import dataset_input
+from .selection import quoted
+from .store import Store, existing
+from .writer import dataset_input, exchange
 
 if TYPE_CHECKING:
     from ..fit.plan import Run
 
+CONFIG = "sweep.yaml"  # the artifact that repeats a sweep
+LIKE = "settings"  # the tag that sweeps with the same config have in common; only parents have it
+JOBS = "jobs"  # the tag that says how many jobs there are
+AT_WORK = "process"  # the tag that says which process is at work on a sweep, or was
+
 
 @dataclass(frozen=True)
 class Parent:
-    """The run that stands for a sweep in one experiment, while the sweep runs named after it."""
+    """The run that stands for a sweep in one experiment, while the sweep runs named after it.
+
+    `jobs` is None where it cannot go on if it ends early.
+    """
 
     store: Store
     run_id: str
+    sweep: str
+    status: str
+    jobs: int | None
+    at_work: str
+
+    @property
+    def process(self) -> Process | None:
+        """The one at work on it, or that was; None where that is not on record."""
+        return Process(**json.loads(self.at_work)) if self.at_work else None
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the process at work on it is gone without having ended it."""
+        return self.status == "RUNNING" and self.process is not None and self.process.is_gone
+
+    def set_status(self, status: Status | Literal["RUNNING"], process: Process | None = None) -> bool:
+        """Whether it has this status now, under its first name, and this process at work on it if any.
+
+        False, with nothing done, where yet another process was quicker.
+        """
+        now = json.dumps(asdict(process)) if process else self.at_work
+        return exchange(self.store, self.run_id, (AT_WORK, self.at_work, now), status, self.sweep)
 
     def end(self, status: Status, title: str, overrides: str) -> None:
         """No longer RUNNING, and called by what the sweep was over."""
@@ -42,7 +77,11 @@ class Parent:
         client, note = self.store.client, page / "note.md"
         client.log_artifacts(self.run_id, str(page))
         if note.exists():
-            client.set_tag(self.run_id, NOTE, cut(note.read_text("utf-8"), LONGEST_TAG))
+            self.say(note.read_text("utf-8"))
+
+    def say(self, note: str) -> None:
+        """Describe it, in Markdown."""
+        self.store.client.set_tag(self.run_id, NOTE, cut(note, LONGEST_TAG))
 
 
 def parent_id(store: Store, run: Run) -> str | None:
@@ -52,31 +91,66 @@ def parent_id(store: Store, run: Run) -> str | None:
         return None
     with FileLock(origin.lock):
         origin.lock.touch()
-        found = _find(store, origin.sweep)
-        return found[0] if found else _make(store, origin.sweep, run)
+        found = next(_parents(store, _named(origin.sweep)), None)
+        return found.run_id if found else _make(store, Sweep.of(origin), run)
 
 
-def _make(store: Store, name: str, run: Run) -> str:
+def _make(store: Store, sweep: Sweep, run: Run) -> str:
     client = store.client
+    tags = {
+        "sweep": sweep.name,
+        LIKE: digest(sweep.config),
+        AT_WORK: json.dumps(asdict(sweep.process)),
+    }
+    if sweep.jobs is not None:
+        tags[JOBS] = str(sweep.jobs)
     made: str = client.create_run(
-        store.experiment_id, tags={**common_tags(), "sweep": name}, run_name=name
+        store.experiment_id, tags={**common_tags(), **tags}, run_name=sweep.name
     ).info.run_id
+    if sweep.config:
+        with suppress(
+            Exception
+        ):  # its end tells what keeps artifacts; its command goes on with it
+            client.log_text(made, sweep.file, CONFIG)
     # A dataset's first logging collides between processes: here only one is at it.
     client.log_inputs(made, [dataset_input(dataset_record(run.problem.pairs))])
     return made
 
 
-def _find(store: Store, name: str) -> list[str]:
-    """The ids of the runs that are named after a sweep: its parents."""
-    clauses = f"tags.sweep = '{name}' and attributes.run_name = '{name}'"
-    return [run.info.run_id for run in store.client.search_runs(store.experiment_ids, clauses)]
+def _named(sweep: str) -> str:
+    return f"tags.sweep = {quoted(sweep)} and attributes.run_name = {quoted(sweep)}"
 
 
 def parents(origin: Origin) -> Iterator[Parent]:
     """A sweep's parents that are not ended, one for each experiment; none where nothing was recorded."""
     assert origin.sweep
-    everywhere = existing()
-    for run_id in _find(everywhere, origin.sweep):
-        experiment_id = everywhere.client.get_run(run_id).info.experiment_id
-        name = everywhere.client.get_experiment(experiment_id).name
-        yield Parent(open_store(name), run_id)
+    return _parents(existing(), _named(origin.sweep))
+
+
+def parents_of(store: Store, sweep: str) -> list[Parent]:
+    """Those of a sweep, ended or not."""
+    return list(_parents(store, f"tags.{LIKE} LIKE '%' and tags.sweep = {quoted(sweep)}"))
+
+
+def latest_parents(store: Store, config: str = "") -> Iterator[Parent]:
+    """The parents of all sweeps, or of those with the same config, the newest first."""
+    return _parents(store, f"tags.{LIKE} LIKE '{digest(config) if config else '%'}'")
+
+
+def running_parents(store: Store) -> Iterator[Parent]:
+    """Those that are RUNNING, for whatever reason."""
+    return _parents(store, f"attributes.status = 'RUNNING' and tags.{LIKE} LIKE '%'")
+
+
+def _parents(store: Store, condition: str) -> Iterator[Parent]:
+    newest = ["attributes.start_time DESC"]
+    for found in store.client.search_runs(store.experiment_ids, condition, order_by=newest):
+        yield _parent(store, found)
+
+
+def _parent(store: Store, found: MlflowRun) -> Parent:
+    tags = found.data.tags
+    if found.info.experiment_id != store.experiment_id:
+        store = replace(store, experiment_id=found.info.experiment_id)
+    jobs = int(tags[JOBS]) if JOBS in tags else None
+    return Parent(store, found.info.run_id, tags["sweep"], found.info.status, jobs, tags.get(AT_WORK, ""))

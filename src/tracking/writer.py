@@ -9,6 +9,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 
 from .bulk import BulkWriter, OnWritten, ignore
+from .bulk import exchange as exchange_in_bulk
 from .bulk import knows as bulk_knows
 from .record import DatasetRecord, RunRecord
 from .store import Store
@@ -25,6 +26,21 @@ class Writer(Protocol):
 def open_writer(store: Store) -> Writer:
     """The fastest writer that serves this store."""
     return BulkWriter(store) if bulk_knows(store) else ClientWriter(store)
+
+
+def exchange(store: Store, run_id: str, tag: tuple[str, str, str], status: str, name: str) -> bool:
+    """Give a run a status and a name, and a tag's value (key, before, now) another, where that is as before.
+
+    Of several processes at once one is told True. A server has no such call: there they may all be.
+    """
+    if bulk_knows(store):
+        return exchange_in_bulk(store, run_id, tag, status, name)
+    key, before, now = tag
+    if store.client.get_run(run_id).data.tags.get(key) != before:
+        return False
+    store.client.set_tag(run_id, key, now)
+    store.client.update_run(run_id, status, name)
+    return True
 
 
 class ClientWriter:
@@ -55,6 +71,8 @@ class ClientWriter:
             status = record.status
         finally:
             client.set_terminated(run_id, status, record.end_ms)
+        if record.replaces:
+            client.delete_run(record.replaces)
         return str(run_id)
 
     def _log_dataset(self, run_id: str, dataset: DatasetRecord) -> None:

@@ -1,0 +1,30 @@
+"""Sweeps whose processes are gone: the next command ends them, and says how they go on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from ..package import command
+from . import reader
+from .record import TrackedRun
+from .selection import Selection
+from .store import Store
+from .sweep import running_parents
+
+
+def end_abandoned(store: Store) -> None:
+    """End the sweeps that nobody is at work on any more, and say so."""
+    for parent in running_parents(store):
+        if parent.is_abandoned and parent.set_status("KILLED"):
+            far = so_far(parent.sweep, reader.runs(store, Selection(sweep=parent.sweep)), parent.jobs)
+            parent.say(f"Ended early, {far}.")
+            print(f"{parent.sweep} ended early, {far}", file=sys.stderr)
+
+
+def so_far(sweep: str, runs: Sequence[TrackedRun], jobs: int | None) -> str:
+    """How many of a sweep's runs were trained to their end, and how it goes on where it can."""
+    done = sum(run.is_done for run in runs)
+    if jobs is None:
+        return f"{done} runs on record"
+    return f"{done} of {jobs} runs on record: {command('train')} resume={sweep} goes on"
