@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run sweep compare ui test test-slow lint format types contract pictures bench check lock clean
+.PHONY: help setup run sweep compare ui test test-slow test-kills lint format types contract pictures bench check lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -32,6 +32,9 @@ test: setup  ## the tests, in about two minutes
 
 test-slow: setup  ## the tests that start whole processes, servers and a browser
 	$(BIN)/pytest -m slow
+
+test-kills: setup  ## the sweeps that are killed at random moments, a hundred times each; some twenty minutes
+	KILLS=100 $(BIN)/pytest -m slow tests/test_kills.py -n2 --dist load
 
 lint: setup  ## ruff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -20,7 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from hydra.utils import get_original_cwd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from .config import FILLED_IN, ConfigError
 from .package import CONF, command
@@ -41,8 +41,7 @@ Job = Callable[[DictConfig], Any]
 class Launch:
     """A command line, read; raises ConfigError for flags that are wrong, and Hydra's errors for the rest."""
 
-    def __init__(self, arguments: Sequence[str], folders: Sequence[Path] = ()) -> None:
-        """`folders` of configs come before all others."""
+    def __init__(self, arguments: Sequence[str]) -> None:
         self.arguments = arguments
         self.parser = get_args_parser()
         self.parser.error = _refuse  # type: ignore[method-assign]  # Hydra's would print a screenful
@@ -57,7 +56,7 @@ class Launch:
                 raise ConfigError(f"{key} is filled in by the command: leave it out")
         version.setbase("1.3")
         GlobalHydra.instance().clear()
-        self.hydra = Hydra.create_main_hydra2("train", _search_path(self.flags, folders))
+        self.hydra = Hydra.create_main_hydra2("train", _search_path(self.flags))
 
     def __enter__(self) -> Launch:
         return self
@@ -127,10 +126,11 @@ class Launch:
             )
         return given
 
-    def of_record(self, name: str, folder: Path) -> Launch:
-        """The launch of a sweep's own config, NAME.yaml in this folder, with what this one says of Hydra."""
+    def of_record(self, name: str, config: str) -> Launch:
+        """The launch of a sweep's own config, with what this one says of Hydra."""
+        ConfigStore.instance().store(name, OmegaConf.create(config), provider="record")
         others = [each for each in self.arguments if not re.match(r"\+*resume=", each)]
-        return Launch([*others, "--config-name", name], [folder])
+        return Launch([*others, "--config-name", name])
 
     @property
     def jobs(self) -> int | None:
@@ -166,15 +166,13 @@ def where_it_began() -> Iterator[None]:
         yield
 
 
-def _search_path(flags: argparse.Namespace, folders: Sequence[Path]) -> Any:
+def _search_path(flags: argparse.Namespace) -> Any:
     path = create_config_search_path(str(Path(flags.config_path or CONF).absolute()))
     if flags.config_dir is not None:
         folder = Path(flags.config_dir).absolute()
         if not folder.is_dir():
             raise ConfigError(f"--config-dir {flags.config_dir}: no such folder")
         path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
-    for folder in folders:
-        path.prepend("record", f"file://{folder}", SearchPathQuery(provider="schema"))
     return path
 
 

@@ -18,8 +18,6 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
@@ -110,10 +108,9 @@ def _launch(arguments: Sequence[str], arrived: interrupts.Raising) -> int:
 
 def _launch_from_record(launch: Launch, which: str, arrived: interrupts.Raising) -> int:
     """A sweep that ended early goes on with the settings that are on record of it."""
-    with TemporaryDirectory(prefix="sweep-") as folder:
-        name = heavy.resume.named(which, Path(folder))
-        with launch.of_record(name, Path(folder)) as recorded:
-            return _launch_sweep(recorded, arrived, name)
+    name, config = heavy.resume.named(which)
+    with launch.of_record(name, config) as recorded:
+        return _launch_sweep(recorded, arrived, name)
 
 
 def _launch_sweep(launch: Launch, arrived: interrupts.Raising, name: str = "") -> int:

@@ -83,6 +83,11 @@ class Sweep:
         return cls(**found | {"process": Process(**found["process"])})
 
 
+def without_head(file: str) -> str:
+    """The config in a sweep's file."""
+    return file.removeprefix("".join(file.splitlines(keepends=True)[: HEAD.count("\n")]))
+
+
 def digest(config: str) -> str:
     """16 hex digits that sweeps with the same config have in common."""
     return hashlib.sha256(config.encode()).hexdigest()[:16]

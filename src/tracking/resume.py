@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import ConfigError
@@ -21,7 +19,7 @@ from .abandoned import end_abandoned
 from .record import JOB, TrackedRun, rebuild
 from .selection import Selection
 from .store import Store, existing
-from .sweep import CONFIG, Parent, latest_parents, parents_of
+from .sweep import Parent, latest_parents, parents_of
 
 if TYPE_CHECKING:
     from ..fit.plan import Run
@@ -39,8 +37,8 @@ def latest_like(config: str) -> str:
     raise ConfigError(f"resume=true: no such sweep ended early, {why}; leave resume out to begin one")
 
 
-def named(which: str, folder: Path) -> str:
-    """The name of a sweep, or of the latest that ended early, its config in this folder as NAME.yaml.
+def named(which: str) -> tuple[str, str]:
+    """The name of a sweep, or of the latest that ended early, and its config.
 
     Raises ConfigError where there is nothing to go on with.
     """
@@ -53,14 +51,11 @@ def named(which: str, folder: Path) -> str:
         )
     if all(parent.status == "FINISHED" for parent in found):
         raise ConfigError(f"resume={which}: {found[0].sweep} is complete, all its runs are on record")
-    sweep = found[0].sweep
     for parent in found:
-        if any(file.path == CONFIG for file in store.client.list_artifacts(parent.run_id)):
-            path = store.client.download_artifacts(parent.run_id, CONFIG, str(folder))
-            shutil.move(path, folder / f"{sweep}.yaml")
-            return sweep
+        if config := parent.config():
+            return parent.sweep, config
     raise ConfigError(
-        f"resume={which}: {sweep} has no settings on record; give its command again, with resume=true"
+        f"resume={which}: {found[0].sweep} has no settings on record; give its command with resume=true"
     )
 
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 from mlflow.entities import Run as MlflowRun
 
 from ..settings import Origin
-from ..workplace import Process, Sweep, digest
+from ..workplace import Process, Sweep, digest, without_head
 from .record import LONGEST_NAME, LONGEST_TAG, NOTE, Status, common_tags, cut, dataset_record
 from .selection import quoted
 from .store import Store, existing
@@ -46,6 +46,7 @@ class Parent:
     status: str
     jobs: int | None
     at_work: str
+    like: str
 
     @property
     def process(self) -> Process | None:
@@ -56,6 +57,15 @@ class Parent:
     def is_abandoned(self) -> bool:
         """Whether the process at work on it is gone without having ended it."""
         return self.status == "RUNNING" and self.process is not None and self.process.is_gone
+
+    def config(self) -> str:
+        """What repeats the sweep; empty where it is not on record, or not whole."""
+        client = self.store.client
+        if not any(file.path == CONFIG for file in client.list_artifacts(self.run_id)):
+            return ""
+        text = Path(client.download_artifacts(self.run_id, CONFIG)).read_text("utf-8")
+        config = without_head(text)
+        return config if digest(config) == self.like else ""
 
     def set_status(self, status: Status | Literal["RUNNING"], process: Process | None = None) -> bool:
         """Whether it has this status now, under its first name, and this process at work on it if any.
@@ -108,9 +118,7 @@ def _make(store: Store, sweep: Sweep, run: Run) -> str:
         store.experiment_id, tags={**common_tags(), **tags}, run_name=sweep.name
     ).info.run_id
     if sweep.config:
-        with suppress(
-            Exception
-        ):  # its end tells what keeps artifacts; its command goes on with it
+        with suppress(Exception):  # its end tells what keeps artifacts; its command goes on with it
             client.log_text(made, sweep.file, CONFIG)
     # A dataset's first logging collides between processes: here only one is at it.
     client.log_inputs(made, [dataset_input(dataset_record(run.problem.pairs))])
@@ -153,4 +161,12 @@ def _parent(store: Store, found: MlflowRun) -> Parent:
     if found.info.experiment_id != store.experiment_id:
         store = replace(store, experiment_id=found.info.experiment_id)
     jobs = int(tags[JOBS]) if JOBS in tags else None
-    return Parent(store, found.info.run_id, tags["sweep"], found.info.status, jobs, tags.get(AT_WORK, ""))
+    return Parent(
+        store,
+        found.info.run_id,
+        tags["sweep"],
+        found.info.status,
+        jobs,
+        tags.get(AT_WORK, ""),
+        tags.get(LIKE, ""),
+    )
