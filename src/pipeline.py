@@ -26,15 +26,14 @@ from .report.publish import open_view, publish
 from .settings import Origin, Settings
 from .spelling import swept
 from .terminal import interrupts
-from .terminal.errors import PageError, TrainingError, attempt_each, explain
-from .tracking import model, reader, resume
+from .terminal.errors import PageError, StoreError, TrainingError, attempt_each, explain
+from .tracking import kept, model, reader, resume
 from .tracking.abandoned import end_abandoned, so_far
 from .tracking.ranking import ranked
 from .tracking.record import Call, Status, TrackedRun, as_text, of_crash, of_result
 from .tracking.selection import Selection
 from .tracking.store import Store, open_store
 from .tracking.sweep import CONFIG, Parent, parent_id, parents
-from .tracking.writer import open_writer
 from .workplace import Sweep
 
 Results = dict[int, float | Exception]
@@ -54,7 +53,7 @@ def run(settings: dict[int, Settings]) -> Results:
         }
         try:
             done = _train_and_record(list(mine.values()), open_store(experiment))
-        except ConfigError as error:  # the store cannot be opened
+        except (ConfigError, StoreError) as error:  # the store cannot be opened, or not be written
             done = [error] * len(mine)
         results |= zip(mine, done, strict=True)
     return results
@@ -68,8 +67,9 @@ def _name(runs: Iterable[Run]) -> str | None:
 def _train_and_record(runs: list[Run], store: Store) -> list[float | Exception]:
     """What is on record of a sweep's jobs is left out, and replaced where it did not come to its end."""
     end_abandoned(store)
+    kept.put_back(store, runs[0].settings.origin)
     with interrupts.deferred() as stop:
-        parent = parent_id(store, runs[0])
+        parent = kept.begin(store, partial(parent_id, store, runs[0]), stop)
         recorded = resume.on_record(store, runs)
         results: Results = {place: found.objective for place, found in recorded.items() if found.is_done}
         left = [place for place in range(len(runs)) if place not in results]
@@ -84,19 +84,18 @@ def _train_the_rest(
     runs: list[Run], old: list[str], store: Store, parent: str | None, stop: Callable[[], bool]
 ) -> list[float | Exception]:
     """`old`: the id of the run that each replaces, empty for none."""
-    writer, start_ms = open_writer(store), _now_ms()
+    origin, start_ms = runs[0].settings.origin, _now_ms()
     try:
         results = _calibrate(runs, stop)
     except Exception as error:
         call = Call(start_ms, _now_ms(), parent)
-        writer.write(
-            [of_crash(each, call, error, replaces) for each, replaces in zip(runs, old, strict=True)]
-        )
+        crashes = [of_crash(run, call, error, replaces) for run, replaces in zip(runs, old, strict=True)]
+        kept.write(store, crashes, origin, stop)
         return [TrainingError.of(error)] * len(runs)
     call = Call(start_ms, _now_ms(), parent)
     with bar("recording", "runs", len(runs)) as reached:
         records = [of_result(each, call, replaces) for each, replaces in zip(results, old, strict=True)]
-        ids = writer.write(records, reached)
+        ids = kept.write(store, records, origin, stop, reached)
     if parent is None:
         for run_id, result in zip(ids, results, strict=True):
             _end_run(store, run_id, result.run.settings.register_as)
@@ -145,6 +144,8 @@ def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
 
     Where it ended early, the last line says how it goes on. Raises PageError.
     """
+    if origin.kept.exists():
+        return  # the store cannot be written: the next command ends the sweep
     lacking: list[Exception] = []
     ended = [(parent, ranked(reader.runs(parent.store, _of(origin)))) for parent in parents(origin)]
     sweep, refusal = Sweep.of(origin), None

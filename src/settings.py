@@ -110,6 +110,11 @@ class Origin(Group):
         return Path(self.folder or "") / "parent.lock"
 
     @property
+    def kept(self) -> Path:
+        """There where some runs could not be put on record."""
+        return Path(self.folder or "") / "kept"
+
+    @property
     def begun(self) -> Path:
         """What is known of the sweep as it begins."""
         return Path(self.folder or "") / "begun.json"

@@ -1,7 +1,6 @@
 """A sweep that ended early goes on: each point once on record, as if nothing had happened."""
 
 import json
-import os
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -186,19 +185,23 @@ def test_changed_code_is_refused(client: MlflowClient, folder: Path, gone: Proce
 def test_a_sweep_at_work_is_left_alone(
     command: Command, client: MlflowClient, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Its process is there: this test's own."""
+    """Its process is there."""
+    process = subprocess.Popen(["sleep", "600"])
+    at_work = Process(Process.this().host, process.pid, psutil.Process(process.pid).create_time())
     assert command(*SWEPT) == 0
     [sweep] = sweeps(client)
-    cut_short(folder, sweep, Process.this())
+    cut_short(folder, sweep, at_work)
     left = on_record(client, sweep)
     capfd.readouterr()
     assert command("resume=latest") == 1
     said = capfd.readouterr().err.splitlines()
     assert said == [
-        f"error: another process is at work on {sweep} (process {os.getpid()} on {Process.this().host}): "
+        f"error: another process is at work on {sweep} (process {at_work.pid} on {at_work.host}): "
         "wait until it ends"
     ]
     assert on_record(client, sweep) == left
+    process.kill()
+    process.wait()
 
 
 @pytest.mark.slow

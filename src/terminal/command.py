@@ -13,7 +13,7 @@ from hydra_plugins.batch_launcher import JobsFailedError
 
 from .. import package
 from ..config import ConfigError, without_passwords
-from .errors import BusyError, PageError, TrainingError, explain
+from .errors import BusyError, PageError, StoreError, TrainingError, explain
 from .interrupts import Interrupted
 
 
@@ -54,10 +54,12 @@ def run_command(step: Callable[[], int | None]) -> int:
     except JobsFailedError as failed:
         print(failed, file=sys.stderr)
         crashes = [each.error for each in failed.failures if isinstance(each.error, TrainingError)]
-        return _crashed(crashes[0]) if crashes else 2
+        if crashes:
+            return _crashed(crashes[0])
+        return 1 if any(isinstance(each.error, StoreError) for each in failed.failures) else 2
     except TrainingError as error:
         return _crashed(error)
-    except (PageError, BusyError) as error:
+    except (PageError, BusyError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except Exception as error:  # a mistake, or Hydra refuses the command line

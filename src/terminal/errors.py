@@ -32,6 +32,10 @@ class PageError(Exception):
     """What was trained is on record, but something that its page should hold beside is not."""
 
 
+class StoreError(Exception):
+    """The tracking store cannot be written; says what became of what was trained."""
+
+
 class BusyError(Exception):
     """Another process is at work on what was asked for."""
 

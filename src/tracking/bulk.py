@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -28,11 +28,6 @@ CONTEXT = ("mlflow.data.context", "training")  # the tag of a dataset input
 MANY = 500  # runs after which the database is told how its indexes lie
 
 Row = tuple[object, ...]  # in the order of the table's columns
-OnWritten = Callable[[int], object]
-
-
-def ignore(written: int) -> None:
-    """An `OnWritten` that nobody listens to."""
 
 
 def knows(store: Store) -> bool:
@@ -54,27 +49,24 @@ class BulkWriter:
         self.artifacts = location.rstrip("/")
         self.datasets: dict[DatasetRecord, str] = {}
 
-    def write(self, records: Sequence[RunRecord], on_written: OnWritten = ignore) -> list[str]:
-        """The runs' ids, in the order given; `on_written` is told how many are there already.
+    def write(self, records: Sequence[RunRecord]) -> Iterator[str]:
+        """The runs' ids in the order given, each once it is on record.
 
         A sweep's job is on record once: one that another process brought to its end stays, any other is
         replaced.
         """
         fresh = _ascending_ids(len(records))
-        ids = [record.run_id or run_id for record, run_id in zip(records, fresh, strict=True)]
-        written = 0
-        pending = iter(zip(ids, records, strict=True))
+        pending = ((record.run_id or run_id, record) for run_id, record in zip(fresh, records, strict=True))
         while part := list(islice(pending, RUNS_A_TRANSACTION)):
             with self.sql.ManagedSessionMaker(read_only=False) as session:
                 self._insert(session, part)
-            written += len(part)
-            on_written(written)
+            yield from (run_id for run_id, _ in part)
         if len(records) >= MANY:
             self._analyze()
-        return ids
 
     def _insert(self, session: Session, part: list[tuple[str, RunRecord]]) -> None:
         if self.sql.db_type == "sqlite":
+            session.execute(text("PRAGMA cache_spill = OFF"))  # readers wait for no more than the commit
             session.execute(text("BEGIN IMMEDIATE"))  # before looking, or another could come in between
         done = _make_room(session, [run_id for run_id, record in part if record.run_id])
         part = [one for one in part if one[0] not in done]

@@ -74,7 +74,8 @@ def claim(origin: Origin) -> None:
     recorded = reader.runs(store, Selection(sweep=sweep.name))
     _require_unchanged(store, recorded)
     for parent in parents_of(store, sweep.name):
-        if parent.status == "RUNNING" or not parent.set_status("RUNNING", sweep.process):
+        is_at_work = parent.status == "RUNNING" and parent.process != sweep.process
+        if is_at_work or not parent.set_status("RUNNING", sweep.process):
             raise BusyError(f"another process is at work on {sweep.name}{_where(parent)}: wait until it ends")
         origin.lock.touch()
     done = sum(run.is_done for run in recorded)

@@ -5,6 +5,7 @@ Where it lies is settled as it is opened: an address that holds wherever the pro
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
@@ -24,6 +25,9 @@ from ..config import ConfigError, without_passwords
 from ..package import command
 from . import sqlite
 from .record import NOTE
+
+# MLflow would print a traceback of a page besides what is told in a line
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 OPENINGS = 4  # tries on a fresh PostgreSQL, where concurrent migrations fail but recover
 UI_ADDRESS = "http://127.0.0.1:5000"  # where `mlflow ui` without options serves
@@ -57,6 +61,11 @@ class Store:
     def backend(self) -> object:
         """MLflow's own store behind the client; what it is decides how runs are written."""
         return self.client._tracking_client.store
+
+    @property
+    def file(self) -> Path | None:
+        """Where a sqlite store lies."""
+        return _file(self.uri) if self.uri.startswith("sqlite") else None
 
     @property
     def is_server(self) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 
-from .bulk import BulkWriter, OnWritten, ignore
+from .bulk import BulkWriter
 from .bulk import exchange as exchange_in_bulk
 from .bulk import knows as bulk_knows
 from .record import DatasetRecord, RunRecord
@@ -18,8 +18,8 @@ from .store import Store
 class Writer(Protocol):
     """Puts complete runs on record."""
 
-    def write(self, records: Sequence[RunRecord], on_written: OnWritten = ignore) -> list[str]:
-        """The new runs' ids, in the order given; `on_written` is told how many are there already."""
+    def write(self, records: Sequence[RunRecord]) -> Iterator[str]:
+        """The runs' ids in the order given, each once it is on record."""
         ...
 
 
@@ -49,13 +49,9 @@ class ClientWriter:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def write(self, records: Sequence[RunRecord], on_written: OnWritten = ignore) -> list[str]:
-        """The new runs' ids, in the order given; `on_written` is told how many are there already."""
-        ids = []
-        for record in records:
-            ids.append(self._write(record))
-            on_written(len(ids))
-        return ids
+    def write(self, records: Sequence[RunRecord]) -> Iterator[str]:
+        """The runs' ids in the order given, each once it is on record."""
+        return map(self._write, records)
 
     def _write(self, record: RunRecord) -> str:
         client = self.store.client

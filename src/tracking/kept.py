@@ -1,0 +1,157 @@
+"""What was trained is not lost where the store cannot be written: tried again, kept in a file, put back.
+
+A disk is full, another program holds the database, a server is away: that may pass in a moment, or not.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
+
+from ..config import without_passwords
+from ..package import command
+from ..settings import Origin
+from ..terminal.errors import StoreError
+from . import sqlite
+from .record import DatasetRecord, RunRecord
+from .store import Store
+from .writer import open_writer
+
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # a database that is held is waited for besides, each time
+NAME = "runs-not-on-record-{}.json.gz"
+
+A = TypeVar("A")
+
+
+def begin(store: Store, step: Callable[[], A], stop: Callable[[], bool]) -> A:
+    """What the step gives that comes before the training; raises StoreError where it cannot be written."""
+    try:
+        return _patiently(step, stop)
+    except MlflowException as error:
+        raise StoreError(f"{_why(store, error)}; nothing was trained") from error
+
+
+def write(
+    store: Store,
+    records: Sequence[RunRecord],
+    origin: Origin,
+    stop: Callable[[], bool],
+    on_written: Callable[[int], object] = lambda written: None,
+) -> list[str]:
+    """The ids of the runs, which are on record now, in the order given; `on_written` is told how many are.
+
+    Raises StoreError where the store cannot be written: those that are not on record are in a file then.
+    """
+    ids: list[str] = []
+
+    def step() -> list[str]:
+        for run_id in open_writer(store).write(records[len(ids) :]):
+            ids.append(run_id)
+            on_written(len(ids))
+        return ids
+
+    try:
+        return _patiently(step, stop)
+    except Exception as error:
+        left = records[len(ids) :]
+        path = _keep(store, left, origin)
+        if origin.sweep:
+            origin.kept.touch()
+        raise StoreError(
+            f"{_why(store, error)}; {len(left)} runs are kept in {path}, and put on record by the next "
+            f"{command('train')} into this store"
+        ) from error
+
+
+def put_back(store: Store, origin: Origin) -> None:
+    """Put on record what was kept of this experiment, and say so."""
+    for place in _places(store, origin):
+        for path in place.glob(NAME.format("*")):
+            if path.lstat().st_uid != getattr(os, "getuid", int)():
+                continue  # anybody may write to a temporary folder
+            found = json.loads(gzip.decompress(path.read_bytes()))
+            if found["store"] != _identity(store):
+                continue
+            records = [_record(each) for each in found["records"]]
+            for _ in open_writer(store).write(records):
+                pass
+            path.unlink(missing_ok=True)
+            print(f"put on record: {len(records)} runs that were kept in {path}")
+
+
+def _patiently(step: Callable[[], A], stop: Callable[[], bool]) -> A:
+    """What the step gives once the store can be written.
+
+    Raises what it raises where that does not pass within some minutes, or until `stop`.
+    """
+    for pause in PAUSES_S:
+        try:
+            return step()
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(TEMPORARILY_UNAVAILABLE) or stop():
+                raise
+            if pause == PAUSES_S[0]:
+                print(f"the store cannot be written, trying again: {sqlite.brief(error)}", file=sys.stderr)
+            until = time.monotonic() + pause
+            while time.monotonic() < until and not stop():
+                time.sleep(0.05)
+    return step()
+
+
+def _why(store: Store, error: Exception) -> str:
+    return without_passwords(f"the tracking store {store.uri} cannot be written: {sqlite.brief(error)}")
+
+
+def _keep(store: Store, records: Sequence[RunRecord], origin: Origin) -> Path:
+    """The file that holds them now; raises OSError where none can be written."""
+    # with an id each, so that none is on record twice where two processes put them back
+    named = [replace(each, run_id=each.run_id or secrets.token_hex(16)) for each in records]
+    content = {"store": _identity(store), "records": [asdict(each) for each in named]}
+    data = gzip.compress(json.dumps(content).encode())
+    name = NAME.format(f"{origin.sweep or 'run'}-{secrets.token_hex(4)}")
+    *places, last = _places(store, origin)
+    for place in places:
+        try:
+            return _written(place / name, data)
+        except OSError:
+            continue
+    return _written(last / name, data)
+
+
+def _written(path: Path, data: bytes) -> Path:
+    part = path.with_suffix(".part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _places(store: Store, origin: Origin) -> Iterator[Path]:
+    """Beside the store, here, and where temporary files go once the sweep has ended."""
+    if store.file:
+        yield store.file.parent
+    yield Path.cwd()
+    yield Path(origin.folder).parent if origin.folder else Path(tempfile.gettempdir())
+
+
+def _identity(store: Store) -> list[str]:
+    return [without_passwords(store.uri), store.experiment_id]
+
+
+def _record(found: dict[str, Any]) -> RunRecord:
+    dataset = found["dataset"]
+    return RunRecord(**found | {"dataset": DatasetRecord(**dataset) if dataset else None})
