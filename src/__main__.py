@@ -13,6 +13,7 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
+from . import early
 from .package import command
 
 COMMANDS = ("train", "compare", "predict")
@@ -20,6 +21,7 @@ COMMANDS = ("train", "compare", "predict")
 
 def main() -> int:
     """Hand over to the command named first, which reads the arguments after it; returns the exit code."""
+    early.quiet()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print(_help())

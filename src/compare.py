@@ -23,9 +23,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import heavy
+from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError
 from .kinds import LONGEST_MODEL_NAME, MODEL_NAME
+from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def make_folder(folder: Path) -> None:
 
 def command(argv: list[str] | None = None) -> int:
     """What `python -m src.compare` does; returns the exit code."""
-    return run_command(lambda: compare(parse(sys.argv[1:] if argv is None else argv)))
+    with interrupts.raising():
+        return run_command(lambda: compare(parse(sys.argv[1:] if argv is None else argv)))
 
 
 if __name__ == "__main__":

@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
-from . import heavy
+from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError
 from .package import CONF
+from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
 
 if TYPE_CHECKING:
@@ -185,7 +186,8 @@ def _digits(value: float | None) -> str:
 
 def command(argv: list[str] | None = None) -> int:
     """What `python -m src.predict` does; returns the exit code."""
-    return run_command(lambda: predict(parse(sys.argv[1:] if argv is None else argv)))
+    with interrupts.raising():
+        return run_command(lambda: predict(parse(sys.argv[1:] if argv is None else argv)))
 
 
 if __name__ == "__main__":

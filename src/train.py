@@ -8,7 +8,7 @@
     python -m src.train --help                            # every setting
 
 Exit codes: 0, diverged runs included; 1 where some jobs of a sweep failed; 2 for a mistake, with nothing
-recorded; 130 and 143 when interrupted, with what was reached on record.
+recorded; 130, 143 and 129 when interrupted, with what was reached on record.
 
 Nothing heavy is imported until the settings are known to be right, so that a mistake answers within a second.
 """
@@ -20,9 +20,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
-from . import heavy, repeat
+from . import early, heavy, repeat  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError, check
 from .launch import Launch, where_it_began
 from .settings import Origin, Settings
@@ -32,6 +30,8 @@ from .terminal.errors import PageError, TrainingError, attempt_each
 from .workplace import require_temporary_folder, sweep_begun
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from .tracking.record import Status
 
 STATUS: dict[int, Status] = {0: "FINISHED", 1: "FAILED", 2: "FINISHED"}  # a sweep's, by its jobs' exit code

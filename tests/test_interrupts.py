@@ -1,29 +1,93 @@
-"""Ctrl-C and SIGTERM, wherever the program stands."""
+"""Ctrl-C, SIGTERM and a terminal that closes, wherever the program stands."""
 
+import gc
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
 from src.terminal import interrupts
+from src.terminal.command import run_command
 
 
-def test_an_interrupt_that_is_lost_on_its_way_is_known() -> None:
-    """In a callback of a C library it becomes that library's error; a second one changes nothing."""
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """What is ignored once an interrupt has arrived is heard again by the next test."""
+    before = {each: signal.getsignal(each) for each in interrupts.SIGNALS}
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
+class Interrupting:
+    """Garbage that gets a signal as it is collected."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_is_lost_is_raised_again() -> None:
+    """In the garbage collector it is swallowed: the next that is to be written is not begun."""
     with interrupts.raising() as arrived:
-        assert arrived.exit_code == 0
+        garbage = Interrupting()
+        del garbage
+        gc.collect()
+        assert arrived.exit_code == 130
+        raised = pytest.raises(interrupts.Interrupted, match="SIGINT")
+        with raised, interrupts.deferred():
+            raise AssertionError("begun all the same")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_is_lost_is_told_in_the_end(capfd: pytest.CaptureFixture[str]) -> None:
+    def step() -> None:
+        garbage = Interrupting()
+        del garbage
+        gc.collect()
+
+    with interrupts.raising():
+        assert run_command(step) == 130
+    assert "stopped by SIGINT" in capfd.readouterr().err
+
+
+def test_a_second_is_heard_until_the_first_has_arrived(capfd: pytest.CaptureFixture[str]) -> None:
+    """As in a callback of a C library's, where it becomes that library's error; then no more."""
+
+    def step() -> None:
         with suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        assert arrived.exit_code == 130
         signal.raise_signal(signal.SIGTERM)
-        assert arrived.exit_code == 130
+
+    with interrupts.raising() as arrived:
+        assert run_command(step) == 143
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        with interrupts.deferred() as stop:  # what is to be written in the end is written
+            assert not stop()
+    assert arrived.exit_code == 143
+    assert "stopped by SIGTERM" in capfd.readouterr().err
 
 
-def test_what_is_deferred_ends_first() -> None:
+@pytest.mark.parametrize("signum", interrupts.SIGNALS)
+def test_what_is_deferred_ends_first(signum: int) -> None:
     done = False
-    raised = pytest.raises(interrupts.Interrupted, match="SIGTERM")
+    raised = pytest.raises(interrupts.Interrupted, match=signal.Signals(signum).name)
     with raised, interrupts.raising(), interrupts.deferred() as stop:
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signum)
         assert stop()
         done = True
     assert done
+
+
+def test_what_was_ignored_stays_so() -> None:
+    """As SIGHUP is under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with interrupts.raising() as arrived, interrupts.deferred() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert not stop()
+    assert arrived.exit_code == 0

@@ -240,7 +240,7 @@ def test_a_reader_gets_answers_while_thousands_of_runs_are_written(stores: Calla
     with ThreadPoolExecutor(1) as readers:
         reader = readers.submit(read)
         try:
-            written = list(bulk.BulkWriter(store).write([PLAIN] * (4 * bulk.RUNS_A_TRANSACTION)))
+            written = list(bulk.BulkWriter(store).write([RECORDS[3]] * (4 * bulk.RUNS_A_TRANSACTION)))
         finally:
             over.set()
         reader.result()  # raises where it was kept out for longer

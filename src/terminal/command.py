@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,8 +12,10 @@ from hydra_plugins.batch_launcher import JobsFailedError
 
 from .. import package
 from ..config import ConfigError, without_passwords
-from .errors import BusyError, PageError, StoreError, TrainingError, explain
-from .interrupts import Interrupted
+from . import interrupts, streams
+from .errors import StoreError, TrainingError, explain
+
+COMMAND_LINE = ("hydra", "omegaconf", "hydra_plugins")  # whose errors are about what was asked for
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -40,17 +41,23 @@ def run_command(step: Callable[[], int | None]) -> int:
     2 for a mistake of the user's, 1 for an error in the training or the page, 128 and the signal's number for
     an interrupt.
     """
+    with streams.forgiving():
+        code = _run(step)
+        if why := streams.lost():
+            print(f"error: {why}", file=sys.stderr)
+        return code or (1 if why else 0)
+
+
+def _run(step: Callable[[], int | None]) -> int:
     try:
         code = step() or 0
-        sys.stdout.flush()
-    except Interrupted as interrupt:
+        interrupts.raise_lost()
+    except interrupts.Interrupted as interrupt:
+        interrupts.arrive()
         print(f"\nstopped by {interrupt}", file=sys.stderr)
         return interrupt.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # who reads the output, like `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except JobsFailedError as failed:
         print(failed, file=sys.stderr)
         crashes = [each.error for each in failed.failures if isinstance(each.error, TrainingError)]
@@ -59,13 +66,15 @@ def run_command(step: Callable[[], int | None]) -> int:
         return 1 if any(isinstance(each.error, StoreError) for each in failed.failures) else 2
     except TrainingError as error:
         return _crashed(error)
-    except (PageError, BusyError, StoreError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except Exception as error:  # a mistake, or Hydra refuses the command line
+    except Exception as error:
         print(f"error: {explain(error)}", file=sys.stderr)
-        return 2
+        return 2 if _is_mistake(error) else 1
     return code
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Of the user's: found by this project, or in the command line by Hydra; no worker that was killed."""
+    return isinstance(error, ConfigError) or type(error).__module__.partition(".")[0] in COMMAND_LINE
 
 
 def _crashed(error: Exception) -> int:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: work in hand is put on record before the process ends."""
+"""Ctrl-C, SIGTERM and a terminal that closes: work in hand is put on record before the process ends."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP is a terminal that closes; Windows has none
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM arrived; `exit_code` is the shell's convention, 128 + the signal's number."""
+    """One of these signals arrived; `exit_code` is the shell's convention, 128 + the signal's number."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -36,26 +36,32 @@ class Stop:
 
 
 class Raising(Stop):
-    """Raises Interrupted, too. What it raises may be lost on its way, as in a callback of a C library's."""
+    """Raises Interrupted, too, and again until that has arrived where it is told.
+
+    What is raised may be lost on its way, as in a callback of a C library's or in the garbage collector.
+    """
+
+    has_arrived = False
 
     @property
     def exit_code(self) -> int:
-        """0 where no signal arrived."""
+        """0 where no signal came."""
         return 0 if self.signum is None else 128 + self.signum
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
         """Take the signal, and raise."""
         super().handle(signum, frame)
-        _interrupt(signum)
+        self.raise_again()
+
+    def raise_again(self) -> None:
+        """Raise what was lost, if anything was."""
+        if self.signum is not None and not self.has_arrived:
+            raise Interrupted(self.signum)
 
 
 @contextmanager
 def raising() -> Iterator[Raising]:
-    """Inside, the first of these signals raises Interrupted wherever the program stands.
-
-    Further ones are ignored, there and to the end of the process: it is ending already, and an impatient
-    second Ctrl-C must not leave the record half-finished.
-    """
+    """Inside, the first of these signals raises Interrupted wherever the program stands."""
     arrived = Raising()
     with _handling(arrived.handle):
         yield arrived
@@ -67,28 +73,51 @@ def deferred() -> Iterator[Stop]:
 
     So nothing that is written inside can be left half-written.
     """
+    raise_lost()
     stop = Stop()
     try:
         with _handling(stop.handle):
             yield stop
     finally:
         if stop.signum is not None:
-            _interrupt(stop.signum)
+            if outer := _outer():
+                outer.signum = stop.signum
+            raise Interrupted(stop.signum)
 
 
-def _interrupt(signum: int) -> NoReturn:
-    for each in SIGNALS:
-        if isinstance(getattr(signal.getsignal(each), "__self__", None), Raising):
+def raise_lost() -> None:
+    """Raise Interrupted where it was raised and lost; nothing where it was not, or has arrived."""
+    if outer := _outer():
+        outer.raise_again()
+
+
+def arrive() -> None:
+    """Further signals are ignored from here to the end of the process.
+
+    It is ending already, and an impatient second Ctrl-C must not leave the record half-finished.
+    """
+    if outer := _outer():
+        outer.has_arrived = True
+        for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
-    raise Interrupted(signum)
+
+
+def _outer() -> Raising | None:
+    """What takes the signals that this thread gets, where that is one that raises."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    handlers = (getattr(signal.getsignal(each), "__self__", None) for each in SIGNALS)
+    return next((each for each in handlers if isinstance(each, Raising)), None)
 
 
 @contextmanager
 def _handling(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Signals that are ignored stay so: a shell's background job gets no SIGINT, one of nohup no SIGHUP."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread gets signals
         return
-    before = {signum: signal.signal(signum, handle) for signum in SIGNALS}
+    heard = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {signum: signal.signal(signum, handle) for signum in heard}
     try:
         yield
     finally:

@@ -1,0 +1,69 @@
+"""What is printed where nobody reads it any more: the work goes on, and is no failure."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+
+class Forgiving:
+    """A stream that falls silent once it cannot be written; `error` says why, unless its reader went away."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write, or not."""
+        try:
+            return self.stream.write(text)
+        except OSError as error:
+            self._fall_silent(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or not."""
+        try:
+            self.stream.flush()
+        except OSError as error:
+            self._fall_silent(error)
+
+    def _fall_silent(self, error: OSError) -> None:
+        if not isinstance(error, BrokenPipeError):  # `| head` has seen enough
+            self.error = error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())  # what is buffered goes there, too
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def forgiving() -> Iterator[None]:
+    """Inside, printing never fails: into a pipe without a reader, on a full disk, where nothing is open."""
+    before = sys.stdout, sys.stderr
+    streams = [_forgiving(each) for each in before]
+    sys.stdout, sys.stderr = streams
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stdout, sys.stderr = before
+
+
+def lost() -> str:
+    """Why what was printed has not all been written; empty where it was."""
+    sys.stdout.flush()
+    error = getattr(sys.stdout, "error", None)
+    return "" if error is None else f"the output cannot be written: {error.strerror}"
+
+
+def _forgiving(stream: TextIO | None) -> TextIO:
+    if isinstance(stream, Forgiving):
+        return cast(TextIO, stream)
+    if stream is None:  # closed by who started this
+        stream = Path(os.devnull).open("w")  # noqa: SIM115  (open as long as what is printed to)
+    return cast(TextIO, Forgiving(stream))
