@@ -70,6 +70,72 @@ def test_advice_converges(
             assert trained(*(f"{key}={value}" for key, value in advised.items())).outcome == "converged"
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("model", "normalization"), [("linear", "scale"), ("linear", "zscore"), ("quadratic", "zscore")]
+)
+def test_what_a_stopped_run_needs(
+    model: str, normalization: str, dtype: str, data: str, trained: Callable[..., Result]
+) -> None:
+    """In the epochs that are enough it converges, in fewer at the largest lr; where float32 cannot, in float64."""
+    lr = RATES.get((model, normalization), "0.05")
+    how = (data, f"model={model}", f"normalization={normalization}")
+    told = trained(*how, f"dtype={dtype}", f"lr={lr}", "epochs=20").outlook
+    if told == "float32 may resolve no more: dtype=float64":
+        dtype, told = "float64", trained(*how, "dtype=float64", f"lr={lr}", "epochs=20").outlook
+    epochs, largest = re.fullmatch(r"([\d,]+) epochs are enough(?:, fewer .* up to (\S+))?", told).groups()
+    epochs = epochs.replace(",", "")
+    for rate in filter(None, (lr, largest)):
+        result = trained(*how, f"dtype={dtype}", f"lr={rate}", f"epochs={epochs}")
+        assert result.outcome == "converged", (told, rate)
+
+
+NEAR = ["model.start.a=38", "model.start.b=-42", "model.start.k=0.6"]  # the thermometer's exponential
+BEYOND = {
+    "line": ["normalization=none", "lr=1e-2"],
+    "parabola": ["model=quadratic", "normalization=minmax", "lr=30"],
+    "curve": ["model=exponential", "normalization=minmax", *NEAR, "lr=0.01"],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+@pytest.mark.parametrize("kind", BEYOND)
+def test_what_a_run_beyond_the_limit_needs(
+    kind: str, loss: str, dtype: str, trained: Callable[..., Result]
+) -> None:
+    """The limit that is told is stable, and so is the run's own lr under the normalization that is named."""
+    words = [*BEYOND[kind], f"loss={loss}", f"dtype={dtype}", "epochs=100"]
+    found = trained(*words).reason
+    limit = re.search(r"times the limit (\S+) of this input", found.cause)[1]
+    others = re.findall("normalization=zscore", found.advice)
+    assert found.advice.startswith("use a smaller lr")
+    for word in (f"lr={limit}", *others):
+        longer = trained(*words, word)
+        assert (longer.outcome, longer.reason) in [("stopped", None), ("converged", None)], word
+        assert longer.final_loss <= longer.losses[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "advice", "followed"),
+    [
+        ("model.start.w=1e30", "try a nearer model.start or dtype=float64", ["model.start.w=1e3", "dtype=float64"]),
+        ("model.start.w=1e30 lr=1", "try a nearer model.start or dtype=float64", ["model.start.w=1e3 lr=1e-2"]),
+        ("model=exponential normalization=minmax model.start.k=60 lr=1e-4", "try a nearer model.start",
+         [" ".join(NEAR)]),
+        ("loss=mae lr=1e3 model.start.w=5.3 model.start.b=-17", "use a smaller lr", ["lr=1e-3"]),
+    ],
+)  # fmt: skip
+def test_what_other_runs_that_diverged_need(
+    words: str, advice: str, followed: list[str], trained: Callable[..., Result]
+) -> None:
+    """Out of the range of float32 at the start; absolute errors, which know no limit."""
+    result = trained("epochs=50", *words.split())
+    assert (result.outcome, result.reason.advice) == ("diverged", advice)
+    for way in followed:
+        assert trained("epochs=50", *words.split(), *way.split()).outcome in ("stopped", "converged")
+
+
 @pytest.mark.parametrize(
     ("file", "words", "number"),
     [

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..data import Pairs
 from ..loop import LossCurves, training_loop
-from ..losses import mse
 from ..normalization import ADVISED, NORMALIZATIONS, Affine
 from ..polynomial import is_polynomial
 from ..settings import Settings
@@ -39,22 +38,47 @@ class Reason:
         return f"{self.cause}: {self.advice}"
 
 
-def reason(run: Run, outcome: str, diverged_at: int) -> Reason | None:
-    """None where all is well; `diverged_at` is 0 for a run whose loss grew, but stayed finite."""
+def reason(run: Run, outcome: str, diverged_at: int, began: bool) -> Reason | None:
+    """None where all is well; `diverged_at` is 0 for a run whose loss grew, but stayed finite.
+
+    `began`: whether its first loss was finite, for else no rate helps.
+    """
     settings, lr = run.settings, run.settings.lr
     limit = limit_in_digits(run.limit, lr) if run.limit > 0 else ""
-    if run.lr_over_limit > 1 and outcome in ("diverged", "stopped"):
+    if began and run.lr_over_limit > 1 and outcome in ("diverged", "stopped"):
         return Reason(
             f"lr {lr:g} is {times(run.lr_over_limit)} times the limit {limit} of this input",
             f"use a smaller lr{f' or normalization={ADVISED}' if _normalizing_helps(run) else ''}",
         )
-    if outcome == "diverged":
-        what = f"the loss left the range of {settings.dtype}" if diverged_at else "the loss grew tenfold"
-        return Reason(
-            f"{what}, though lr {lr:g} is under the limit {limit}" if limit else what,
-            f"try a nearer model.start{' or dtype=float64' if settings.dtype == 'float32' else ''}",
-        )
-    return None
+    if outcome != "diverged":
+        return None
+    what = f"the loss left the range of {settings.dtype}" if diverged_at else "the loss grew tenfold"
+    if began and not limit:
+        return Reason(what, "use a smaller lr")
+    helps = settings.dtype == "float32" and run.input.yardstick.is_quadratic
+    return Reason(
+        f"{what}, though lr {lr:g} is under the limit {limit}" if began else f"{what} at its start",
+        f"try a nearer model.start{' or dtype=float64' if helps else ''}",
+    )
+
+
+def outlook(run: Run, gap: float) -> str:
+    """What brings a run that stopped at this gap to convergence; empty where that is not known.
+
+    By a bound that holds where the loss is quadratic; a larger lr takes fewer epochs.
+    """
+    settings, found = run.settings, run.input.yardstick
+    if not found.is_quadratic:
+        return ""
+    if not run.resolves:
+        precise = ": dtype=float64" if settings.dtype == "float32" else ""
+        return f"{settings.dtype} may resolve no more{precise}"
+    close, fastest = found.gap_of(found.enough(run.input.t_un.dtype)), fastest_rate(found.curvature)
+    epochs = settings.epochs + epochs_enough(found.curvature, settings.lr, gap, close)
+    ways = [f"{rounded(epochs, math.ceil):,.0f} epochs are enough"] if epochs <= MOST_EPOCHS else []
+    if settings.lr < WORTH_IT * fastest:
+        ways.append(f"fewer with a larger lr, up to {limit_in_digits(fastest)}")
+    return ", ".join(ways)
 
 
 def caution(run: Run) -> str:
@@ -117,7 +141,7 @@ def _enough(settings: Settings, pairs: Pairs, affine: Affine, rate: float | None
     dtype = own if found.resolves(own, lr) else torch.float64
     epochs = max(1, epochs_enough(found.curvature, lr, start_gap, found.gap_of(found.enough(dtype))))
     epochs = rounded(epochs, math.ceil) if epochs < math.inf else epochs
-    if loss is not mse or not is_polynomial(model, len(start)):
+    if not found.is_quadratic:
         epochs = _tried(found, lr, start.to(dtype), epochs)
     return lr, epochs, str(dtype).partition(".")[2]
 

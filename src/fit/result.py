@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..loop import LossCurves
-from .advice import Reason, caution, reason
+from .advice import Reason, caution, outlook, reason
 from .plan import Run
 from .schedule import tenths
 from .yardstick import Yardstick
@@ -35,7 +35,8 @@ class Result:
     measured before each epoch's update, all finite; `path` holds the parameters there, as trained, of a run
     that belongs to no sweep. `diverged_at` is the first epoch that was not finite.
     `outcome` is `killed` for a run that was interrupted; `reason` says why a run did not settle and what to
-    try. `caution` is what is to be known before the calibration is used.
+    try; `outlook` what one that stopped under the limit needs. `caution` is what is to be known before the
+    calibration is used.
     """
 
     run: Run
@@ -49,6 +50,7 @@ class Result:
     diverged_at: int | None
     outcome: Outcome
     reason: Reason | None
+    outlook: str
     caution: str
 
     @property
@@ -133,7 +135,8 @@ def _result(
         loss_gap=max(gap, 0.0) if usable and is_measured else None,
         diverged_at=diverged_at or None,
         outcome=outcome,
-        reason=reason(run, outcome, diverged_at),
+        reason=reason(run, outcome, diverged_at, bool(epochs)),
+        outlook=outlook(run, gap) if outcome == "stopped" and is_measured else "",
         caution=caution(run) if usable else "",
     )
 

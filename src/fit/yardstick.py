@@ -74,6 +74,11 @@ class Yardstick:
         return {f"best_{name}": value for name, value in zip(names, params.tolist(), strict=True)}
 
     @property
+    def is_quadratic(self) -> bool:
+        """Whether the loss is, in the parameters: its curvature is the same everywhere."""
+        return self.loss is mse and is_polynomial(self.model, len(self.params))
+
+    @property
     def is_raw(self) -> bool:
         """Whether the model of any such normalization is one of the raw input: a polynomial is."""
         return self.centred is not None or self.fitted == UNCHANGED
@@ -144,7 +149,8 @@ class Yardstick:
         assert self.fit.hessian is not None
         fold = torch.eye(len(self.params), dtype=torch.float64) if self.fold is None else self.fold
         left = self.trained_params.abs() / (2 * self.scales**2)
-        return float(left @ torch.linalg.inv(fold.T @ self.fit.hessian @ fold).abs() @ left) / 2
+        inverse, singular = torch.linalg.inv_ex(fold.T @ self.fit.hessian @ fold)
+        return math.inf if singular else float(left @ inverse.abs() @ left) / 2
 
     @cached_property
     def _terms(self) -> float:
@@ -223,7 +229,7 @@ class Yardstick:
         """
         if self.loss is not mse:
             gaps = self.losses(params) - self.loss(self.predictions, self.t_c)
-        elif is_polynomial(self.model, len(self.params)):
+        elif self.is_quadratic:
             gaps = (self._distances(params) ** 2).mean(dim=-1)
         else:
             steps = self._distances(params)

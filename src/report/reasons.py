@@ -36,13 +36,15 @@ def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
 
 
 def _joined(found: dict[str, list[Ranked]]) -> dict[str, list[Ranked]]:
-    """One reason for all learning rates beyond the limit of one input, or below it."""
+    """One reason for all learning rates beyond the limit of one input; the others as they are."""
     groups: dict[tuple[str, str], list[Ranked]] = defaultdict(list)
-    for members in found.values():
-        run = members[0][1]
-        ratio = run.metrics["lr_over_limit"]
-        groups[limit_in_digits(lr(run) / ratio) if ratio > 1 else "", run.tags.get("advice", "")] += members
     joined = {}
+    for reason, members in found.items():
+        run = members[0][1]
+        if (ratio := run.metrics.get("lr_over_limit", 0)) > 1:
+            groups[limit_in_digits(lr(run) / ratio), run.tags.get("advice", "")] += members
+        else:
+            joined[reason] = members
     for (limit, advice), members in groups.items():
         cause = _beyond(limit, [run for _, run in members])
         joined[f"{cause}: {advice}" if advice else cause] = sorted(members, key=lambda each: each[0])
@@ -51,7 +53,5 @@ def _joined(found: dict[str, list[Ranked]]) -> dict[str, list[Ranked]]:
 
 def _beyond(limit: str, runs: Sequence[TrackedRun]) -> str:
     rates = f"{min(map(lr, runs)):g} to {max(map(lr, runs)):g}"
-    if not limit:
-        return f"the loss left the range of the dtype, though lr {rates} is under the limit"
     ratios = [run.metrics["lr_over_limit"] for run in runs]
     return f"lr {rates} is {times(min(ratios))} to {times(max(ratios))} times the limit {limit} of this input"

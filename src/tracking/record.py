@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
-import math
 import re
 import subprocess
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 
 from ..config import ConfigError, one_line
 from ..fit import metrics
-from ..fit.rates import fastest_rate, limit_in_digits
 from ..formula import Calibration, Ranges, formula
 from ..normalization import UNCHANGED, Affine
 from ..package import IS_CHECKOUT, NAME
@@ -288,19 +286,14 @@ def _note(result: Result) -> str:
 
 
 def _state(result: Result) -> str:
-    settings, yardstick = result.run.settings, result.run.input.yardstick
-    epochs = settings.epochs
+    epochs = result.run.settings.epochs
     if result.outcome == "converged":
         return "Converged."
     if result.outcome == "killed":
         return f"Interrupted at epoch {result.epochs[-1]} of {epochs}."
     if result.reason:
         return f"Stopped short at epoch {epochs}, before its loss began to grow: {result.reason}."
-    if settings.dtype == "float32" and not result.run.resolves:
-        return f"Stopped at epoch {epochs}, where float32 may resolve no more: dtype=float64."
-    fastest = fastest_rate(yardstick.curvature) if yardstick.limit > 0 else math.nan
-    larger = f", or a larger lr, up to {limit_in_digits(fastest)}" if settings.lr < fastest else ""
-    return f"Stopped short at epoch {epochs}: more epochs{larger}."
+    return f"Stopped short at epoch {epochs}{': ' * bool(result.outlook)}{result.outlook}."
 
 
 @lru_cache(maxsize=128)
