@@ -77,7 +77,7 @@ def test_advice_converges(
 def test_what_a_stopped_run_needs(
     model: str, normalization: str, dtype: str, data: str, trained: Callable[..., Result]
 ) -> None:
-    """In the epochs that are enough it converges, in fewer at the largest lr; where float32 cannot, in float64."""
+    """It converges in the epochs that are enough, at the largest lr too; where float32 cannot, in float64."""
     lr = RATES.get((model, normalization), "0.05")
     how = (data, f"model={model}", f"normalization={normalization}")
     told = trained(*how, f"dtype={dtype}", f"lr={lr}", "epochs=20").outlook
@@ -91,6 +91,7 @@ def test_what_a_stopped_run_needs(
 
 
 NEAR = ["model.start.a=38", "model.start.b=-42", "model.start.k=0.6"]  # the thermometer's exponential
+NEARER = "try a nearer model.start"
 BEYOND = {
     "line": ["normalization=none", "lr=1e-2"],
     "parabola": ["model=quadratic", "normalization=minmax", "lr=30"],
@@ -119,9 +120,9 @@ def test_what_a_run_beyond_the_limit_needs(
 @pytest.mark.parametrize(
     ("words", "advice", "followed"),
     [
-        ("model.start.w=1e30", "try a nearer model.start or dtype=float64", ["model.start.w=1e3", "dtype=float64"]),
-        ("model.start.w=1e30 lr=1", "try a nearer model.start or dtype=float64", ["model.start.w=1e3 lr=1e-2"]),
-        ("model=exponential normalization=minmax model.start.k=60 lr=1e-4", "try a nearer model.start",
+        ("model.start.w=1e30", NEARER + " or dtype=float64", ["model.start.w=1e3", "dtype=float64"]),
+        ("model.start.w=1e30 lr=1", NEARER + " or dtype=float64", ["model.start.w=1e3 lr=1e-2"]),
+        ("model=exponential normalization=minmax model.start.k=60 lr=1e-4", NEARER,
          [" ".join(NEAR)]),
         ("loss=mae lr=1e3 model.start.w=5.3 model.start.b=-17", "use a smaller lr", ["lr=1e-3"]),
     ],

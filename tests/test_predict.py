@@ -241,6 +241,22 @@ def test_best_of_several_models_is_the_one_with_the_least_loss(ask: Ask, command
     assert float(parabola["t_c"]) > line + 1
 
 
+def test_best_of_several_losses(
+    command: Callable[..., int], client: MlflowClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What table, description, registration and prediction take is one run, and all say under which loss."""
+    how = ["normalization=zscore", "lr=0.2", "epochs=10,500", "register=t"]
+    assert command("-m", "loss=huber,mse", *how) == 0
+    losses = "mse, huber loss_delta=1.0"
+    assert f"losses under {losses} do not compare: the best is the best under mse" in capfd.readouterr().out
+    [version] = client.search_model_versions("name = 't'")
+    run = client.get_run(version.run_id)
+    assert (run.data.params["loss"], run.data.tags["outcome"]) == ("mse", "converged")
+    assert predict.command(["best", "50"]) == 0
+    told = f"run {run.info.run_id}; under mse, with which losses under huber loss_delta=1.0 do not compare"
+    assert told in capfd.readouterr().err
+
+
 def test_nothing_is_left_behind(ask: Ask, empty_folder: Path) -> None:
     before = (empty_folder / "mlflow.db").read_bytes()
     assert ask("best", *T_U).code == 0

@@ -107,6 +107,8 @@ def test_losses_apart() -> None:
     for each, loss in zip(runs, ("mae", "mse", "huber"), strict=True):
         each.params["loss"] = loss
     assert order(*runs) == ["a", "b", "c"]
+    runs[1].tags["outcome"] = "stopped"
+    assert order(*runs) == ["b", "c", "a"], "first where one has converged"
 
 
 def test_unknown_best_fit() -> None:

@@ -1,5 +1,6 @@
 """What a sweep says of itself in plain words, and whether its advice is any good."""
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,15 @@ def test_many_reasons_of_one_input_are_told_as_one(note: Callable[..., str]) -> 
     assert len(lines) == 2
     assert "lr 0.0055 to 0.0385 is 16 to 113 times the limit 0.000339 of this input" in lines[0]
     assert "lr 0.0355 to 0.0385 is 1.076 to 1.2 times the limit 0.0329 of this input" in lines[1]
+
+
+def test_many_reasons_some_without_a_limit(note: Callable[..., str]) -> None:
+    """Absolute errors have no curvature, and so no limit that a rate could be beyond."""
+    told = note(
+        "lr=range(1e5,1e6,1e5)", "loss=mse,mae", "model.start.b=-17", "normalization=none", "epochs=19"
+    )
+    assert "8 more: the loss grew tenfold: use a smaller lr" in told
+    assert re.search(r"#\d+ and 8 more: lr 100000 to 900000 is 2\.9e\+08 to .* times the limit", told)
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
     Before them, that losses under several loss functions do not compare.
     """
     if losses := several_losses(runs):
-        yield f"losses under {', '.join(losses)} do not compare: runs under each stand together"
+        yield f"losses under {', '.join(losses)} do not compare: the best is the best under {losses[0]}"
     if runs and "caution" in runs[0].tags:
         yield f"#1: caution: {runs[0].tags['caution']}"
     found: dict[str, list[Ranked]] = defaultdict(list)

@@ -175,6 +175,8 @@ def best(store: Store) -> Best:
     chosen = chosen or newest
     if left_out := len(usable) - len(chosen):
         remarks.append(f"{left_out:,} run{'s' * (left_out > 1)} on other data left out")
+    if losses := ranking.several_losses(chosen):
+        remarks.append(f"under {losses[0]}, with which losses under {', '.join(losses[1:])} do not compare")
     return Best(ranking.best_first(chosen)[0], "; ".join(remarks))
 
 

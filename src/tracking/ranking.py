@@ -3,7 +3,8 @@
 1. Runs on one data set stand together: what was trained on other readings does not compare.
 2. Runs with a result come first, then what was interrupted, what diverged (the smallest rate first, which was
    nearest to the limit) and what crashed.
-3. Losses of different loss functions do not compare either: runs under each stand together.
+3. Losses of different loss functions do not compare either: runs under each stand together, first those under
+   one by which a run has converged, then in the order of the list, squares first.
 4. The rest is one number, the loss that a run has reached; a run that is trained enough (`converged`) counts
    as its best fit. So of two models the one with the better best fit comes first, but a poor fit by it is no
    better than it is; and of runs on one best fit the order is that of their `loss_gap`. The same holds for a
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import cache
 
 from ..config import ConfigError
@@ -29,6 +30,7 @@ USABLE = OUTCOMES[:2]
 SAME = 1e-9  # relative: best fits whose losses differ by less differ by rounding
 
 Key = tuple[object, ...]
+LossFunction = tuple[int, str, *tuple[str, ...]]
 
 
 def ranked(runs: Iterable[TrackedRun], by: str | None = None, descending: bool = False) -> list[TrackedRun]:
@@ -46,8 +48,9 @@ def ranked(runs: Iterable[TrackedRun], by: str | None = None, descending: bool =
 def best_first(runs: Iterable[TrackedRun]) -> list[TrackedRun]:
     """Runs on one data set, ranked."""
     runs = list(runs)
-    levels = _levels(run for run in runs if run.outcome == "converged")
-    return sorted(runs, key=lambda run: _key(run, levels))
+    converged = [run for run in runs if run.outcome == "converged"]
+    levels, settled = _levels(converged), {_loss_function(run) for run in converged}
+    return sorted(runs, key=lambda run: _key(run, levels, settled))
 
 
 def data_sets(runs: Iterable[TrackedRun]) -> list[list[TrackedRun]]:
@@ -78,9 +81,11 @@ def has_one_best_fit(runs: Iterable[TrackedRun]) -> bool:
 
 
 def several_losses(runs: Sequence[TrackedRun]) -> list[str]:
-    """The loss functions of the runs, where they are several."""
-    found = sorted({_loss_function(run) for run in runs})
-    return [" ".join((name, *options)) for _, name, *options in found] if len(found) > 1 else []
+    """The loss functions of runs on one data set, where they are several; first that of the best."""
+    if len(set(map(_loss_function, runs))) < 2:
+        return []
+    found = dict.fromkeys(map(_loss_function, best_first(runs)))
+    return [" ".join((name, *options)) for _, name, *options in found]
 
 
 def lr(run: TrackedRun) -> float:
@@ -106,15 +111,16 @@ def _value(run: TrackedRun, by: str) -> tuple[float, str] | None:
     return natural(str(value))
 
 
-def _key(run: TrackedRun, levels: Mapping[str, float]) -> Key:
-    """What a run goes by among those on its data set."""
+def _key(run: TrackedRun, levels: Mapping[str, float], settled: Set[LossFunction]) -> Key:
+    """What a run goes by among those on its data set; under the losses in `settled` a run has converged."""
     place = OUTCOMES.index(run.outcome) if run.outcome in OUTCOMES else len(OUTCOMES)
     cost: Key = (natural(run.params.get("epochs", "")), lr(run), run.name, run.run_id)
+    loss = _loss_function(run)
     if run.outcome == "converged":
-        return 0, _loss_function(run), levels[_fit(run)], 0.0, *cost
+        return 0, False, loss, levels[_fit(run)], 0.0, *cost
     if run.outcome in ("stopped", "killed"):
         reached = _reached(run), run.metrics.get("loss_gap", math.inf)
-        return place - 1, _loss_function(run), *reached, *cost
+        return place - 1, loss not in settled, loss, *reached, *cost
     return place, lr(run), *cost
 
 
@@ -153,7 +159,7 @@ def _reached(run: TrackedRun) -> float:
     return math.inf if run.loss is None else run.loss
 
 
-def _loss_function(run: TrackedRun) -> tuple[int, str, *tuple[str, ...]]:
+def _loss_function(run: TrackedRun) -> LossFunction:
     """A run's loss function and its options, in the order of the losses."""
     name, shipped = run.params.get("loss", FIRST_LOSS), list(LOSSES)
     options = (f"{key}={value}" for key, value in run.params.items() if key.startswith("loss_"))
