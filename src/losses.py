@@ -33,9 +33,9 @@ def huber(t_p: "Tensor", t_c: "Tensor", delta: Positive) -> "Tensor":
 
     Source: Huber, Robust Estimation of a Location Parameter (1964).
     """
-    sizes = _differences(t_p, t_c).abs()
-    within = sizes.clamp(max=delta)
-    return (within * (sizes - 0.5 * within)).mean(dim=-1)
+    diffs = _differences(t_p, t_c)
+    within = diffs.clamp(-delta, delta)  # not by abs, which has no curvature at 0
+    return (within * (diffs - 0.5 * within)).mean(dim=-1)
 
 
 def log_cosh(t_p: "Tensor", t_c: "Tensor") -> "Tensor":

@@ -16,6 +16,7 @@ from torch import Tensor
 from src.fit.absolute import corner_variance, is_balanced, lowest_corner
 from src.fit.best_fit import BestFit, best_fit, is_linear
 from src.fit.point import Point
+from src.fit.yardstick import second_derivatives
 from src.losses import huber, log_cosh, mae, mse
 from src.models import MODELS as SHIPPED
 from src.models import linear, quadratic
@@ -221,6 +222,12 @@ def test_twins_in_a_curve(loss: Callable[..., Tensor], monkeypatch: pytest.Monke
 def test_fewer_observations_than_parameters() -> None:
     """A parabola through two points is one of many."""
     assert not best_fit(quadratic, mse, tensor(1, 3), tensor(3, 4), tensor(0, 0, 0)).settled
+
+
+@pytest.mark.parametrize(("loss", "curvature"), [(mse, 2), (HUBER, 1), (log_cosh, 1)])
+def test_curvature_of_an_exact_fit(loss: Callable[..., Tensor], curvature: float) -> None:
+    """Where a reading is met exactly a smooth loss has the curvature that it has beside it."""
+    assert second_derivatives(loss, tensor(1, 1.1, 1.2), tensor(1, 1.1, 1.2)).tolist() == [curvature] * 3
 
 
 def test_nothing_within_delta() -> None:

@@ -70,13 +70,14 @@ def outlook(run: Run, gap: float) -> str:
     settings, found = run.settings, run.input.yardstick
     if not found.is_quadratic:
         return ""
-    if not run.resolves:
+    dtype, fastest = run.input.t_un.dtype, fastest_rate(found.curvature)
+    close = found.gap_to_reach(dtype, settings.lr)
+    if not close:
         precise = ": dtype=float64" if settings.dtype == "float32" else ""
         return f"{settings.dtype} may resolve no more{precise}"
-    close, fastest = found.gap_of(found.enough(run.input.t_un.dtype)), fastest_rate(found.curvature)
     epochs = settings.epochs + epochs_enough(found.curvature, settings.lr, gap, close)
     ways = [f"{rounded(epochs, math.ceil):,.0f} epochs are enough"] if epochs <= MOST_EPOCHS else []
-    if settings.lr < WORTH_IT * fastest:
+    if settings.lr < WORTH_IT * fastest and found.resolves(dtype, fastest):
         ways.append(f"fewer with a larger lr, up to {limit_in_digits(fastest)}")
     return ", ".join(ways)
 
@@ -139,7 +140,8 @@ def _enough(settings: Settings, pairs: Pairs, affine: Affine, rate: float | None
     start_gap = float(found.gaps(found.as_params(start)[None]))
     own = getattr(torch, settings.dtype)
     dtype = own if found.resolves(own, lr) else torch.float64
-    epochs = max(1, epochs_enough(found.curvature, lr, start_gap, found.gap_of(found.enough(dtype))))
+    close = found.gap_to_reach(dtype, lr) if found.is_quadratic else found.gap_of(found.enough(dtype))
+    epochs = max(1, epochs_enough(found.curvature, lr, start_gap, close))
     epochs = rounded(epochs, math.ceil) if epochs < math.inf else epochs
     if not found.is_quadratic:
         epochs = _tried(found, lr, start.to(dtype), epochs)

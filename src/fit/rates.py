@@ -38,7 +38,7 @@ def fastest_rate(curvature: Tensor) -> float:
 
 
 def epochs_enough(curvature: Tensor, lr: float, start_gap: float, gap: float) -> float:
-    """The epochs after which descent from `start_gap` is under `gap`; infinity for never.
+    """The epochs after which descent from `start_gap` is under `gap`; infinity for never, as for a gap of 0.
 
     Where the loss is quadratic the gap is a sum of squares, each multiplied by `(1 - lr * lambda)**2` an
     epoch, so the largest of these factors bounds them all; elsewhere that is an estimate. A bound in
@@ -49,6 +49,8 @@ def epochs_enough(curvature: Tensor, lr: float, start_gap: float, gap: float) ->
         return 0
     if factor == 0:
         return 1
+    if gap == 0:
+        return math.inf
     return math.ceil(math.log(gap / start_gap) / (2 * math.log(factor))) if factor < 1 else math.inf
 
 

@@ -132,25 +132,35 @@ class Yardstick:
         return float(second_derivatives(self.loss, self.predictions, self.t_c).mean())
 
     def resolves(self, dtype: torch.dtype, lr: float) -> bool:
-        """Whether descent at this rate can converge in `dtype`: an estimate, from above, of where it may end.
+        """Whether descent at this rate can converge in `dtype`, by the estimate of `gap_to_reach`."""
+        return self.gap_to_reach(dtype, lr) > 0
 
-        A step of less than half the spacing of a parameter's numbers changes nothing: so much of the
-        gradient, over the rate, may be left. And the terms of a prediction are rounded: K in N parts count.
+    def gap_to_reach(self, dtype: torch.dtype, lr: float) -> float:
+        """The gap that descent in exact arithmetic must reach to converge in `dtype`; 0 where that cannot do.
+
+        An estimate, from above, of what rounding adds. A parameter is rounded in each step, by half the
+        spacing of its numbers at most, and along an axis of the loss each error lives on, by the factor
+        `1 - lr * lambda` a step: slowly along the flattest axis, and from side to side along the steepest at
+        a rate near the limit. And the terms of a prediction are rounded: K in N parts count.
         """
+        enough = self.gap_of(self.enough(dtype))
         if not self.fit.settled or not self.limit > 0 or not self.curvature[0] > 0:
-            return True
+            return enough
         eps = torch.finfo(dtype).eps
-        rounded = (eps * self._terms) ** 2 * len(self.params) / len(self.t_c)
-        return (eps / lr) ** 2 * self._stalled + self.gap_of(rounded) <= self.gap_of(self.enough(dtype))
+        values, rounding = self._axes
+        left = eps * rounding / (1 - (1 - lr * values).abs())
+        terms = (eps * self._terms) ** 2 * len(self.params) / len(self.t_c)
+        noise = float((values * left**2).sum()) / 2 + self.gap_of(terms)
+        return (math.sqrt(enough) - math.sqrt(noise)) ** 2 if noise < enough else 0  # distances add up
 
     @cached_property
-    def _stalled(self) -> float:
-        """The gap that a gradient leaves which moves no parameter by half its size, at a rate of 1."""
+    def _axes(self) -> tuple[Tensor, Tensor]:
+        """Along the loss's axes (K,) the curvature, and half the spacing of the parameters where eps is 1."""
         assert self.fit.hessian is not None
         fold = torch.eye(len(self.params), dtype=torch.float64) if self.fold is None else self.fold
-        left = self.trained_params.abs() / (2 * self.scales**2)
-        inverse, singular = torch.linalg.inv_ex(fold.T @ self.fit.hessian @ fold)
-        return math.inf if singular else float(left @ inverse.abs() @ left) / 2
+        hessian = fold.T @ self.fit.hessian @ fold
+        values, vectors = torch.linalg.eigh(hessian * self.scales * self.scales[:, None])
+        return values, vectors.abs().T @ (self.trained_params.abs() / (2 * self.scales))
 
     @cached_property
     def _terms(self) -> float:
