@@ -19,15 +19,15 @@ from ..models import Model
 from ..normalization import UNCHANGED, Affine
 from ..polynomial import fold_matrix, is_polynomial
 from .best_fit import BestFit, best_fit
+from .least_squares import design_matrix, least_squares
 from .rates import fastest_rate
+from .rounding import Rounding, resolved
+from .significance import by_chance
 
 # A run has converged within a hundredth of a standard error for each parameter: this is the square.
 CLOSE = 1e-4
 SAME = 5e-10  # of the predictions' span: how far two forms of a model may be apart, but for rounding
-ANGLES = 20_000  # of a numeric integral
 WAY = 33  # points between the start and the best fit at which the curvature is taken
-# Of an exact fit there are no standard errors: as near as the arithmetic resolves the targets, times so much.
-EXACT = {torch.float32: 4, torch.float64: 16}
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ class Yardstick:
         distance is measured.
         """
         if self._is_exact:
-            return _resolved(dtype, self._targets)
+            return resolved(dtype, self._targets)
         statistical = CLOSE * len(self.params) * self.fit.variance / len(self.t_c)
-        return max(statistical, _resolved(torch.float64, self._targets))
+        return max(statistical, resolved(torch.float64, self._targets))
 
     @cached_property
     def _targets(self) -> float:
@@ -132,59 +132,41 @@ class Yardstick:
         return float(second_derivatives(self.loss, self.predictions, self.t_c).mean())
 
     def resolves(self, dtype: torch.dtype, lr: float) -> bool:
-        """Whether descent at this rate can converge in `dtype`, by the estimate of `gap_to_reach`."""
+        """Whether descent at this rate can converge in `dtype`, by an estimate of what rounding adds."""
         return self.gap_to_reach(dtype, lr) > 0
 
     def gap_to_reach(self, dtype: torch.dtype, lr: float) -> float:
-        """The gap that descent in exact arithmetic must reach to converge in `dtype`; 0 where that cannot do.
-
-        An estimate, from above, of what rounding adds. A parameter is rounded in each step, by half the
-        spacing of its numbers at most, and along an axis of the loss each error lives on, by the factor
-        `1 - lr * lambda` a step: slowly along the flattest axis, and from side to side along the steepest at
-        a rate near the limit. And the terms of a prediction are rounded: K in N parts count.
-        """
+        """The gap that descent in exact arithmetic must reach to converge in `dtype`; 0 where none will do."""
         enough = self.gap_of(self.enough(dtype))
         if not self.fit.settled or not self.limit > 0 or not self.curvature[0] > 0:
             return enough
-        eps = torch.finfo(dtype).eps
-        values, rounding = self._axes
-        left = eps * rounding / (1 - (1 - lr * values).abs())
-        terms = (eps * self._terms) ** 2 * len(self.params) / len(self.t_c)
-        noise = float((values * left**2).sum()) / 2 + self.gap_of(terms)
-        return (math.sqrt(enough) - math.sqrt(noise)) ** 2 if noise < enough else 0  # distances add up
+        added = self._rounding.gap(dtype, lr)
+        return (math.sqrt(enough) - math.sqrt(added)) ** 2 if added < enough else 0  # distances add up
 
     @cached_property
-    def _axes(self) -> tuple[Tensor, Tensor]:
-        """Along the loss's axes (K,) the curvature, and half the spacing of the parameters where eps is 1."""
+    def _rounding(self) -> Rounding:
+        """K in N parts of the rounded terms count; those of a residual add up to it."""
         assert self.fit.hessian is not None
-        fold = torch.eye(len(self.params), dtype=torch.float64) if self.fold is None else self.fold
+        params, k = self.trained_params, len(self.params)
+        fold = torch.eye(k, dtype=torch.float64) if self.fold is None else self.fold
         hessian = fold.T @ self.fit.hessian @ fold
-        values, vectors = torch.linalg.eigh(hessian * self.scales * self.scales[:, None])
-        return values, vectors.abs().T @ (self.trained_params.abs() / (2 * self.scales))
-
-    @cached_property
-    def _terms(self) -> float:
-        """The root-mean-square sum of the magnitudes that add up to a residual."""
-        params = self.trained_params
+        axes = torch.linalg.eigh(hessian * self.scales * self.scales[:, None]).eigenvectors
         terms = (_jacobian(self.model, self.t_un, params) * params).abs().sum(dim=-1) + self.t_c.abs()
-        return float(terms.square().mean().sqrt())
+        rounded = float(terms.square().mean()) * k / len(self.t_c)
+        spacing = axes.abs().T @ (params.abs() / (2 * self.scales))
+        return Rounding(self.curvature, spacing, self.gap_of(rounded))
 
     @cached_property
     def by_chance(self) -> float:
         """The probability of a best fit as good as this one if the input said nothing of the target.
 
-        The F test of K - 1 parameters beside a constant, under squares; NaN elsewhere. Source: of the part of
-        the variance that is left, `sin(angle)**2`, the density by angle is `sin**(N-K-1) * cos**(K-2)`.
+        Under squares, of models with a constant; NaN elsewhere.
         """
         n, k = len(self.t_c), len(self.params)
         if self.loss is not mse or not 1 < k < n or not self.fit.settled:
             return math.nan
-        angles = (torch.arange(ANGLES, dtype=torch.float64) + 0.5) * (math.pi / 2 / ANGLES)
-        density = (n - k - 1) * angles.sin().log() + (k - 2) * angles.cos().log()
-        density = (density - density.max()).exp()
         squares = (self.t_c - self.t_c.mean()).square().sum()
-        left = ((self.predictions - self.t_c).square().sum() / squares).clamp(max=1)
-        return float(density[angles < left.sqrt().asin()].sum() / density.sum())
+        return by_chance(n, k, float((self.predictions - self.t_c).square().sum() / squares))
 
     def as_params(self, trained: Tensor) -> Tensor:
         """Parameters as trained (..., K) -> about the same input as `params`, (..., K) float64."""
@@ -254,12 +236,7 @@ class Yardstick:
     def within_rounding(self, params: Tensor, dtype: torch.dtype) -> Tensor:
         """Whether runs at parameters (R, K) are as near as `dtype` resolves the targets: (R,)."""
         distances = (self._distances(params) ** 2).mean(dim=-1)
-        return distances <= _resolved(dtype, self._targets)
-
-
-def _resolved(dtype: torch.dtype, targets: float) -> float:
-    """The mean square of what is as near as a dtype resolves targets up to this size."""
-    return (EXACT[dtype] * torch.finfo(dtype).eps * targets) ** 2
+        return distances <= resolved(dtype, self._targets)
 
 
 def predict(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
@@ -351,28 +328,6 @@ def _steepest(found: Yardstick, params: Tensor) -> float:
 
     hessian: Tensor = torch.autograd.functional.hessian(mean_loss, params)  # type: ignore[no-untyped-call]
     return float(torch.linalg.eigvalsh(hessian * found.scales * found.scales[:, None])[-1])
-
-
-def least_squares(model: Model, _: Loss, t_u: Tensor, t_c: Tensor, __: Tensor) -> BestFit:
-    """The exact optimum of the mean squared error for a model that is linear in its parameters, by QR.
-
-    Source of the covariance: `s**2 (X'X)**-1`, with `s**2` the residual sum of squares over N - K.
-    """
-    design = design_matrix(model, t_u)  # (N, K)
-    n, k = design.shape
-    q, r = torch.linalg.qr(design)
-    params = torch.linalg.solve_triangular(r, (q.T @ t_c)[:, None], upper=True)[:, 0]
-    squares = float(((design @ params - t_c) ** 2).sum())
-    inverse = torch.linalg.inv(r)
-    variance = squares / (n - k) if n > k else math.nan
-    covariance = variance * inverse @ inverse.T if n > k else None
-    return BestFit(params, squares / n, 2 / n * r.T @ r, covariance, variance, settled=True)
-
-
-def design_matrix(model: Model, t_u: Tensor) -> Tensor:
-    """What each parameter multiplies: (N,) -> (N, K) float64, the model at each unit vector of params."""
-    units = torch.eye(len(parameter_names(model)), dtype=torch.float64)
-    return torch.stack([model(t_u, *unit).expand(len(t_u)) for unit in units], dim=-1)
 
 
 def _centred(t_u: Tensor) -> Affine:
