@@ -14,11 +14,16 @@ from src.config import check
 from src.data import load
 from src.fit.advice import next_tries
 from src.fit.plan import Preparation
-from src.fit.result import Result
+from src.fit.result import GROWN, Result
+from src.fit.schedule import curve_schedule
 from src.fit.training import calibrate
+from src.fit.yardstick import CLOSE
 from src.package import CONF
+from src.report import screen
+from src.settings import DataSettings
 from tests.conftest import ROOT
 
+NORRIS = DataSettings(path=str(ROOT / "data" / "norris.csv"), input="x", target="y")
 LONGEST = 20_000  # epochs; advice to train for longer is true as well
 RATES = {
     ("linear", "none"): "1e-4",
@@ -152,3 +157,28 @@ def test_limits_in_comments(file: str, words: list[str], number: str, trained: C
     limit = trained(*words, "lr=1e-9", "epochs=1").run.limit
     digits = len(told.partition("e")[0].replace(".", "").lstrip("0"))
     assert float(told) == float(f"{limit:.{digits}g}")
+
+
+def test_the_books_numbers_in_its_comment(trained: Callable[..., Result]) -> None:
+    told = (CONF / "experiment/book.yaml").read_text()
+    result = trained("+experiment=book")
+    params = ", ".join(f"{value:.4f}" for value in result.trained.values())
+    assert f"Ends at loss {result.losses[-1]:.6f} with params [{params}]." in told
+
+
+@pytest.mark.parametrize(
+    ("file", "number"),
+    [
+        ("conf/data/norris.yaml", f"{len(load(NORRIS, 2).t_u)} pairs"),
+        ("conf/tracking/mlflow.yaml", {50: "about fifty for 5000 epochs"}[len(curve_schedule(5000))]),
+        ("README.md", {50: "about fifty points"}[len(curve_schedule(5000))]),
+        ("README.md", {12: "of the best on each data set (of a dozen)"}[screen.MOST_TABLES]),
+        ("README.md", {1e-4: "within a hundredth of a standard error"}[CLOSE]),
+        ("README.md", {10: "a loss that grew tenfold"}[GROWN]),
+        ("docs/decisions/17-verdicts.md", {1e-4: "within a hundredth of a\nstandard error"}[CLOSE]),
+        ("docs/decisions/17-verdicts.md", {10: "a final loss above ten times the first"}[GROWN]),
+    ],
+)
+def test_numbers_in_words(file: str, number: str) -> None:
+    """Those that the code has."""
+    assert number in (ROOT / file).read_text()

@@ -136,7 +136,7 @@ class Yardstick:
         return self.gap_to_reach(dtype, lr) > 0
 
     def gap_to_reach(self, dtype: torch.dtype, lr: float) -> float:
-        """The gap that descent in exact arithmetic must reach to converge in `dtype`; 0 where none will do."""
+        """The gap to be reached in exact arithmetic to converge in `dtype`; 0 where none will do."""
         enough = self.gap_of(self.enough(dtype))
         if not self.fit.settled or not self.limit > 0 or not self.curvature[0] > 0:
             return enough
