@@ -20,12 +20,13 @@ def resolved(dtype: torch.dtype, targets: float) -> float:
 class Rounding:
     """What rounding adds to the gap of a descent, estimated from above.
 
-    A parameter is rounded in each step, by half the spacing of its numbers at most, and along an axis of the
-    loss each error lives on, by the factor `1 - lr * curvature` a step: slowly along the flattest axis, and
-    from side to side along the steepest at a rate near the limit. And the terms of a prediction are rounded.
+    In each step a parameter is rounded, by half the spacing of its numbers at most, and so are the terms of
+    the predictions, and with them the slope. Along an axis of the loss each error lives on, by the factor
+    `1 - lr * curvature` a step: slowly along the flattest axis, and from side to side along the steepest at a
+    rate near the limit.
 
-    Along the K axes the `curvature` and half the `spacing` of the parameters, (K,), and the gap of rounded
-    `terms`: the last two where `eps` is 1.
+    Along the K axes the `curvature` and half the `spacing` of the parameters, (K,), and an axis's share of
+    the gap of rounded `terms`: the last two where `eps` is 1.
     """
 
     curvature: Tensor
@@ -34,6 +35,7 @@ class Rounding:
 
     def gap(self, dtype: torch.dtype, lr: float) -> float:
         """What is left at this learning rate, below the limit."""
-        eps = torch.finfo(dtype).eps
-        left = self.spacing / (1 - (1 - lr * self.curvature).abs())
-        return eps**2 * (float((self.curvature * left**2).sum()) / 2 + self.terms)
+        fades = 1 - (1 - lr * self.curvature).abs()
+        moved = self.curvature * (self.spacing / fades) ** 2 / 2
+        pulled = self.terms * (lr * self.curvature / fades) ** 2
+        return float(torch.finfo(dtype).eps ** 2 * (moved + pulled).sum())

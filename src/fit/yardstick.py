@@ -145,14 +145,14 @@ class Yardstick:
 
     @cached_property
     def _rounding(self) -> Rounding:
-        """K in N parts of the rounded terms count; those of a residual add up to it."""
+        """Of the rounded terms, which add up to a residual, one in N parts lies along each axis."""
         assert self.fit.hessian is not None
-        params, k = self.trained_params, len(self.params)
-        fold = torch.eye(k, dtype=torch.float64) if self.fold is None else self.fold
+        params = self.trained_params
+        fold = torch.eye(len(params), dtype=torch.float64) if self.fold is None else self.fold
         hessian = fold.T @ self.fit.hessian @ fold
         axes = torch.linalg.eigh(hessian * self.scales * self.scales[:, None]).eigenvectors
         terms = (_jacobian(self.model, self.t_un, params) * params).abs().sum(dim=-1) + self.t_c.abs()
-        rounded = float(terms.square().mean()) * k / len(self.t_c)
+        rounded = float(terms.square().mean()) / len(self.t_c)
         spacing = axes.abs().T @ (params.abs() / (2 * self.scales))
         return Rounding(self.curvature, spacing, self.gap_of(rounded))
 
