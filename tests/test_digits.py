@@ -1,6 +1,6 @@
 """Offsets much larger than the span: what is predicted, written and printed keeps the digits that tell.
 
-Expected numbers come from numpy.polyfit on the input about its middle, which loses none.
+Expected numbers come from numpy.polyfit on the input about its middle, which loses none; curves from scipy.
 """
 
 import math
@@ -11,14 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from scipy.optimize import curve_fit
 
 from src import predict
 from src.formula import Ranges, formula
+from src.models import MODELS
 from src.normalization import UNCHANGED, Affine
 from tests.test_record import recorded
 
 Curve = tuple[np.ndarray, np.ndarray, int, str]
 
+exponential = MODELS["exponential"]
 UNIX = 1.7e9 + np.linspace(0, 9e4, 41)
 FAR = 1234567 + np.linspace(-5, 5, 41)
 NEAR = np.linspace(0, 10, 41)
@@ -31,10 +34,18 @@ CURVES = {
     "line of both": (-FAR, 0.396857 * FAR + 1e7 + NOISE, "linear"),
     "milliseconds, exact": (NEAR, 1000 * NEAR + 1.7e12, "linear"),
     "parabola of large values": (1e8 + NEAR, (NEAR - 5) ** 2 + 1e9 + NOISE, "quadratic"),
+    "exponential over Unix seconds": (UNIX, 2 * np.exp((UNIX - UNIX[0]) / 2.5e4) + 1 + NOISE, "exponential"),
 }
+DEGREES = {"linear": 1, "quadratic": 2, "exponential": 0}
+START = ["scaling=jacobian", "model.start.a=2", "model.start.k=3.5", "model.start.b=1"]
+HUBER = ["loss=huber", "loss.delta=1e13"]  # beyond all errors: the fit is that of squares
+WAYS = [(name, "float64", []) for name in CURVES]
+MORE = [(name, "float64", HUBER) for name in list(CURVES)[:3]]
+MORE += [(name, "float32", []) for name in ("parabola over Unix seconds", "line far off")]
+SLOW = [pytest.param(way, marks=pytest.mark.slow) for way in MORE]
 
 
-@pytest.fixture(params=CURVES)
+@pytest.fixture(params=[*WAYS, *SLOW], ids=lambda way: " ".join([way[0], way[1], *way[2]]))
 def curve(
     request: pytest.FixtureRequest,
     folder: Path,
@@ -43,19 +54,24 @@ def curve(
 ) -> Curve:
     """A converged calibration, alone in the store: its readings and true values, degree, and screen."""
     del folder  # where all that happens
-    t_u, t_c, model = CURVES[request.param]
+    name, dtype, more = request.param
+    t_u, t_c, model = CURVES[name]
     pd.DataFrame({"t_u": t_u, "t_c": t_c}).to_csv("mine.csv", index=False)
     columns = ("data.path=mine.csv", "data.input=t_u", "data.target=t_c")
-    how = ("normalization=zscore", "lr=auto", "epochs=3000", "dtype=float64")
+    how = ["lr=auto", "epochs=3000", f"dtype={dtype}", *more]
+    how += ["normalization=minmax", *START] if model == "exponential" else ["normalization=zscore"]
     capfd.readouterr()
     assert command(*columns, f"model={model}", *how) == 0
     told = capfd.readouterr().out
     assert "outcome      converged" in told
-    return t_u, t_c, {"linear": 1, "quadratic": 2}[model], told
+    return t_u, t_c, DEGREES[model], told
 
 
 def best(t_u: np.ndarray, t_c: np.ndarray, degree: int) -> np.ndarray:
-    """The best fit's predictions."""
+    """The best fit's predictions; the degree of an exponential is 0."""
+    if not degree:
+        t_un = (t_u - t_u[0]) / np.ptp(t_u)
+        return np.asarray(exponential(t_un, *curve_fit(exponential, t_un, t_c, (2.0, 3.6, 1.0))[0]))
     t_un = (t_u - t_u.mean()) / t_u.std()
     return np.polyval(np.polyfit(t_un, t_c - t_c[0], degree), t_un) + t_c[0]
 
@@ -67,7 +83,7 @@ def resolved(t_c: np.ndarray, fitted: np.ndarray) -> float:
 
 def written(line: str, t_u: np.ndarray) -> np.ndarray:
     """What somebody gets who copies a printed formula."""
-    return np.asarray(eval(line.split(" = ", 1)[1], {"t_u": t_u}))
+    return np.asarray(eval(line.split(" = ", 1)[1], {"t_u": t_u, "exponential": exponential}))
 
 
 def test_printed_formulas_predict(curve: Curve, client: MlflowClient) -> None:
@@ -75,7 +91,7 @@ def test_printed_formulas_predict(curve: Curve, client: MlflowClient) -> None:
     fitted = best(t_u, t_c, degree)
     [run] = recorded(client)
     note = run.data.tags["mlflow.note.content"].split("`")[1]
-    lines = [line for line in told.splitlines() if line.startswith(("calibration", "exact"))]
+    lines = [line for line in told.splitlines() if line.startswith(("calibration", "exact", "best fit"))]
     assert len(lines) == 2
     for line in (*lines, note):
         assert np.abs(written(line, t_u) - fitted).max() < resolved(t_c, fitted), line
@@ -93,7 +109,7 @@ def test_predictions_keep_their_digits(curve: Curve, capfd: pytest.CaptureFixtur
     assert predict.command(["best", "--inverse", repr(found[place])]) == 0
     [row] = capfd.readouterr().out.splitlines()[1:]
     back = float(row.split(",")[1])
-    mirrored = t_u if degree == 1 else 2 * t_u[np.argmin(fitted)] - t_u
+    mirrored = t_u if degree < 2 else 2 * t_u[np.argmin(fitted)] - t_u
     apart = min(abs(back - t_u[place]), np.abs(back - mirrored).min() if degree > 1 else math.inf)
     assert apart < 1e-2 * np.ptp(t_u)
 

@@ -9,7 +9,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 
@@ -229,3 +229,24 @@ def test_noise_alone(model: str, loss: str, dtype: str) -> None:
     left, squares = found.fit.loss * n, float(((noise - noise.mean()) ** 2).sum())
     f = (squares - left) / (k - 1) / (left / (n - k))
     assert found.by_chance == pytest.approx(float(stats.f.sf(f, k - 1, n - k)), rel=1e-3)
+
+
+@EACH
+@pytest.mark.usefixtures("folder")
+def test_best_of_an_edited_file(
+    model: str, loss: str, dtype: str, command: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is of the file as it is now: five higher, once some run is."""
+    told = []
+    for y in (Y, Y + 5):
+        write(y)
+        how = [*HOW, *MODEL[model], *LOSS[loss], f"dtype={dtype}", "lr=auto", "epochs=300"]
+        assert command(*how) == 0
+        capfd.readouterr()
+        assert predict.command(["best", "3.25"]) == 0
+        out, err = capfd.readouterr()
+        told.append((float(out.splitlines()[1].split(",")[1]), err.splitlines()[0]))
+    (before, first), (after, second) = told
+    assert "left out" not in first
+    assert second.endswith("; 1 run on other data left out")
+    assert after == pytest.approx(before + 5, abs=1)
