@@ -25,6 +25,7 @@ from scipy import stats
 from src import compare, predict, train
 from src.config import check
 from src.data import load
+from src.fit.advice import next_tries
 from src.fit.plan import Preparation
 from src.fit.plan import Run as Prepared
 from src.fit.training import calibrate
@@ -60,9 +61,12 @@ def configs(*more: str) -> Iterator[object]:
 
 def prepared(model: str, loss: str, dtype: str, *more: str) -> Prepared:
     """One run of a kind on the readings in the working folder, not on record."""
+    return with_overrides(*HOW, *MODEL[model], *LOSS[loss], f"dtype={dtype}", *more)
+
+
+def with_overrides(*given: str) -> Prepared:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        settings = check(compose("config", [*HOW, *MODEL[model], *LOSS[loss], f"dtype={dtype}", *more]))
-    return Preparation(load).prepare(settings)
+        return Preparation(load).prepare(check(compose("config", list(given))))
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +233,19 @@ def test_noise_alone(model: str, loss: str, dtype: str) -> None:
     left, squares = found.fit.loss * n, float(((noise - noise.mean()) ** 2).sum())
     f = (squares - left) / (k - 1) / (left / (n - k))
     assert found.by_chance == pytest.approx(float(stats.f.sf(f, k - 1, n - k)), rel=1e-3)
+
+
+@EACH
+@pytest.mark.usefixtures("folder")
+def test_advice(model: str, loss: str, dtype: str) -> None:
+    """What is to be tried after a run that stopped short converges."""
+    write(Y)
+    run = prepared(model, loss, dtype, "lr=0.01", "epochs=20")
+    tries = next_tries(run.settings, run.input.fitted, run.problem.pairs)
+    assert tries
+    for given in tries:
+        [result] = calibrate([with_overrides(*(f"{key}={value}" for key, value in given.items()))])
+        assert result.outcome == "converged", given
 
 
 @EACH
