@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import math
 import re
 import subprocess
 from collections.abc import Sequence
