@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
+from unicodedata import category
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -67,7 +68,18 @@ def _outside_hydra(cfg: DictConfig) -> DictConfig:
 
 def one_line(error: BaseException) -> str:
     """An error's text without its line breaks, and without passwords."""
-    return without_passwords(" ".join(str(error).split()))
+    return printable(without_passwords(" ".join(str(error).split())))
+
+
+def printable(text: str) -> str:
+    r"""The text with nothing in it that would command a terminal, as a name from a file may.
+
+    >>> printable("red \x1b[31m, ringing \x07")
+    'red �[31m, ringing �'
+    """
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if category(each) == "Cc" and each != "\n" else each for each in text
+    )
 
 
 # user:password@ or token@ before a host, and ?password=…; a port is no password

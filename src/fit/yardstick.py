@@ -12,6 +12,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.autograd import functional
 
 from ..functions import parameter_names, raw_form
 from ..losses import Loss, mse
@@ -300,10 +301,13 @@ def parameter_scales(scaling: str, model: Model, t_un: Tensor, start: Tensor) ->
 
 def _jacobian(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
     """The slopes (N, K) of predictions by the parameters (K,)."""
-    found: Tensor = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
-        lambda p: model(t_u, *p).expand(len(t_u)), params
-    )
-    return found
+
+    def predictions(p: Tensor) -> Tensor:
+        return model(t_u, *p).expand(len(t_u))
+
+    each_alone = torch.eye(len(params), dtype=params.dtype)  # K passes, where rows by reading would take N
+    columns = [functional.jvp(predictions, params, one)[1] for one in each_alone]  # type: ignore[no-untyped-call]
+    return torch.stack(columns, dim=-1)
 
 
 def fastest_stable(found: Yardstick, start: Tensor) -> float:

@@ -12,7 +12,9 @@ from typing import Literal, TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from ..config import printable
 from ..fit.rates import limit_in_digits
 from ..formula import Ranges, formula
 from ..package import command
@@ -75,18 +77,19 @@ def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None
     apart = columns(runs)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("#", *map(title, apart), *RESULTS, *parameter_columns(runs)):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(_cell(column), justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     for rank, (run, found) in enumerate(islice(with_parameters(runs), most), start=1):
         results = (number(run, key) for key in RESULTS)
         params = (param(run.params.get(key, "")) for key in apart)
-        table.add_row(str(rank), *params, *results, *found, what_came_of(run), style=_style(run))
+        cells = (str(rank), *params, *results, *found, what_came_of(run))
+        table.add_row(*map(_cell, cells), style=_style(run))
     wide = console.options.update(max_width=WIDEST)
     # a narrow terminal wraps lines, and loses no digit
     console.width = max(console.width, console.measure(table, options=wide).maximum)
     console.print(table)
     for line in (*rest(runs[most:], f"shown by {command('compare')} --format csv"), *reasons(runs)):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.print(_cell(line), soft_wrap=True, highlight=False)
 
 
 def print_calibration(run: TrackedRun, ranges: Ranges | None) -> None:
@@ -132,7 +135,12 @@ def _print_page(label: str, page: str, how_to_serve: str) -> None:
 
 
 def _say(line: str, file: TextIO | None = None) -> None:
-    Console(file=file, highlight=False, soft_wrap=True, markup=False).print(line)
+    Console(file=file, highlight=False, soft_wrap=True).print(_cell(line))
+
+
+def _cell(text: str) -> Text:
+    """As it stands: a name from a file is neither markup nor an escape code."""
+    return Text(printable(text))
 
 
 def _style(run: TrackedRun) -> str:

@@ -23,8 +23,11 @@ PAGE = Path(__file__).with_name("table.html")
 
 
 def as_frame(runs: Sequence[TrackedRun]) -> pd.DataFrame:
-    """A row for each run in the order given, with its rank on its data set and every param and metric."""
-    return pd.DataFrame(
+    """A row for each run in the order given, with its rank on its data set and every param and metric.
+
+    Text that a spreadsheet would take for a formula has an apostrophe in front.
+    """
+    frame = pd.DataFrame(
         [
             {"rank": rank, "run_id": run.run_id, "name": run.name}
             | {
@@ -36,6 +39,17 @@ def as_frame(runs: Sequence[TrackedRun]) -> pd.DataFrame:
             for rank, run in _with_ranks(runs)
         ]
     )
+    return frame.map(_harmless)
+
+
+def _harmless(cell: object) -> object:
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def as_records(runs: Sequence[TrackedRun]) -> list[dict[str, object]]:

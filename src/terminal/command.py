@@ -11,7 +11,7 @@ from typing import NoReturn
 from hydra_plugins.batch_launcher import JobsFailedError
 
 from .. import package
-from ..config import ConfigError, without_passwords
+from ..config import ConfigError, printable, without_passwords
 from . import interrupts, streams
 from .errors import StoreError, TrainingError, explain
 
@@ -59,7 +59,7 @@ def _run(step: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         return 130
     except JobsFailedError as failed:
-        print(failed, file=sys.stderr)
+        print(printable(str(failed)), file=sys.stderr)
         crashes = [each.error for each in failed.failures if isinstance(each.error, TrainingError)]
         if crashes:
             return _crashed(crashes[0])

@@ -34,6 +34,7 @@ from ._named import MOST_NAMED, is_usable, named
 
 GRID = 200  # points of a curve
 MOST_IN_BANDS = 2000  # more, evenly spaced in the ranking, look the same
+MOST_DRAWN = 4000  # pairs: more, evenly spaced over the input, look the same
 MARGIN = 0.1  # of the data's range, on each side
 NARROW = 1e-6  # a range that is smaller than this part of its values is none
 
@@ -108,7 +109,7 @@ def _draw_curves(axes: Axes, runs: Sequence[TrackedRun], problem: Problem) -> li
     axes.set(xlim=(left, right), ylim=(low, high))
     axes.grid(color="0.92")
     handles: list[Artist] = list(
-        axes.plot(t_u, t_c, "o", color="black", markersize=5, label="data", zorder=4)
+        axes.plot(*drawn(t_u, t_c), "o", color="black", markersize=5, label="data", zorder=4)
     )
     if problem.best and exact is not None:
         handles += axes.plot(x, exact, label=best_is(problem.best.params), zorder=3, **OPTIMUM)
@@ -118,7 +119,7 @@ def _draw_curves(axes: Axes, runs: Sequence[TrackedRun], problem: Problem) -> li
         outside = " (outside)" if y.min() >= high or y.max() <= low else ""
         handles += axes.plot(x, y, label=each.label + outside, **each.look)
         badges.append((x, y, each.badge, each.colour))
-    draw_badges(axes, badges, np.column_stack([t_u, t_c]))
+    draw_badges(axes, badges, np.column_stack(drawn(t_u, t_c)))
     usable = [run for run in runs if is_usable(run)]
     if len(runs) > MOST_NAMED and usable:
         some = usable[:: -(-len(usable) // MOST_IN_BANDS)]
@@ -141,12 +142,21 @@ def _draw_residuals(axes: Axes, usable: Sequence[TrackedRun], problem: Problem) 
     largest = max((np.abs(row).max() for _, row, _ in rows), default=0.0)
     _, top = _widened(np.array([0.0, min(largest, np.ptp(t_c) or largest)]))  # what is worse is no fit
     axes.set_ylim(-top, top)
-    return [
-        axes.plot(
-            t_u, row, linestyle="", label=f"residuals of the {name}, RMS {_rms(row)} {unit}".rstrip(), **look
-        )[0]
-        for name, row, look in rows
-    ]
+    handles: list[Artist] = []
+    for name, row, look in rows:
+        label = f"residuals of the {name}, RMS {_rms(row)} {unit}".rstrip()
+        handles += axes.plot(*drawn(t_u, row), linestyle="", label=label, **look)
+    return handles
+
+
+def drawn(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Of points (N,) those that are drawn: all, or some of each part of the range and both extremes."""
+    if len(x) <= MOST_DRAWN:
+        return x, y
+    by_x = np.argsort(x, kind="stable")
+    some = by_x[np.linspace(0, len(x) - 1, MOST_DRAWN - 2).astype(int)]
+    chosen = np.union1d(some, [y.argmin(), y.argmax()])
+    return x[chosen], y[chosen]
 
 
 def _rms(residuals: Floats) -> str:
