@@ -148,23 +148,24 @@ def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
         return  # the store cannot be written: the next command ends the sweep
     lacking: list[Exception] = []
     ended = [(parent, ranked(reader.runs(parent.store, _of(origin)))) for parent in parents(origin)]
-    sweep, refusal = Sweep.of(origin), None
+    sweep, refusal, early = Sweep.of(origin), None, ""
+    if status != "FINISHED":
+        early = f"ended early, {so_far(sweep.name, [run for _, runs in ended for run in runs], sweep.jobs)}"
     try:
         model.check_registration(register, {run.data_digest for _, runs in ended for run in runs})
     except ConfigError as error:  # of jobs that ran apart
         register, refusal = None, error
     for parent, runs in ended:
         try:
-            _end_parent(parent, runs, sweep, status, register)
+            _end_parent(parent, runs, sweep, status, register, early)
         except Exception as error:  # the other experiments' parents are to be ended, too
             experiment = parent.store.client.get_experiment(parent.store.experiment_id).name
             why = f"the runs are on record, but not all of their page: {explain(error)}"
             lacking.append(PageError(f"experiment {experiment}: {why}"))
     if refusal:
         print(f"registered   none: {refusal}")
-    if status != "FINISHED":
-        far = so_far(sweep.name, [run for _, runs in ended for run in runs], sweep.jobs)
-        print(f"ended early, {far}", file=sys.stderr)
+    if early:
+        print(early, file=sys.stderr)
     if lacking:
         raise lacking[0]
 
@@ -174,9 +175,9 @@ def _of(origin: Origin) -> Selection:
 
 
 def _end_parent(
-    parent: Parent, runs: list[TrackedRun], sweep: Sweep, status: Status, register: str | None
+    parent: Parent, runs: list[TrackedRun], sweep: Sweep, status: Status, register: str | None, early: str
 ) -> None:
-    """Whatever fails, the parent is ended, with what there is of its page."""
+    """Whatever fails, the parent is ended, with what there is of its page; `early` says how far it came."""
     over = as_text(swept(each.params for each in runs))
     comparison = Comparison(parent.store, f"sweep {over}".strip(), runs)
     with tempfile.TemporaryDirectory() as name:
@@ -192,6 +193,6 @@ def _end_parent(
             try:
                 if sweep.config:
                     (Path(name) / CONFIG).write_text(sweep.file, "utf-8")
-                parent.describe(Path(name))
+                parent.describe(Path(name), early)
             finally:
                 parent.end(status, comparison.title, over)

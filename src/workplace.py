@@ -97,10 +97,9 @@ def digest(config: str) -> str:
 def sweep_begun(config: str, jobs: int | None, name: str = "") -> Iterator[Origin]:
     """A folder for the jobs of a sweep, gone when it has ended; it names one that is not a `name` of old.
 
-    All that is put aside meanwhile lies in it: of a sweep that is killed nothing else is left, and the next
-    one removes it.
+    All that is put aside meanwhile lies in it: of a sweep that is killed nothing else is left.
     """
-    _remove_abandoned(Path(tempfile.gettempdir()))
+    remove_abandoned()
     prefix = f"{name}-" if name else time.strftime("sweep-%Y-%m-%d-%H%M%S-")
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         origin = Origin(sweep=name or Path(folder).name, folder=folder)
@@ -121,9 +120,9 @@ def require_temporary_folder() -> None:
         raise ConfigError(f"{error.strerror}: name one that can be written in TMPDIR") from error
 
 
-def _remove_abandoned(place: Path) -> None:
-    """Remove what this user's sweeps left whose processes are gone; others may write here, too."""
-    for folder in place.glob("sweep-*"):
+def remove_abandoned() -> None:
+    """Remove what this user's sweeps left whose processes are gone."""
+    for folder in Path(tempfile.gettempdir()).glob("sweep-*"):
         try:
             is_mine = folder.is_dir() and folder.lstat().st_uid == getattr(os, "getuid", int)()
             if is_mine and not folder.is_symlink() and _is_abandoned(folder):

@@ -117,6 +117,7 @@ def test_ctrl_c_into_a_pipe(client: MlflowClient) -> None:
     assert errors.splitlines()[-1] == last
     assert statuses(client) == {"KILLED"}
     [parent] = [run for run in recorded(client) if not run.data.params]
+    assert parent.data.tags["mlflow.note.content"].startswith(last)
     assert "runs.html" in {file.path for file in client.list_artifacts(parent.info.run_id)}
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from ..package import command
+from ..workplace import remove_abandoned
 from . import reader
 from .record import TrackedRun
 from .selection import Selection
@@ -14,7 +15,8 @@ from .sweep import running_parents
 
 
 def end_abandoned(store: Store) -> None:
-    """End the sweeps that nobody is at work on any more, and say so."""
+    """End the sweeps that nobody is at work on any more, remove what they left, and say so."""
+    remove_abandoned()
     for parent in running_parents(store):
         if parent.is_abandoned and parent.set_status("KILLED"):
             far = so_far(parent.sweep, reader.runs(store, Selection(sweep=parent.sweep)), parent.jobs)

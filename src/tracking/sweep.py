@@ -82,12 +82,13 @@ class Parent:
         client.update_run(self.run_id, name=cut(title, LONGEST_NAME))
         client.set_terminated(self.run_id, status, int(time.time() * 1000))
 
-    def describe(self, page: Path) -> None:
-        """Log the page's files; its `note.md` is the description."""
-        client, note = self.store.client, page / "note.md"
-        client.log_artifacts(self.run_id, str(page))
-        if note.exists():
-            self.say(note.read_text("utf-8"))
+    def describe(self, page: Path, early: str) -> None:
+        """Log the page's files; its `note.md` is the description, after how far it came if it ended early."""
+        note = page / "note.md"
+        self.store.client.log_artifacts(self.run_id, str(page))
+        parts = [early, note.read_text("utf-8") if note.exists() else ""]
+        if text := "\n\n".join(filter(None, parts)):
+            self.say(text)
 
     def say(self, note: str) -> None:
         """Describe it, in Markdown."""
