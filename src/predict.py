@@ -23,11 +23,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from omegaconf import OmegaConf
-
 from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError
-from .package import CONF
+from .spelling import defaults_of
 from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
 
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 
     from .tracking.model import Predictor
 
-TRACKING = CONF / "tracking" / "mlflow.yaml"
 WHICH = re.compile(r"best|[0-9a-f]{32}|models:/[^/:@]+(/\d+|/latest|@[^/:@]+)?")
 IN_RANGE = "in_range"  # the output's column: is the reading within the calibrated range?
 
@@ -134,7 +131,9 @@ def choose(which: str, experiment: str | None) -> Predictor:
     if which != "best":
         return heavy.model.of_run(store, heavy.reader.get(store, which))
     if experiment is None:
-        experiment = heavy.model.where_best(store, OmegaConf.load(TRACKING).experiment)
+        experiment = heavy.model.where_best(
+            store, defaults_of("tracking", "mlflow")["tracking", "experiment"]
+        )
     store = heavy.store.existing(experiment)
     best = heavy.model.best(store)
     predictor = heavy.model.of_run(store, best.run)

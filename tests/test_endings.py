@@ -69,11 +69,16 @@ def test_nohup_goes_on(client: MlflowClient) -> None:
 def test_a_ctrl_c_at_the_very_beginning(command: str, folder: Path) -> None:
     """While Python imports what the command is made of: no traceback, and a shell sees 130."""
     del folder
-    for moment in (0.15, 0.3, 0.45):
+    for moment in (0, 0.05, 0.2):
         process = subprocess.Popen(
-            [sys.executable, "-m", command, *(["train"] if command == "src" else []), "epochs=100_000_000"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-X", "importtime", "-m", command, *(["train"] if command == "src" else [])],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr
+        while not process.stderr.readline().rstrip().endswith("src.early"):  # what comes before is Python's
+            pass
         time.sleep(moment)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
