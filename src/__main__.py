@@ -23,23 +23,26 @@ def main() -> int:
     """Hand over to the command named first, which reads the arguments after it; returns the exit code."""
     early.quiet()
     name, *arguments = sys.argv[1:] or ["--help"]
-    if name in ("-h", "--help"):
-        print(_help())
-        return 0
-    if name not in COMMANDS:
-        print(
-            f"error: there is no command {name}: give {', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}",
-            file=sys.stderr,
-        )
-        return 2
-    sys.argv[1:] = arguments
-    exit_code: int = _module(name).command()
+    exit_code: int
+    if name in COMMANDS:
+        sys.argv[1:] = arguments
+        exit_code = _module(name).command()
+    else:
+        exit_code = _module("terminal.command").run_command(lambda: _tell(name))
     gc.freeze()  # or the interpreter spends a second looking for garbage in torch and MLflow as it ends
     return exit_code
 
 
+def _tell(name: str) -> None:
+    """What commands there are; raises ConfigError unless that is asked for."""
+    if name not in ("-h", "--help"):
+        known = f"{', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}"
+        raise _module("config").ConfigError(f"there is no command {name}: give {known}")
+    print(_help())
+
+
 def _module(name: str) -> ModuleType:
-    """A command's module alone, so that a mistake answers quickly."""
+    """A module alone, so that a mistake answers quickly."""
     return import_module(f".{name}", __package__)
 
 

@@ -90,7 +90,7 @@ def test_a_ctrl_c_at_the_very_beginning(command: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "code", "told"),
     [("TRAIN ARGS | head -n 1", 0, ""), ("TRAIN ARGS >&-", 0, ""), ("TRAIN ARGS 2>&-", 0, ""),
-     ("TRAIN ARGS 2>/dev/full", 0, ""),
+     ("TRAIN ARGS 2>/dev/full", 0, ""), ("TRAIN ARGS hydra/launcher=joblib >&- 2>&-", 0, ""),
      ("TRAIN ARGS >/dev/full", 1, "error: the output cannot be written: No space left on device\n")],
 )  # fmt: skip
 def test_nobody_reads(line: str, code: int, told: str, client: MlflowClient) -> None:
@@ -103,6 +103,18 @@ def test_nobody_reads(line: str, code: int, told: str, client: MlflowClient) -> 
     [parent] = [run for run in recorded(client) if not run.data.params]
     pages = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert pages > {"runs.csv", "runs.html", "loss_curves.png"}
+
+
+@pytest.mark.usefixtures("environment", "folder")
+@pytest.mark.parametrize(
+    ("line", "code", "said", "told"),
+    [("--help | head -n 1", 0, "Commands, each of which says more with --help:\n", ""),
+     ("--help >/dev/full", 1, "", "error: the output cannot be written: No space left on device\n"),
+     ("nothing 2>&-", 2, "", "")],
+)  # fmt: skip
+def test_nobody_reads_of_the_commands(line: str, code: int, said: str, told: str) -> None:
+    done = shell(f"set -o pipefail; {sys.executable} -m src {line}")
+    assert (done.returncode, done.stdout, done.stderr) == (code, said, told)
 
 
 @pytest.mark.usefixtures("environment")

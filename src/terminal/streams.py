@@ -45,8 +45,7 @@ class Forgiving:
 def forgiving() -> Iterator[None]:
     """Inside, printing never fails: into a pipe without a reader, on a full disk, where nothing is open."""
     before = sys.stdout, sys.stderr
-    streams = [_forgiving(each) for each in before]
-    sys.stdout, sys.stderr = streams
+    sys.stdout, sys.stderr = _forgiving(sys.stdout, 1), _forgiving(sys.stderr, 2)
     try:
         yield
     finally:
@@ -61,9 +60,15 @@ def lost() -> str:
     return "" if error is None else f"the output cannot be written: {error.strerror}"
 
 
-def _forgiving(stream: TextIO | None) -> TextIO:
+def _forgiving(stream: TextIO | None, number: int) -> TextIO:
     if isinstance(stream, Forgiving):
         return cast(TextIO, stream)
-    if stream is None:  # closed by who started this
-        stream = Path(os.devnull).open("w")  # noqa: SIM115  (open as long as what is printed to)
-    return cast(TextIO, Forgiving(stream))
+    return cast(TextIO, Forgiving(stream or _nowhere(number)))
+
+
+def _nowhere(number: int) -> TextIO:
+    """What stands for a stream that was closed by who started this; workers that it starts have it, too."""
+    stream = Path(os.devnull).open("w")  # noqa: SIM115  (open as long as what is printed to)
+    os.dup2(stream.fileno(), number)
+    os.set_inheritable(number, True)
+    return stream
