@@ -140,7 +140,7 @@ def _open(prepare: Callable[[Path], None], experiment_id: Callable[[MlflowClient
                 prepare(_file(uri))
             elif uri.startswith(("postgresql", "mysql")):
                 _knock(uri)
-            client = MlflowClient(uri)
+            client = MlflowClient(uri, _registry())
             return Store(uri, client, experiment_id(client))
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ModuleNotFoundError) as error:
             is_race = uri.startswith("postgresql") and not isinstance(error, OperationalError)
@@ -164,11 +164,17 @@ def _settled(uri: str) -> str:
     return str(resolve_uri_if_local(uri))  # type: ignore[no-untyped-call]
 
 
+def _registry() -> str | None:
+    """The address of a model registry that is not the store, as it reads from any folder."""
+    uri = mlflow.get_registry_uri()
+    return None if uri == mlflow.get_tracking_uri() else _settled(uri)
+
+
 def _file(uri: str) -> Path:
     """Where a sqlite store lies; raises ConfigError for one that is in no file."""
     name = make_url(uri).database
     if not name or name.startswith((":", "file:")):
-        raise ConfigError(f"MLFLOW_TRACKING_URI={uri} names no file: give it as in sqlite:///runs.db")
+        raise ConfigError(f"{uri} names no file: give it as in sqlite:///runs.db")
     return Path(name).absolute()
 
 
