@@ -28,6 +28,7 @@ from .config import ConfigError
 from .kinds import LONGEST_MODEL_NAME, MODEL_NAME
 from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
+from .workplace import require_temporary_folder
 
 if TYPE_CHECKING:
     from .tracking.record import TrackedRun
@@ -64,6 +65,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def compare(options: argparse.Namespace) -> None:
     """Print the runs that are asked for; raises ConfigError where there are none."""
+    if options.model or options.register:
+        require_temporary_folder()
     store = heavy.store.existing(options.experiment)
     heavy.abandoned.end_abandoned(store)
     selection = select(options, store)

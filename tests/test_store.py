@@ -400,17 +400,19 @@ def test_who_may_not_write(open_folder: Path, migrated_store: Path, command: Cal
 
 
 @needs_root
-def test_no_home(open_folder: Path) -> None:
+@pytest.mark.parametrize("line", [TRAIN, COMPARE])
+def test_no_home(line: str, open_folder: Path) -> None:
     """A user whom the system does not know, as in a container."""
-    done = run_in(open_folder, TRAIN, user=54321)
+    done = run_in(open_folder, line, user=54321)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: this user has no home folder, and MLflow needs one: name any in HOME\n"
 
 
-def test_no_temporary_folder(empty_folder: Path) -> None:
+@pytest.mark.parametrize("line", [TRAIN, COMPARE.replace("[]", "['--model']")])
+def test_no_temporary_folder(line: str, empty_folder: Path) -> None:
     """Python looks in a few places, and in the current folder last."""
     nowhere = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nonexistent']; "
-    done = run_in(empty_folder, nowhere + TRAIN, HOME="/nonexistent")
+    done = run_in(empty_folder, nowhere + line, HOME="/nonexistent")
     assert (done.returncode, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
     assert line.endswith("in ['/nonexistent']: name one that can be written in TMPDIR")
