@@ -122,7 +122,11 @@ def require_temporary_folder() -> None:
 
 def remove_abandoned() -> None:
     """Remove what this user's sweeps left whose processes are gone."""
-    for folder in Path(tempfile.gettempdir()).glob("sweep-*"):
+    try:
+        place = Path(tempfile.gettempdir())
+    except FileNotFoundError:  # there is none, and nothing in it
+        return
+    for folder in place.glob("sweep-*"):
         try:
             is_mine = folder.is_dir() and folder.lstat().st_uid == getattr(os, "getuid", int)()
             if is_mine and not folder.is_symlink() and _is_abandoned(folder):
