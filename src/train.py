@@ -44,7 +44,7 @@ def train(cfgs: Sequence[DictConfig]) -> list[float | Exception]:
     in its place, and the others go on; an error in the training gives a TrainingError, with the runs on
     record as FAILED.
     """
-    settings, failed = attempt_each(check, dict(enumerate(cfgs)))
+    settings, failed = attempt_each(_check, dict(enumerate(cfgs)))
     results: dict[int, float | Exception] = {**failed}
     if len(settings) > 1 and not any(each.origin.sweep for each in settings.values()):
         results |= _train_as_sweep(cfgs, settings)
@@ -54,6 +54,13 @@ def train(cfgs: Sequence[DictConfig]) -> list[float | Exception]:
         except (ConfigError, PageError) as error:  # no home for MLflow, as it is imported; or no page
             results |= dict.fromkeys(settings, error)
     return [results[index] for index in range(len(cfgs))]
+
+
+def _check(cfg: DictConfig) -> Settings:
+    settings = check(cfg)
+    if settings.resume and not settings.origin.sweep:
+        raise ConfigError("resume goes on with a sweep of the command's: add -m and what it is over")
+    return settings
 
 
 def _train_as_sweep(
@@ -98,8 +105,6 @@ def _launch(arguments: Sequence[str], arrived: interrupts.Raising) -> int:
             return _launch_from_record(launch, launch.resume, arrived)
         if launch.is_sweep:
             return _launch_sweep(launch, arrived)
-        if launch.resume:
-            raise ConfigError("resume=true goes on with a sweep: add -m and what it is over")
         result = launch.run(job)
     if isinstance(result, Exception):
         raise result

@@ -79,6 +79,11 @@ def test_a_store_that_is_held_for_long(
     assert "cannot be written: (sqlite3.OperationalError) database is locked" in said
     assert f"4 runs are kept in {file}" in said
     assert len(said.splitlines()) == 3  # that it waits, that jobs failed, and why
+    content = file.read_bytes()
+    file.write_bytes(content[:-9])
+    assert command(*SWEPT, "resume=true") == 1  # nothing is trained, and nothing lost, where it was cut
+    assert f"the runs kept in {file} cannot be put on record (EOFError" in capfd.readouterr().err
+    file.write_bytes(content)
     assert command(*SWEPT, "resume=true") == 0
     said = capfd.readouterr().out
     assert f"put on record: 4 runs that were kept in {file}" in said

@@ -76,19 +76,24 @@ def write(
 
 
 def put_back(store: Store, origin: Origin) -> None:
-    """Put on record what was kept of this experiment, and say so."""
-    for place in _places(store, origin):
-        for path in place.glob(NAME.format("*")):
+    """Put on record what was kept of this experiment, and say so; raises StoreError where that fails."""
+    for path in [path for place in _places(store, origin) for path in place.glob(NAME.format("*"))]:
+        try:
             if path.lstat().st_uid != getattr(os, "getuid", int)():
                 continue  # anybody may write to a temporary folder
             found = json.loads(gzip.decompress(path.read_bytes()))
             if found["store"] != _identity(store):
                 continue
-            records = [_record(each) for each in found["records"]]
-            for _ in open_writer(store).write(records):
-                pass
-            path.unlink(missing_ok=True)
-            print(f"put on record: {len(records)} runs that were kept in {path}")
+            ids = list(open_writer(store).write([_record(each) for each in found["records"]]))
+        except FileNotFoundError:  # another process put it back
+            continue
+        except (OSError, EOFError, ValueError, KeyError, TypeError, MlflowException) as error:
+            why = f"{type(error).__name__}: {sqlite.brief(error)}"
+            raise StoreError(
+                f"the runs kept in {path} cannot be put on record ({why}): mend that, or move the file away"
+            ) from error
+        path.unlink(missing_ok=True)
+        print(f"put on record: {len(ids)} runs that were kept in {path}")
 
 
 def _patiently(step: Callable[[], A], stop: Callable[[], bool]) -> A:
