@@ -24,10 +24,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
-from .config import ConfigError
+from .config import ConfigError, printable
 from .spelling import defaults_of
 from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
+from .terminal.streams import print_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,11 +99,11 @@ def predict(options: argparse.Namespace) -> None:
         warnings.simplefilter("always")
         table = predictions(given, predictor, options.inverse)
     if options.which == "best":
-        print(f"best: {predictor.of}", file=sys.stderr)
+        print(printable(f"best: {predictor.of}"), file=sys.stderr)
     for warning in caught:
         if warning.category is UserWarning:  # the model's own
-            print(f"warning: {warning.message}", file=sys.stderr)
-    table.to_csv(sys.stdout, index=False, lineterminator="\n")
+            print(printable(f"warning: {warning.message}"), file=sys.stderr)
+    print_data(table.to_csv(index=False, lineterminator="\n"))
 
 
 def read(options: argparse.Namespace) -> Given:

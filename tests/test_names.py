@@ -1,5 +1,8 @@
 """Names come from anybody's files: they are shown as they stand, and do nothing."""
 
+import os
+import pty
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,12 +11,14 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from src import compare, predict
 from src.data import Pairs, load
 from src.report.figures import fits
 from src.settings import DataSettings
 from tests.test_record import recorded
 
 Command = Callable[..., int]
+EVERY = ["--experiment", "thermometer"]
 PAIRS = "1,2\n2,3\n3,5\n4,4\n"
 
 
@@ -39,6 +44,35 @@ def test_a_name_commands_no_terminal(
     assert "\x1b" not in captured.out + captured.err
     assert "cel�[31msius = " in captured.out
     assert "cel�[31msius" in captured.err
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_name_in_a_csv_commands_no_terminal(
+    command: Command, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where it is read by a program it stands as it is."""
+    Path("red.csv").write_text(f"volt,cel\x1b[31msius\n{PAIRS}")
+    assert command("data.path=red.csv", "data.input=volt", "data.target='cel\x1b[31msius'", "epochs=5") == 0
+    capfd.readouterr()
+    for step in (
+        lambda: predict.command(["best", "2"]),
+        lambda: compare.command([*EVERY, "--format", "csv"]),
+    ):
+        assert step() == 0
+        assert "cel\x1b[31msius" in capfd.readouterr().out
+        assert "cel�[31msius" in on_a_terminal(step, monkeypatch)
+
+
+def on_a_terminal(step: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a step prints to a terminal, a few lines."""
+    screen, terminal = pty.openpty()
+    with os.fdopen(terminal, "w") as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        assert step() == 0
+        shown = os.read(screen, 4096).decode()
+    os.close(screen)
+    assert "\x1b" not in shown
+    return shown
 
 
 def test_a_name_is_no_formula(command: Command, folder: Path, client: MlflowClient) -> None:

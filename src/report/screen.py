@@ -19,6 +19,7 @@ from ..fit.rates import limit_in_digits
 from ..formula import Ranges, formula
 from ..package import command
 from ..spelling import best_is
+from ..terminal.streams import print_data
 from ..tracking.record import TrackedRun
 from .comparison import Comparison
 from .differences import columns
@@ -47,7 +48,7 @@ def show(comparison: Comparison, page: str, style: Style, most: int = MOST_ROWS)
     """The runs in their order, and the address of their page."""
     match style:
         case "csv":
-            as_frame(comparison.runs).to_csv(sys.stdout, index=False)
+            print_data(as_frame(comparison.runs).to_csv(index=False))
         case "json":
             print(json.dumps(as_records(comparison.runs), indent=2))
         case "table":

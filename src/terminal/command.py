@@ -79,5 +79,6 @@ def _is_mistake(error: Exception) -> bool:
 
 def _crashed(error: Exception) -> int:
     """What is no mistake of the user's is for who looks into the code."""
-    print(without_passwords("".join(traceback.format_exception(error.__cause__ or error))), file=sys.stderr)
+    text = "".join(traceback.format_exception(error.__cause__ or error))
+    print(printable(without_passwords(text)), file=sys.stderr)
     return 1

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
+
+from ..config import printable
 
 
 class Forgiving:
@@ -33,9 +38,14 @@ class Forgiving:
             self._fall_silent(error)
 
     def _fall_silent(self, error: OSError) -> None:
-        if not isinstance(error, BrokenPipeError):  # `| head` has seen enough
+        if not self._is_unread(error):
             self.error = error
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())  # what is buffered goes there, too
+
+    def _is_unread(self, error: OSError) -> bool:
+        """Whether nobody would see what is written: `| head` has seen enough, or the terminal is closed."""
+        is_device = stat.S_ISCHR(os.fstat(self.stream.fileno()).st_mode)
+        return isinstance(error, BrokenPipeError) or (error.errno == errno.EIO and is_device)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -60,9 +70,16 @@ def lost() -> str:
     return "" if error is None else f"the output cannot be written: {error.strerror}"
 
 
+def print_data(text: str) -> None:
+    """What a program may read is printed as it stands; on a terminal it commands nothing."""
+    print(printable(text) if sys.stdout.isatty() else text, end="")
+
+
 def _forgiving(stream: TextIO | None, number: int) -> TextIO:
     if isinstance(stream, Forgiving):
         return cast(TextIO, stream)
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # as of a name that its encoding has no letters for
     return cast(TextIO, Forgiving(stream or _nowhere(number)))
 
 
