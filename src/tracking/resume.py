@@ -49,8 +49,7 @@ def named(which: str) -> tuple[str, str]:
         raise ConfigError(
             f"resume={which}: there is no such sweep{f', the latest is {latest}' if latest else ''}"
         )
-    if all(parent.status == "FINISHED" for parent in found):
-        raise ConfigError(f"resume={which}: {found[0].sweep} is complete, all its runs are on record")
+    _require_early(f"resume={which}", found)
     for parent in found:
         if config := parent.config():
             return parent.sweep, config
@@ -63,17 +62,23 @@ def _latest(store: Store) -> list[Parent]:
     return next(([each] for each in latest_parents(store) if each.status != "FINISHED"), [])
 
 
+def _require_early(given: str, parents: Sequence[Parent]) -> None:
+    if all(parent.status == "FINISHED" for parent in parents):
+        raise ConfigError(f"{given}: {parents[0].sweep} is complete, all its runs are on record")
+
+
 def claim(origin: Origin) -> None:
     """Take a sweep over: it is RUNNING again, and this process at work on it.
 
-    Raises ConfigError for data or code that are not any more what they were, BusyError where another process
-    is at work on it.
+    Raises ConfigError for data or code that are not any more what they were, or where it is complete by now;
+    BusyError where another process is at work on it.
     """
     store, sweep = existing(), Sweep.of(origin)
     end_abandoned(store)
-    recorded = reader.runs(store, Selection(sweep=sweep.name))
+    recorded, parents = reader.runs(store, Selection(sweep=sweep.name)), parents_of(store, sweep.name)
+    _require_early(f"resume={sweep.name}", parents)
     _require_unchanged(store, recorded)
-    for parent in parents_of(store, sweep.name):
+    for parent in parents:
         is_at_work = parent.status == "RUNNING" and parent.process != sweep.process
         if is_at_work or not parent.set_status("RUNNING", sweep.process):
             raise BusyError(f"another process is at work on {sweep.name}{_where(parent)}: wait until it ends")
