@@ -132,6 +132,7 @@ def test_what_is_complete_does_not_go_on(
         "resume=latest": "there is no such sweep",
         "-m lr=1e-2,1e-3 epochs=2 resume=true": f"{sweep} is complete",
         "-m lr=1e-2,1e-3 epochs=3 resume=true": "there is none with these settings",
+        "resume='sweep\\'or\"mine'": f"the latest is {sweep}",
         "resume=sweep-of-mine": f"the latest is {sweep}",
         f"resume={sweep} epochs=3": "leave out epochs=3",
         "resume=true": "add -m",

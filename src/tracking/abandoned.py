@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+
+from mlflow.exceptions import MlflowException
 
 from ..package import command
 from ..workplace import remove_abandoned
@@ -18,7 +21,9 @@ def end_abandoned(store: Store) -> None:
     """End the sweeps that nobody is at work on any more, remove what they left, and say so."""
     remove_abandoned()
     for parent in running_parents(store):
-        if parent.is_abandoned and parent.set_status("KILLED"):
+        with suppress(MlflowException):  # who may only read leaves it to the next
+            if not (parent.is_abandoned and parent.set_status("KILLED")):
+                continue
             far = so_far(parent.sweep, reader.runs(store, Selection(sweep=parent.sweep)), parent.jobs)
             parent.say(f"Ended early, {far}.")
             print(f"{parent.sweep} ended early, {far}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,8 @@ def named(which: str) -> tuple[str, str]:
     Raises ConfigError where there is nothing to go on with.
     """
     store = existing()
-    found = _latest(store) if which == LATEST else parents_of(store, which)
+    is_name = re.fullmatch(r"[\w.-]+", which)
+    found = _latest(store) if which == LATEST else parents_of(store, which) if is_name else []
     if not found:
         latest = reader.latest_sweep(store)
         raise ConfigError(
