@@ -28,46 +28,82 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """N readings `t_u` (N,) and their true values `t_c` (N,), with a digest of the file they are from."""
+    """N readings `t_u` (N,) and their true values `t_c` (N,), with a digest of the file they are from.
+
+    `sigma` (N,) are the standard uncertainties of the true values, or what is in proportion to them; None
+    where nothing is known. `lines` (N,) are the lines of the file.
+    """
 
     settings: DataSettings
     file_digest: str
     t_u: Floats
     t_c: Floats
+    sigma: Floats | None
+    lines: npt.NDArray[np.int64]
+
+    @cached_property
+    def root(self) -> Floats | None:
+        """The square roots (N,) of the observations' weights `1 / sigma**2`, whose mean is 1.
+
+        None where all have the same.
+        """
+        if self.sigma is None or (self.sigma == self.sigma[0]).all():
+            return None
+        least = self.sigma.min()  # first, so that no square leaves the range of arithmetic
+        root = least / self.sigma
+        return np.asarray(root / np.sqrt((root**2).mean()))
+
+    @property
+    def sigma_of_one(self) -> float | None:
+        """The standard uncertainty of a true value of weight 1, in the target's unit; None where unknown."""
+        if self.sigma is None or not self.settings.sigma_is_absolute:
+            return None
+        least = self.sigma.min()
+        return float(least / np.sqrt(((least / self.sigma) ** 2).mean()))
 
     @cached_property
     def digest(self) -> str:
         """Of the numbers alone, 16 hex digits: how the file writes them, and what else is in it, is nothing.
 
-        The same readings and true values in the same order have the same digest.
+        The same readings, true values and uncertainties in the same order have the same digest.
         """
-        numbers = np.stack([self.t_u, self.t_c]) + 0.0  # -0 is 0
-        return _hash(numbers.astype("<f8").tobytes())
+        known = [self.t_u, self.t_c, *([] if self.sigma is None else [self.sigma])]
+        numbers = np.stack(known) + 0.0  # -0 is 0
+        return _hash(numbers.astype("<f8").tobytes() + (self.settings.sigma_scale or "").encode())
 
 
 def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> Pairs:
     """Read and validate; `largest` is the greatest number that the training's dtype can hold.
 
     Raises ConfigError that names every problem: the file missing, empty, no CSV or not UTF-8; columns
-    missing; cells that are no finite number; fewer observations or distinct inputs than parameters.
+    missing; cells that are no finite number, or no uncertainty; fewer observations or distinct inputs than
+    parameters.
     """
     content = read(settings.path, "data.path=")
     table = parse(content, settings.path)
     names = header(table)
     problems: list[str] = []
     columns: list[Floats] = []
-    for key, name in (("data.input", settings.input), ("data.target", settings.target)):
+    asked = {"data.input": settings.input, "data.target": settings.target}
+    if isinstance(settings.sigma, str):
+        asked["data.sigma"] = settings.sigma
+    for key, name in asked.items():
         if names.count(name) == 1:
-            values, bad_cells = numbers(name, table.iloc[1:, names.index(name)], largest)
+            cells = table.iloc[1:, names.index(name)]
+            values, bad_cells = numbers(name, cells, largest)
             columns.append(values)
-            problems += bad_cells
+            problems += bad_cells or (_no_uncertainties(name, cells, values) if key == "data.sigma" else [])
         else:
             problems.append(_wrong_column(key, name, names))
     problems = first(problems)
     problems += _shortages(len(table) - 1, None if problems else columns, n_parameters, settings)
     if problems:
         raise ConfigError(f"{settings.path}: " + "; ".join(problems))
-    return Pairs(settings, _hash(content), *columns)
+    t_u, t_c, *sigmas = columns
+    if isinstance(settings.sigma, float):
+        sigmas = [np.full(len(t_u), settings.sigma)]
+    lines = table.index[1:].to_numpy(dtype=np.int64) + 1
+    return Pairs(settings, _hash(content), t_u, t_c, sigmas[0] if sigmas else None, lines)
 
 
 def _hash(content: bytes) -> str:
@@ -152,6 +188,13 @@ def _bad_cells(name: str, cells: pd.Series[str], values: Floats, largest: float)
     bad = cells[~(np.abs(values) <= min(largest, np.finfo(float).max))]
     for row, cell in bad.items():
         yield f"line {int(str(row)) + 1}, column {name}: {_fault(cell)}"
+
+
+def _no_uncertainties(name: str, cells: pd.Series[str], values: Floats) -> list[str]:
+    return [
+        f"line {int(str(row)) + 1}, column {name}: {cell.strip()} is not greater than 0, as an uncertainty is"
+        for row, cell in cells[~(values > 0)].items()
+    ]
 
 
 def _fault(cell: str) -> str:

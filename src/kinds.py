@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -47,6 +48,17 @@ def _or_auto(value: object, number: Callable[[object], float]) -> object:
     return value if value == "auto" else number(value)
 
 
+def _number_or_text(value: object) -> object:
+    """On record a number is text."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return value
+    if not 0 < number < math.inf:
+        raise ValueError  # no name either
+    return number
+
+
 def _as_text(value: object) -> object:
     """Hydra reads a name like 2024 as a number, and one like true as a truth value."""
     if isinstance(value, bool):
@@ -62,6 +74,7 @@ NotBool = BeforeValidator(_not_bool)
 Finite = Annotated[float, NotBool, _number("a finite number, like 1.5")]
 Positive = Annotated[float, NotBool, _number("a finite number greater than 0, like 0.1", gt=0)]
 Rate = Annotated[Positive, WrapValidator(_or_auto)]  # a number, once a run is prepared
+Spread = Annotated[float, NotBool, _number("a finite number of at least 0, like 0.1", ge=0)]
 Factor = Annotated[Positive, Reads("×{:g}")]
 Points = Annotated[int, NotBool, Field(ge=1, le=1000)]
 Count = Annotated[int, NotBool, Field(ge=1, le=10**12)]
@@ -69,6 +82,7 @@ Count = Annotated[int, NotBool, Field(ge=1, le=10**12)]
 AsText = BeforeValidator(_as_text)
 Text = Annotated[str, AsText, Field(min_length=1)]
 Name = Annotated[str, AsText, Field(min_length=1, max_length=250, pattern=r"\S")]
+NumberOrName = Annotated[Positive | Name, BeforeValidator(_number_or_text)]
 LONGEST_MODEL_NAME = 250
 # What MLflow's registry and addresses allow: not only blanks, nor what a path begins with
 MODEL_NAME = r"^(\s[^/:@]*[^/:@\s]|[^/:@\s.]|\.[^/:@.])[^/:@]*$"

@@ -26,10 +26,14 @@ from .config import FILLED_IN, ConfigError
 from .package import CONF, command
 from .settings import Origin
 
-# Beside each function's name a place for the user's own, and numbers that only it may know.
+# Beside each function's name a place for the user's own, and numbers that only it may know; beside the data's
+# columns what most data have not.
 OPEN = {
     group: DictConfig({"function": None}, flags={"struct": False}) for group in ("normalization", "loss")
-} | {"model": DictConfig({"function": None, "start": DictConfig({}, flags={"struct": False})})}
+} | {
+    "model": DictConfig({"function": None, "start": DictConfig({}, flags={"struct": False})}),
+    "data": DictConfig(dict.fromkeys(("sigma", "sigma_scale", "common"))),
+}
 ConfigStore.instance().store(name="functions", node=DictConfig(OPEN), provider=command("train"))
 
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"

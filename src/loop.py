@@ -102,12 +102,23 @@ def print_loss(epoch: int, curves: LossCurves) -> None:
 
 @torch.enable_grad()
 def step(
-    params: Tensor, lr: Tensor, t_u: Tensor, t_c: Tensor, *, model: Model, loss_fn: Loss
+    params: Tensor,
+    lr: Tensor,
+    t_u: Tensor,
+    t_c: Tensor,
+    root: Tensor | None = None,
+    *,
+    model: Model,
+    loss_fn: Loss,
 ) -> tuple[Tensor, Tensor]:
-    """One epoch: params and lr (R, K), t_u and t_c (1 or R, N) -> losses (R,) before, params (R, K) after."""
+    """One epoch: params and lr (R, K), t_u and t_c (1 or R, N) -> losses (R,) before, params (R, K) after.
+
+    Where there is a `root` (1 or R, N), predictions are multiplied by it, and `t_c` is already.
+    """
     # A new leaf in each epoch: its grad starts empty, nothing to zero, and no epoch's graph outlives it.
     params = params.detach().requires_grad_()
-    losses = loss_fn(model(t_u, *params.unsqueeze(-1).unbind(-2)), t_c)  # (R,)
+    t_p = model(t_u, *params.unsqueeze(-1).unbind(-2))  # (R, N)
+    losses = loss_fn(t_p if root is None else root * t_p, t_c)  # (R,)
     losses.sum().backward()  # type: ignore[no-untyped-call]
     assert params.grad is not None
     return losses.detach(), params.detach() - lr * params.grad
@@ -122,6 +133,7 @@ def training_loop(
     *,
     model: Model = linear,
     loss_fn: Loss = mse,
+    root: Tensor | None = None,
     curves: LossCurves | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Tensor:
@@ -129,9 +141,10 @@ def training_loop(
 
     `params` (K,) or (R, K); `t_u` and `t_c` (N,) or (R, N); `n_epochs` and `learning_rate` one for
     all runs, or (R,); a rate for each parameter is (R, K). Without `curves` it prints the loss every 500
-    epochs, as the chapter does. The loop ends early, between two epochs, when `stop()` says so. Memory
-    does not depend on the epochs. Torch takes one thread meanwhile. Where a captured step turns out not to
-    be what `step` gives, all begins anew without, and `curves` too.
+    epochs, as the chapter does. With the square roots of the observations' weights, `root` (N,) or (R, N),
+    the loss is of predictions and targets times these. The loop ends early, between two epochs, when
+    `stop()` says so. Memory does not depend on the epochs. Torch takes one thread meanwhile. Where a
+    captured step turns out not to be what `step` gives, all begins anew without, and `curves` too.
     Source of the update: `params -= learning_rate * params.grad`, "Deep Learning with PyTorch", the
     section on autograd.
     """
@@ -142,10 +155,14 @@ def training_loop(
     lr = _rates(learning_rate, params).to(params.dtype)  # (R, K)
     t_u = _rows(t_u, params)  # (1 or R, N)
     t_c = _rows(t_c, params)
+    rows = [params, lr, t_u, t_c]
+    if root is not None:
+        root = _rows(root, params)
+        rows[3:] = [t_c * root, root]
     if curves is None:
         curves = LossCurves([_every(CHAPTER_EVERY, int(n)) for n in last], on_record=print_loss)
     take_step = partial(step, model=model, loss_fn=loss_fn)
-    descend = partial(_descend, take_step, last, [params, lr, t_u, t_c], curves, stop)
+    descend = partial(_descend, take_step, last, rows, curves, stop)
     with _one_thread(), torch.no_grad():
         try:
             final = descend(captured if params.device.type == "cpu" else eager)

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from .choices import Group, LossSettings, ModelSettings, NormalizationSettings
 from .functions import taken
-from .kinds import About, Count, ModelName, Name, Points, Rate, Reads, Text, allowed
+from .kinds import About, Count, ModelName, Name, NumberOrName, Points, Rate, Reads, Spread, Text, allowed
 from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS
@@ -60,6 +60,40 @@ class DataSettings(Group):
         Name,
         About("the name of a column: what was true", "data_target", labelled("data_target"), problem=True),
     ]
+    sigma: Annotated[
+        NumberOrName | None,
+        About(
+            "a number greater than 0, or the name of a column: standard uncertainties of the reference values",
+            "data_sigma",
+            labelled("data_sigma"),
+            labelled("sigma"),
+            place=7,
+            problem=True,
+            decides=False,  # the numbers in that column do
+        ),
+    ] = None
+    sigma_scale: Annotated[
+        Literal["absolute", "relative"] | None,
+        About(
+            "absolute, or relative where only the ratios of the uncertainties are known",
+            "data_sigma_scale",
+            labelled("data_sigma_scale"),
+            labelled("sigma_scale"),
+            place=7,
+            problem=True,
+        ),
+    ] = None
+    common: Annotated[
+        Spread | None,
+        About(
+            "a number of at least 0: the standard uncertainty that all reference values share",
+            "data_common",
+            labelled("data_common"),
+            labelled("common"),
+            place=7,
+            problem=True,
+        ),
+    ] = None
     # by column, so that they do not outlive the choice of another
     units: Annotated[dict[str, Text], About("a unit for each column that has one", decides=False)] = Field(
         default_factory=dict
@@ -71,10 +105,19 @@ class DataSettings(Group):
             raise ValueError("in_range is what a prediction says of itself: rename that column")
         if self.input == self.target:
             raise ValueError(f"data.input and data.target are both {self.input!r}: name two columns")
+        if self.sigma in (self.input, self.target):
+            raise ValueError(f"data.sigma={self.sigma} is a column of readings: name one of uncertainties")
+        if self.sigma_scale and self.sigma is None:
+            raise ValueError(f"data.sigma_scale={self.sigma_scale} is about data.sigma: give that, too")
         return self
 
     def __hash__(self) -> int:  # a dict has none
-        return hash((self.path, self.input, self.target))
+        return hash((self.path, self.input, self.target, self.sigma))
+
+    @property
+    def sigma_is_absolute(self) -> bool:
+        """Whether the uncertainties of the reference values are known, and not their ratios alone."""
+        return self.sigma is not None and self.sigma_scale != "relative"
 
     @property
     def input_unit(self) -> str:

@@ -19,7 +19,7 @@ from .models import MODELS
 from .normalization import NORMALIZATIONS, UNCHANGED, Affine
 from .package import CONF
 from .polynomial import is_polynomial
-from .settings import Setting, Settings, settings_with
+from .settings import DataSettings, Setting, Settings, settings_with
 
 SHIFT, SCALE = "normalization_shift", "normalization_scale"  # the params of what was fitted
 
@@ -41,7 +41,8 @@ ANY = settings_with(next(iter(NORMALIZATIONS)), FIRST_LOSS, next(iter(MODELS)))
 RECORDED = [each for each in ANY if each.about.param]
 ALWAYS = [each.about.param for each in RECORDED if each.about.always]
 PROBLEM = [each.about.param for each in sorted(RECORDED, key=lambda each: each.group) if each.about.problem]
-DATA = [each.about.param for each in RECORDED if each.group == "data"]
+REQUIRED = [name for name, field in DataSettings.model_fields.items() if field.is_required()]
+DATA = [each.about.param for each in RECORDED if each.group == "data" and each.path[1] in REQUIRED]
 CHOICES = [each.about.param for each in RECORDED if each.path[1:] == ("name",)]  # of functions
 DETAILS = {each.about.param.partition("_")[0] for each in RECORDED if "_" in each.about.param} | {
     "normalization",
@@ -65,7 +66,7 @@ def params(settings: Settings, fitted: Affine) -> dict[str, str]:
             setting.value(settings),
             setting.path[0] == "normalization" and setting.path[1] != "name",
         )
-        if setting.about.param and not (is_option and value == fitted.scale):
+        if setting.about.param and value is not None and not (is_option and value == fitted.scale):
             recorded[setting.about.param] = _text(value)
         if setting.about.param == "normalization":
             recorded |= {SHIFT: repr(fitted.shift), SCALE: repr(fitted.scale)}
@@ -125,8 +126,8 @@ def run_name(settings: Settings) -> str:
     defaults = _defaults(settings)
     parts = []
     for setting in settings_of(settings):
-        if reads := setting.about.in_name:
-            text = reads(_text(setting.value(settings)))
+        if (reads := setting.about.in_name) and (value := setting.value(settings)) is not None:
+            text = reads(_text(value))
             if setting.about.always or text != reads(_text(defaults.get(setting.path, "nan"))):
                 parts.append((setting.about.place, text))
     return " ".join(text for _, text in sorted(parts, key=lambda part: part[0]))

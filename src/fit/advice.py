@@ -16,6 +16,7 @@ from ..polynomial import is_polynomial
 from ..settings import Settings
 from ..spelling import overrides
 from .rates import epochs_enough, fastest_rate, limit_in_digits, rounded, times
+from .weights import Weights
 from .yardstick import Yardstick, yardstick
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ def _normalizing_helps(run: Run) -> bool:
         return False
     start = torch.zeros(len(problem.names), dtype=torch.float64)
     advised = NORMALIZATIONS[ADVISED](problem.t_u)
-    found = yardstick(problem.model, problem.loss, advised, problem.t_u, problem.t_c, start)
+    found = yardstick(
+        problem.model, problem.loss, advised, problem.t_u, problem.t_c, start, weights=problem.weights
+    )
     return run.settings.lr < found.limit
 
 
@@ -133,7 +136,7 @@ def _enough(settings: Settings, pairs: Pairs, affine: Affine, rate: float | None
     start = torch.tensor(settings.model.start_in_order, dtype=torch.float64)
     t_u, t_c = torch.from_numpy(pairs.t_u), torch.from_numpy(pairs.t_c)
     model, loss = settings.model.chosen, settings.loss.function
-    found = yardstick(model, loss, affine, t_u, t_c, start, settings.scaling)
+    found = yardstick(model, loss, affine, t_u, t_c, start, settings.scaling, Weights.of(pairs))
     if math.isnan(found.limit) or not found.fit.settled:
         return rate or math.nan, math.inf, settings.dtype
     lr = rate or rounded(fastest_rate(found.curvature), math.floor)
@@ -165,6 +168,7 @@ def _tried(found: Yardstick, lr: float, params: Tensor, estimate: float) -> floa
             found.t_c,
             model=found.model,
             loss_fn=found.loss,
+            root=found.weights.root,
             curves=LossCurves([[]]),
         )
         if bool(found.converged(found.as_params(params[None]), dtype)[0]):

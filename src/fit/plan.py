@@ -22,6 +22,7 @@ from .fingerprint import code_of, fingerprint
 from .rates import limit_in_digits
 from .schedule import curve_schedule
 from .trial import try_loss, try_model
+from .weights import Weights
 from .yardstick import Yardstick, fastest_stable, yardstick
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ class Problem:
     loss: Loss
     t_u: Tensor  # (N,) float64
     t_c: Tensor  # (N,) float64
+    weights: Weights
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,13 @@ class Preparation:
         pairs = self._load(settings.data, len(names), torch.finfo(getattr(torch, settings.dtype)).max)
         return Problem(
             pairs=pairs,
-            company=(*_company(settings), len(pairs.t_u)),
+            company=(*_company(settings), len(pairs.t_u), pairs.root is None),
             names=names,
             model=settings.model.chosen,
             loss=settings.loss.function,
             t_u=torch.from_numpy(pairs.t_u),
             t_c=torch.from_numpy(pairs.t_c),
+            weights=Weights.of(pairs),
         )
 
 
@@ -169,7 +172,9 @@ def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> In
 
 def _yardstick(problem: Problem, fitted: Affine, start: Tensor, scaling: str) -> Yardstick:
     try:
-        found = yardstick(problem.model, problem.loss, fitted, problem.t_u, problem.t_c, start, scaling)
+        found = yardstick(
+            problem.model, problem.loss, fitted, problem.t_u, problem.t_c, start, scaling, problem.weights
+        )
     except ValueError:
         found = None
     if found is None or (found.fold is not None and not found.params.isfinite().all()):

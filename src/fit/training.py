@@ -65,12 +65,14 @@ def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], boo
 
 def _given(runs: list[Run]) -> dict[str, Any]:
     """What the loop is given of runs besides where they start and how far they go."""
+    roots = [root for run in runs if (root := run.problem.weights.root) is not None]  # all have one, or none
     return {
         "learning_rate": _rates(runs),
         "t_u": _rows([run.input.t_un for run in runs]),
         "t_c": _rows([run.problem.t_c for run in runs]),
         "model": runs[0].problem.model,
         "loss_fn": runs[0].problem.loss,
+        "root": _rows(roots) if roots else None,
     }
 
 

@@ -24,6 +24,7 @@ from .least_squares import design_matrix, least_squares
 from .rates import fastest_rate
 from .rounding import Rounding, resolved
 from .significance import by_chance
+from .weights import EQUAL, Weights
 
 # A run has converged within a hundredth of a standard error for each parameter: this is the square.
 CLOSE = 1e-4
@@ -46,6 +47,7 @@ class Yardstick:
     fitted: Affine
     t_u: Tensor  # (N,) float64
     t_c: Tensor  # (N,) float64
+    weights: Weights
     centred: Affine | None
     fold: Tensor | None
     fit: BestFit
@@ -109,8 +111,21 @@ class Yardstick:
         """
         if self._is_exact:
             return resolved(dtype, self._targets)
-        statistical = CLOSE * len(self.params) * self.fit.variance / len(self.t_c)
-        return max(statistical, resolved(torch.float64, self._targets))
+        return max(self._statistical, resolved(torch.float64, self._targets))
+
+    @property
+    def _statistical(self) -> float:
+        return CLOSE * len(self.params) * self.variance / len(self.t_c)
+
+    @property
+    def variance(self) -> float:
+        """That of an observation of weight 1, the covariance over `(J'J)**-1`: known, or from the residuals.
+
+        NaN where nothing tells it.
+        """
+        if self.weights.sigma is not None and self.loss is mse:
+            return self.weights.sigma**2
+        return self.fit.variance
 
     @cached_property
     def _targets(self) -> float:
@@ -118,7 +133,9 @@ class Yardstick:
 
     @cached_property
     def _is_exact(self) -> bool:
-        """Whether nothing but rounding is left of the targets."""
+        """Whether nothing but rounding is left of the targets, and nothing else tells how good they are."""
+        if self.weights.sigma is not None and self.loss is mse:
+            return False
         rounding = torch.finfo(torch.float64).eps * self._targets
         left = float((self.predictions - self.t_c).abs().max())
         return len(self.t_c) == len(self.params) or left < 64 * rounding
@@ -130,7 +147,11 @@ class Yardstick:
     @cached_property
     def _bend(self) -> float:
         """The mean of the second derivatives of the readings' losses by their predictions."""
-        return float(second_derivatives(self.loss, self.predictions, self.t_c).mean())
+        return float(second_derivatives(self.loss, *self._weighed(self.predictions)).mean())
+
+    def _weighed(self, predictions: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions (..., N) and targets (N,), as the loss takes them."""
+        return self.weights.weigh(predictions), self.weights.weigh(self.t_c)
 
     def resolves(self, dtype: torch.dtype, lr: float) -> bool:
         """Whether descent at this rate can converge in `dtype`, by an estimate of what rounding adds."""
@@ -153,6 +174,7 @@ class Yardstick:
         hessian = fold.T @ self.fit.hessian @ fold
         axes = torch.linalg.eigh(hessian * self.scales * self.scales[:, None]).eigenvectors
         terms = (_jacobian(self.model, self.t_un, params) * params).abs().sum(dim=-1) + self.t_c.abs()
+        terms = self.weights.weigh(terms)
         rounded = float(terms.square().mean()) / len(self.t_c)
         spacing = axes.abs().T @ (params.abs() / (2 * self.scales))
         return Rounding(self.curvature, spacing, self.gap_of(rounded))
@@ -166,8 +188,15 @@ class Yardstick:
         n, k = len(self.t_c), len(self.params)
         if self.loss is not mse or not 1 < k < n or not self.fit.settled:
             return math.nan
-        squares = (self.t_c - self.t_c.mean()).square().sum()
-        return by_chance(n, k, float((self.predictions - self.t_c).square().sum() / squares))
+        return by_chance(n, k, self.left_over)
+
+    @cached_property
+    def left_over(self) -> float:
+        """The part of the targets' squares about their weighted mean that the best fit leaves: 1 - R²."""
+        t_p, t_c = self._weighed(self.predictions)
+        ones = self.weights.weigh(torch.ones_like(self.t_c))
+        about_mean = t_c - ones * (ones @ t_c) / (ones @ ones)
+        return float((t_p - t_c).square().sum() / about_mean.square().sum())
 
     def as_params(self, trained: Tensor) -> Tensor:
         """Parameters as trained (..., K) -> about the same input as `params`, (..., K) float64."""
@@ -203,16 +232,20 @@ class Yardstick:
 
     def losses(self, params: Tensor) -> Tensor:
         """(R, K) -> (R,)."""
-        return self.loss(self.predict(params), self.t_c)
+        return self.loss(*self._weighed(self.predict(params)))
 
-    def _distances(self, params: Tensor) -> Tensor:
-        """The predictions' from the best fit's: parameters (R, K) -> (R, N).
+    def distances(self, params: Tensor, t_seen: Tensor) -> Tensor:
+        """The predictions' from the best fit's: parameters (R, K), input (P,) or (R, P) -> (R, P).
 
         A polynomial's are those of the parameters' difference, and lose no digits to rounding.
         """
         if is_polynomial(self.model, len(self.params)):
-            return self.predict(params - self.params)
-        return self.predict(params) - self.predictions
+            return predict(self.model, t_seen, params - self.params)
+        return predict(self.model, t_seen, params) - predict(self.model, t_seen, self.params[None])
+
+    def _distances(self, params: Tensor) -> Tensor:
+        """Parameters (R, K) -> (R, N), weighed."""
+        return self.weights.weigh(self.distances(params, self.t_seen))
 
     def gaps(self, params: Tensor) -> Tensor:
         """Loss minus the best fit's: parameters (R, K) -> (R,), NaN where none was found.
@@ -221,12 +254,13 @@ class Yardstick:
         square of the predictions' distance: never negative, and exact far below the rounding of the loss.
         """
         if self.loss is not mse:
-            gaps = self.losses(params) - self.loss(self.predictions, self.t_c)
+            gaps = self.losses(params) - self.loss(*self._weighed(self.predictions))
         elif self.is_quadratic:
             gaps = (self._distances(params) ** 2).mean(dim=-1)
         else:
             steps = self._distances(params)
-            gaps = (steps * (steps + 2 * (self.predictions - self.t_c))).mean(dim=-1)
+            t_p, t_c = self._weighed(self.predictions)
+            gaps = (steps * (steps + 2 * (t_p - t_c))).mean(dim=-1)
         return gaps if self.fit.settled else torch.full_like(gaps, math.nan)
 
     def converged(self, params: Tensor, dtype: torch.dtype) -> Tensor:
@@ -241,12 +275,19 @@ class Yardstick:
 
 
 def predict(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
-    """Of an input (N,), by parameters (R, K): (R, N)."""
+    """Of an input (N,) or (R, N), by parameters (R, K): (R, N)."""
     return model(t_u, *params.unsqueeze(-1).unbind(-2)).expand(len(params), -1)
 
 
 def yardstick(
-    model: Model, loss: Loss, fitted: Affine, t_u: Tensor, t_c: Tensor, start: Tensor, scaling: str = "none"
+    model: Model,
+    loss: Loss,
+    fitted: Affine,
+    t_u: Tensor,
+    t_c: Tensor,
+    start: Tensor,
+    scaling: str = "none",
+    weights: Weights = EQUAL,
 ) -> Yardstick:
     """From raw inputs and targets (N,), the normalization and the parameters (K,) to start from.
 
@@ -255,19 +296,24 @@ def yardstick(
     k = len(start)
     t_un = fitted.apply(t_u, torch.float64)
     scales = parameter_scales(scaling, model, t_un, start)
+    weighed, targets = weights.weighed(model), weights.weigh(t_c)
     if not is_polynomial(model, k):
-        fit = best_fit(model, loss, t_un, t_c, start)
+        fit = best_fit(weighed, loss, t_un, targets, start)
         curvature = _eigenvalues(fit, scales)
-        return Yardstick(model, loss, fitted, t_u, t_c, None, None, fit, fit.params, scales, curvature)
+        return Yardstick(
+            model, loss, fitted, t_u, t_c, weights, None, None, fit, fit.params, scales, curvature
+        )
     # On raw input a parabola over readings in the millions would lose most digits.
     centred = _centred(t_u)
     t_seen = centred.apply(t_u, torch.float64)
     solve = least_squares if loss is mse else best_fit
-    fit = solve(model, loss, t_seen, t_c, torch.zeros(k, dtype=torch.float64))
+    fit = solve(weighed, loss, t_seen, targets, torch.zeros(k, dtype=torch.float64))
     fold = torch.from_numpy(fold_matrix(fitted.of(centred), k))
-    design = design_matrix(model, t_un) * scales
-    curvature = _linear_curvature(design, loss, model(t_seen, *fit.params).expand(len(t_u)), t_c)
-    return Yardstick(model, loss, fitted, t_u, t_c, centred, fold, fit, fit.params, scales, curvature)
+    design = design_matrix(weighed, t_un) * scales
+    curvature = _linear_curvature(design, loss, weighed(t_seen, *fit.params).expand(len(t_u)), targets)
+    return Yardstick(
+        model, loss, fitted, t_u, t_c, weights, centred, fold, fit, fit.params, scales, curvature
+    )
 
 
 def _raw(model: Model, about: Affine, params: Tensor) -> Tensor:
@@ -328,7 +374,8 @@ def _steepest(found: Yardstick, params: Tensor) -> float:
     """The largest eigenvalue of the Hessian in scaled parameters, at parameters as trained (K,)."""
 
     def mean_loss(params: Tensor) -> Tensor:
-        return found.loss(found.model(found.t_un, *params).expand(len(found.t_un)), found.t_c)
+        t_p = found.model(found.t_un, *params).expand(len(found.t_un))
+        return found.loss(found.weights.weigh(t_p), found.weights.weigh(found.t_c))
 
     hessian: Tensor = torch.autograd.functional.hessian(mean_loss, params)  # type: ignore[no-untyped-call]
     return float(torch.linalg.eigvalsh(hessian * found.scales * found.scales[:, None])[-1])

@@ -20,8 +20,8 @@ from torch import Tensor
 from .program import Program
 from .tape import CaptureError, Tape, UnsteadyError, with_gaps
 
-# params and lr (R, K), t_u and t_c (1 or R, N) -> losses (R,), and the params after the step (R, K)
-Step = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+# params and lr (R, K), then what is given of N observations (1 or R, N) -> losses (R,), and the params after
+Step = Callable[..., tuple[Tensor, Tensor]]
 
 SPREAD = 7919  # a prime: the runs that are looked at one after the other lie far apart
 
@@ -33,10 +33,10 @@ class MismatchError(Exception):
 class Captured:
     """R runs at work. Use it under `torch.no_grad`: to say so in each step would cost a tenth of it."""
 
-    def __init__(self, step: Step, params: Tensor, lr: Tensor, t_u: Tensor, t_c: Tensor) -> None:
+    def __init__(self, step: Step, params: Tensor, *given: Tensor) -> None:
         """Takes the step once, and throws its result away. Raises CaptureError and UnsteadyError."""
         self._eager, self._steps, self._checks = step, 0, 0
-        rows = [params.clone(), lr, t_u, t_c]
+        rows = [params.clone(), *given]
         try:
             self._capture(rows, gaps=False)
         except UnsteadyError:
