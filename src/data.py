@@ -55,8 +55,8 @@ class Pairs:
 
     @property
     def sigma_of_one(self) -> float | None:
-        """The standard uncertainty of a true value of weight 1, in the target's unit; None where unknown."""
-        if self.sigma is None or not self.settings.sigma_is_absolute:
+        """The `sigma` of a true value of weight 1; None where nothing is known."""
+        if self.sigma is None:
             return None
         least = self.sigma.min()
         return float(least / np.sqrt(((least / self.sigma) ** 2).mean()))

@@ -63,7 +63,7 @@ class DataSettings(Group):
     sigma: Annotated[
         NumberOrName | None,
         About(
-            "a number greater than 0, or the name of a column: standard uncertainties of the reference values",
+            "a number greater than 0, or the name of a column: the reference values' standard uncertainties",
             "data_sigma",
             labelled("data_sigma"),
             labelled("sigma"),

@@ -34,6 +34,51 @@ def loss_gap(result: Result) -> float | None:
     return result.loss_gap
 
 
+def training_error(result: Result) -> float | None:
+    """The largest distance from the best fit within the range, in the curve's standard uncertainties."""
+    return result.training_error
+
+
+def residual_sd(result: Result) -> float | None:
+    """The standard deviation of the best fit's residuals, in the target's unit."""
+    return result.uncertainty.residual_sd if result.uncertainty else None
+
+
+def max_residual(result: Result) -> float | None:
+    """The best fit's largest residual, without its sign."""
+    return result.uncertainty.max_residual if result.uncertainty else None
+
+
+def r2(result: Result) -> float | None:
+    """The part of the targets' squares about their mean that the best fit explains."""
+    return result.uncertainty.r2 if result.uncertainty else None
+
+
+def aicc(result: Result) -> float | None:
+    """What models on the same data compare by, the smaller the better: Akaike's, for small samples."""
+    return result.uncertainty.aicc if result.uncertainty else None
+
+
+def loo_rmse(result: Result) -> float | None:
+    """The root mean square error of each observation's prediction by a fit to all others."""
+    return result.uncertainty.loo_rmse if result.uncertainty else None
+
+
+def loo_loss(result: Result) -> float | None:
+    """The same as a mean loss, for other losses than squares."""
+    return result.uncertainty.loo_loss if result.uncertainty else None
+
+
+def chi_squared(result: Result) -> float | None:
+    """The residuals' squares in units of the known uncertainties of the reference values."""
+    return result.uncertainty.chi_squared if result.uncertainty else None
+
+
+def chi_squared_p(result: Result) -> float | None:
+    """The probability of one as large, if the model and the uncertainties are right."""
+    return result.uncertainty.chi_squared_p if result.uncertainty else None
+
+
 def diverged_at(result: Result) -> float | None:
     """The first epoch that was not finite."""
     return result.diverged_at
@@ -54,5 +99,7 @@ def of(result: Result) -> dict[str, float]:
     yardstick = result.run.input.yardstick
     in_raw_units = bool(result.raw) if result.trained else yardstick.is_raw
     found |= yardstick.named(in_raw_units) if yardstick.fit.settled else {}
+    if result.uncertainty and (errors := result.uncertainty.standard_errors(in_raw_units)) is not None:
+        found |= {f"se_{name}": error for name, error in zip(result.trained, errors.tolist(), strict=True)}
     found |= {name: metric(result) for name, metric in METRICS.items()}
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}

@@ -6,7 +6,7 @@ import math
 import platform
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TypeVar
 
 import torch
@@ -22,6 +22,7 @@ from .fingerprint import code_of, fingerprint
 from .rates import limit_in_digits
 from .schedule import curve_schedule
 from .trial import try_loss, try_model
+from .uncertainty import Uncertainty
 from .weights import Weights
 from .yardstick import Yardstick, fastest_stable, yardstick
 
@@ -52,6 +53,11 @@ class Input:
     fitted: Affine
     t_un: Tensor
     yardstick: Yardstick
+
+    @cached_property
+    def uncertainty(self) -> Uncertainty:
+        """How well the data settle the best fit."""
+        return Uncertainty(self.yardstick)
 
 
 @dataclass(frozen=True)

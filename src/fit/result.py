@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..loop import LossCurves
 from .advice import Reason, caution, outlook, reason
-from .plan import Run
+from .plan import Input, Run
 from .schedule import tenths
-from .yardstick import Yardstick
+from .uncertainty import ENOUGH, Uncertainty
 
 # A gap is a difference of losses: below this part of the best fit's it is rounding. What lies lower says that
 # the search for the best fit did not settle.
@@ -31,7 +31,8 @@ class Result:
 
     `trained` and `raw` map the parameters' names to their final values, as trained and, where the model has
     them, in raw input units; `final_loss` and `loss_gap` are theirs, in float64. Of a run that diverged there
-    are none, and no gap where no best fit is known. `epochs` and `losses` are the points of the loss curve,
+    are none, and no gap where no best fit is known, nor a `training_error` where nothing tells how well the
+    data settle it. `epochs` and `losses` are the points of the loss curve,
     measured before each epoch's update, all finite; `path` holds the parameters there, as trained, of a run
     that belongs to no sweep. `diverged_at` is the first epoch that was not finite.
     `outcome` is `killed` for a run that was interrupted; `reason` says why a run did not settle and what to
@@ -47,6 +48,7 @@ class Result:
     path: dict[str, list[float]]
     final_loss: float | None
     loss_gap: float | None
+    training_error: float | None
     diverged_at: int | None
     outcome: Outcome
     reason: Reason | None
@@ -58,6 +60,12 @@ class Result:
         """The final loss, infinity for a run that has none: what a sweeper minimizes."""
         return math.inf if self.final_loss is None else self.final_loss
 
+    @property
+    def uncertainty(self) -> Uncertainty | None:
+        """How well the data settle what the run has found; None unless it is trained enough to say so."""
+        is_trained = self.training_error is not None and self.training_error <= ENOUGH
+        return self.run.input.uncertainty if is_trained else None
+
 
 def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Result]:
     """The results of R runs, from their final parameters (R, K) and their curves."""
@@ -66,11 +74,12 @@ def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Re
     complete = (curves.points == scheduled.to(curves.points.device))[:, None]
     trained = torch.where(complete, trained, curves.measured)
     raw = torch.empty(trained.shape, dtype=torch.float64)
-    losses, gaps = torch.empty(2, len(runs), dtype=torch.float64)
+    losses, gaps, errors = torch.empty(3, len(runs), dtype=torch.float64)
     before = torch.empty(len(runs), 2, dtype=torch.float64)
     earlier = _earlier(runs, curves)
     is_close = torch.empty(len(runs), dtype=torch.bool)
-    for yardstick, members in _families(runs):
+    for found, members in _families(runs):
+        yardstick = found.yardstick
         params = yardstick.as_params(trained[members])
         raw[members] = yardstick.in_raw_units(trained[members])
         losses[members], gaps[members] = yardstick.losses(params), yardstick.gaps(params)
@@ -78,8 +87,11 @@ def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Re
         before[members] = yardstick.losses(started).reshape(-1, 2)
         # what wanders by rounding alone does not grow
         before[members] += torch.where(yardstick.within_rounding(params, trained.dtype), math.inf, 0)[:, None]
-        is_close[members] = yardstick.converged(params, trained.dtype)
-    columns = (trained, raw, losses, before, gaps, is_close, curves.points, curves.diverged_at, curves.losses)
+        errors[members] = found.uncertainty.training_errors(params)
+        is_contrary = errors[members] > found.uncertainty.convincing  # where the model is not linear
+        is_close[members] = yardstick.converged(params, trained.dtype) & ~is_contrary
+    measured = (losses, before, gaps, errors, is_close)
+    columns = (trained, raw, *measured, curves.points, curves.diverged_at, curves.losses)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for run, path, row in zip(runs, curves.path, rows, strict=True):
         result = _result(run, *row)
@@ -97,12 +109,12 @@ def _named(run: Run, path: Tensor, epochs: Sequence[int]) -> dict[str, list[floa
     return dict(zip(run.problem.names, path[: len(epochs)].T.tolist(), strict=True))
 
 
-def _families(runs: list[Run]) -> Iterator[tuple[Yardstick, list[int]]]:
+def _families(runs: list[Run]) -> Iterator[tuple[Input, list[int]]]:
     """Each best fit with the places of the runs that are measured against it."""
     places: dict[int, list[int]] = defaultdict(list)
     for place, run in enumerate(runs):
         places[id(run.input)].append(place)
-    return ((runs[members[0]].input.yardstick, members) for members in places.values())
+    return ((runs[members[0]].input, members) for members in places.values())
 
 
 def _result(
@@ -112,6 +124,7 @@ def _result(
     final_loss: float,
     before: list[float],
     gap: float,
+    error: float,
     is_close: bool,
     points: int,
     diverged_at: int,
@@ -133,6 +146,7 @@ def _result(
         path={},
         final_loss=final_loss if usable else None,
         loss_gap=max(gap, 0.0) if usable and is_measured else None,
+        training_error=error if usable and is_measured and math.isfinite(error) else None,
         diverged_at=diverged_at or None,
         outcome=outcome,
         reason=reason(run, outcome, diverged_at, bool(epochs)),

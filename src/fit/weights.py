@@ -17,16 +17,19 @@ from ..models import Model
 class Weights:
     """Of N observations: `root` (N,) the square roots of the weights, whose mean is 1; None where all are 1.
 
-    `sigma` is the standard uncertainty of a reference value of weight 1, where it is known.
+    `sigma` is the standard uncertainty of a reference value of weight 1: `is_known`, or in proportion to it;
+    None where nothing is said of it.
     """
 
     root: Tensor | None = None
     sigma: float | None = None
+    is_known: bool = False
 
     @classmethod
     def of(cls, pairs: Pairs) -> Weights:
         """By the uncertainties that come with the pairs."""
-        return cls(None if pairs.root is None else torch.from_numpy(pairs.root), pairs.sigma_of_one)
+        root = None if pairs.root is None else torch.from_numpy(pairs.root)
+        return cls(root, pairs.sigma_of_one, pairs.settings.sigma_is_absolute)
 
     def weigh(self, values: Tensor) -> Tensor:
         """Predictions, targets or their differences (..., N), each as much as it counts."""

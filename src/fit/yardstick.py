@@ -110,11 +110,12 @@ class Yardstick:
         distance is measured.
         """
         if self._is_exact:
-            return resolved(dtype, self._targets)
-        return max(self._statistical, resolved(torch.float64, self._targets))
+            return resolved(dtype, self.largest_target)
+        return max(self.statistical, resolved(torch.float64, self.largest_target))
 
     @property
-    def _statistical(self) -> float:
+    def statistical(self) -> float:
+        """What of `enough` the scatter of the data gives."""
         return CLOSE * len(self.params) * self.variance / len(self.t_c)
 
     @property
@@ -123,20 +124,27 @@ class Yardstick:
 
         NaN where nothing tells it.
         """
-        if self.weights.sigma is not None and self.loss is mse:
+        if self.is_absolute:
+            assert self.weights.sigma
             return self.weights.sigma**2
         return self.fit.variance
 
+    @property
+    def is_absolute(self) -> bool:
+        """Whether the uncertainties of the reference values are known, and not from the residuals."""
+        return self.loss is mse and self.weights.is_known
+
     @cached_property
-    def _targets(self) -> float:
+    def largest_target(self) -> float:
+        """Without its sign."""
         return float(self.t_c.abs().max())
 
     @cached_property
     def _is_exact(self) -> bool:
         """Whether nothing but rounding is left of the targets, and nothing else tells how good they are."""
-        if self.weights.sigma is not None and self.loss is mse:
+        if self.is_absolute:
             return False
-        rounding = torch.finfo(torch.float64).eps * self._targets
+        rounding = torch.finfo(torch.float64).eps * self.largest_target
         left = float((self.predictions - self.t_c).abs().max())
         return len(self.t_c) == len(self.params) or left < 64 * rounding
 
@@ -173,7 +181,7 @@ class Yardstick:
         fold = torch.eye(len(params), dtype=torch.float64) if self.fold is None else self.fold
         hessian = fold.T @ self.fit.hessian @ fold
         axes = torch.linalg.eigh(hessian * self.scales * self.scales[:, None]).eigenvectors
-        terms = (_jacobian(self.model, self.t_un, params) * params).abs().sum(dim=-1) + self.t_c.abs()
+        terms = (slopes(self.model, self.t_un, params) * params).abs().sum(dim=-1) + self.t_c.abs()
         terms = self.weights.weigh(terms)
         rounded = float(terms.square().mean()) / len(self.t_c)
         spacing = axes.abs().T @ (params.abs() / (2 * self.scales))
@@ -211,8 +219,11 @@ class Yardstick:
     @cached_property
     def raw_params(self) -> Tensor:
         """The best fit's (K,), in raw input units; NaN where they would not predict the same."""
-        raw = _raw(self.model, self.centred or self.fitted, self.params[None])
-        return self._where_same(raw, self.params[None])[0]
+        return self._where_same(self.as_raw(self.params[None]), self.params[None])[0]
+
+    def as_raw(self, params: Tensor) -> Tensor:
+        """(R, K) about the same input as `params` -> about the raw one, NaN where there are none."""
+        return _raw(self.model, self.centred or self.fitted, params)
 
     def in_raw_units(self, trained: Tensor) -> Tensor:
         """Parameters as trained (R, K) -> (R, K); NaN for those that would not predict the same."""
@@ -271,12 +282,13 @@ class Yardstick:
     def within_rounding(self, params: Tensor, dtype: torch.dtype) -> Tensor:
         """Whether runs at parameters (R, K) are as near as `dtype` resolves the targets: (R,)."""
         distances = (self._distances(params) ** 2).mean(dim=-1)
-        return distances <= resolved(dtype, self._targets)
+        return distances <= resolved(dtype, self.largest_target)
 
 
 def predict(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
     """Of an input (N,) or (R, N), by parameters (R, K): (R, N)."""
-    return model(t_u, *params.unsqueeze(-1).unbind(-2)).expand(len(params), -1)
+    rows = max(len(params), len(t_u) if t_u.dim() > 1 else 1)
+    return model(t_u, *params.unsqueeze(-1).unbind(-2)).expand(rows, -1)
 
 
 def yardstick(
@@ -342,17 +354,17 @@ def parameter_scales(scaling: str, model: Model, t_un: Tensor, start: Tensor) ->
         return torch.where(start == 0, 1, start.abs())
     if scaling == "none":
         return torch.ones_like(start)
-    return 1 / _jacobian(model, t_un, start).square().mean(dim=0).sqrt()
+    return 1 / slopes(model, t_un, start).square().mean(dim=0).sqrt()
 
 
-def _jacobian(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
-    """The slopes (N, K) of predictions by the parameters (K,)."""
+def slopes(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
+    """Of predictions (..., N) by the parameters (..., K): (..., N, K)."""
 
     def predictions(p: Tensor) -> Tensor:
-        return model(t_u, *p).expand(len(t_u))
+        return model(t_u, *p.unsqueeze(-1).unbind(-2)).expand(*p.shape[:-1], len(t_u))
 
-    each_alone = torch.eye(len(params), dtype=params.dtype)  # K passes, where rows by reading would take N
-    columns = [functional.jvp(predictions, params, one)[1] for one in each_alone]  # type: ignore[no-untyped-call]
+    each_alone = torch.eye(params.shape[-1], dtype=params.dtype)  # K passes, where rows by reading take N
+    columns = [functional.jvp(predictions, params, one.expand_as(params))[1] for one in each_alone]  # type: ignore[no-untyped-call]
     return torch.stack(columns, dim=-1)
 
 
@@ -398,12 +410,12 @@ def _linear_curvature(design: Tensor, loss: Loss, t_p: Tensor, t_c: Tensor) -> T
 
 
 def second_derivatives(loss: Loss, t_p: Tensor, t_c: Tensor) -> Tensor:
-    """Of each reading's loss by its prediction: (N,) and (N,) -> (N,)."""
+    """Of each reading's loss by its prediction: (..., N) and (N,) -> (..., N)."""
     t_p = t_p.detach().requires_grad_()
-    (slopes,) = torch.autograd.grad(loss(t_p, t_c) * len(t_c), t_p, create_graph=True)
-    if not slopes.requires_grad:
-        return torch.zeros_like(t_c)
-    found: Tensor = torch.autograd.grad(slopes.sum(), t_p, allow_unused=True, materialize_grads=True)[0]
+    (pulls,) = torch.autograd.grad(loss(t_p, t_c).sum() * t_c.shape[-1], t_p, create_graph=True)
+    if not pulls.requires_grad:
+        return torch.zeros_like(t_p)
+    found: Tensor = torch.autograd.grad(pulls.sum(), t_p, allow_unused=True, materialize_grads=True)[0]
     return found
 
 

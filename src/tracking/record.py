@@ -51,6 +51,7 @@ DONE = ("converged", "stopped", "diverged")
 
 JOB = "job"  # the tag of a run's number in its sweep
 DATA_DIGEST = "data_digest"  # the tag that says which readings a run was trained on
+UNCERTAINTY = "uncertainty"  # the tag of what intervals are computed from, as JSON
 NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as a description, in Markdown
 
 # MLflow's limits, which sqlite does not enforce: a longer text is cut, with a mark that it was
@@ -194,6 +195,9 @@ def of_result(result: Result, call: Call, replaces: str = "") -> RunRecord:
     tags: dict[str, str] = {"outcome": result.outcome, NOTE: _note(result)}
     if result.reason:
         tags |= {"reason": str(result.reason), "advice": result.reason.advice}
+    if result.uncertainty:
+        common = result.run.settings.data.common or 0.0
+        tags[UNCERTAINTY] = json.dumps(result.uncertainty.for_predictions(common))
     if result.caution:
         tags["caution"] = result.caution
     bare = _bare(result.run, call, STATUS[result.outcome], tags, replaces)
