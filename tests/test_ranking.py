@@ -67,8 +67,8 @@ def test_better_model_first() -> None:
     assert order(*runs) == ["a", "b", "c"]
 
 
-def test_by_the_loss_reached() -> None:
-    """A better model's fit is no better than it is: first near its best fit, last far from it."""
+def test_trained_first() -> None:
+    """A better model's fit is no better than it is; what is trained enough comes before any that is not."""
     parabola = {"outcome": "stopped", "model": PARABOLA, "best_loss": 1.0}
     runs = [
         run("d", loss_gap=3.0, **parabola),
@@ -76,7 +76,7 @@ def test_by_the_loss_reached() -> None:
         run("b"),
         run("a", loss_gap=0.9, **parabola),
     ]
-    assert order(*runs) == ["a", "b", "c", "d"]
+    assert order(*runs) == ["b", "a", "c", "d"]
 
 
 def test_rounding_is_no_rank() -> None:

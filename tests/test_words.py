@@ -29,7 +29,8 @@ def test_the_best_the_distance_the_diverged_and_why(note: Callable[..., str]) ->
     told = note("lr=1e-2,1e-3", "normalization=none,scale,zscore", "epochs=500,5000")
     assert "12 runs: 4 converged, 4 stopped short of convergence, 4 diverged." in told
     assert "**Best is `lr=0.01 zscore 500`: `t_c = 0.53675" in told
-    assert "with loss 2.92765, 2.83e-07 above the exact optimum's. 3 more converged;" in told
+    assert "with loss 2.92765, within 0.00093 standard uncertainties of the exact optimum. w = 0.537" in told
+    assert "w = 0.537 ± 0.036, b = -17.3 ± 1.9 (standard uncertainties)." in told
     assert "- #9, 10: lr 0.001 is 2.9 times the limit 0.000339 of this input: use a smaller lr" in told
     assert "To try next" not in told, "the best run has converged"
 

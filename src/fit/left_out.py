@@ -23,10 +23,13 @@ SHORTENED = (1.0, 0.5, 1 / 8, 1 / 64)
 DONE = 1e-13  # of the largest target: what a step still moves
 
 
-def left_out(found: Yardstick) -> Tensor:
-    """Reference value minus prediction by the best fit to all others: (N,), NaN where it was not found."""
+def left_out(found: Yardstick) -> Tensor | None:
+    """Reference value minus prediction by the best fit to all others: (N,), NaN where it was not found.
+
+    None for more observations than are refitted.
+    """
     if len(found.t_c) > (MOST_REFITTED if found.curvature[-1:].sum() > 0 else MOST_CORNERS):
-        return torch.full_like(found.t_c, math.nan)
+        return None
     fits = _refitted(found) if found.curvature[-1:].sum() > 0 else _searched(found)
     return found.t_c - predict(found.model, found.t_seen, fits).diagonal()
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from ..loop import LossCurves
 from .advice import Reason, caution, outlook, reason
+from .criterion import ENOUGH
 from .plan import Input, Run
 from .schedule import tenths
-from .uncertainty import ENOUGH, Uncertainty
+from .uncertainty import Uncertainty
 
 # A gap is a difference of losses: below this part of the best fit's it is rounding. What lies lower says that
 # the search for the best fit did not settle.

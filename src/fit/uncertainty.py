@@ -20,12 +20,13 @@ from torch.autograd import functional
 
 from ..losses import mse
 from ..polynomial import is_polynomial
-from .left_out import MOST_REFITTED, left_out
+from .criterion import criterion
+from .left_out import left_out
 from .rounding import resolved
 from .yardstick import CLOSE, Yardstick, slopes
 
-ENOUGH = 0.1  # a training error up to which a run speaks of its best fit
 COARSE, FINE = 65, 17  # points of the range, and of the two cells around the largest error,
+LOST = 1e-9  # how near to 1 a leverage is 1
 NARROWED = 3  # which are looked at three times in all
 TOGETHER = 10_000  # runs whose errors are looked for at once
 
@@ -181,35 +182,34 @@ class Uncertainty:
     def loo_rmse(self) -> float:
         """The root mean square of the errors of observations by fits without them, as they are weighed.
 
-        NaN where a leverage is 1, and for other losses than squares.
+        From the leverages where the model is a polynomial, or the observations are more than a thousand; else
+        refitted. NaN where a leverage is 1, and for other losses than squares.
         """
-        if self.of.loss is not mse or bool((self.leverages > 1 - 1e-9).any()):
+        found = self.of
+        if found.loss is not mse or bool((self.leverages > 1 - LOST).any()):
             return math.nan
-        return float(self.of.weights.weigh(self._left_out).square().mean().sqrt())
+        refitted = None if is_polynomial(found.model, len(found.params)) else left_out(found)
+        errors = self._residuals / (1 - self.leverages) if refitted is None else refitted
+        return float(found.weights.weigh(errors).square().mean().sqrt())
 
     @property
     def loo_loss(self) -> float:
-        """The mean loss of observations by fits without them; NaN for squares, and where one is not found."""
-        return math.nan if self.of.loss is mse else float(self.left_out_losses.mean())
+        """The mean loss of observations by fits without them.
+
+        NaN for squares, for more observations than are refitted, and where a fit is not found.
+        """
+        return math.nan if self._left_out is None else float(self.left_out_losses.mean())
 
     @cached_property
     def left_out_losses(self) -> Tensor:
-        """The loss (N,) of each observation by a fit without it."""
+        """The loss (N,) of each observation by a fit without it; of too many to refit, by the one fit."""
+        errors = self._residuals if self._left_out is None else self._left_out
         t_c = self.of.weights.weigh(self.of.t_c)
-        t_p = self.of.weights.weigh(self.of.t_c - self._left_out)
-        return self.of.loss(t_p[:, None], t_c[:, None])
+        return self.of.loss(self.of.weights.weigh(self.of.t_c - errors)[:, None], t_c[:, None])
 
     @cached_property
-    def _left_out(self) -> Tensor:
-        """The errors (N,): from the leverages where squares and the model are simple, else by refitting.
-
-        Of more than a thousand observations from the leverages in any case, under squares.
-        """
-        found = self.of
-        is_refitted = not is_polynomial(found.model, len(found.params)) and len(found.t_c) <= MOST_REFITTED
-        if found.loss is not mse or is_refitted:
-            return left_out(found)
-        return self._residuals / (1 - self.leverages)
+    def _left_out(self) -> Tensor | None:
+        return None if self.of.loss is mse else left_out(self.of)
 
     @property
     def scatter(self) -> float | None:
@@ -243,14 +243,6 @@ class Uncertainty:
             "unit": self.unit,
             "common": common,
         }
-
-
-def criterion(n: int, k: int, mean_square: float) -> float:
-    """AICc of K parameters that leave this of N observations; NaN where N is not above K + 2 or it is 0."""
-    p = k + 1
-    if n - p - 1 <= 0 or not mean_square > 0:
-        return math.nan
-    return n * math.log(mean_square) + 2 * p + 2 * p * (p + 1) / (n - p - 1)
 
 
 def _lengths(rows: Tensor) -> Tensor:

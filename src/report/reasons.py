@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from ..fit.rates import limit_in_digits, times
-from ..tracking.ranking import lr, several_losses
+from ..tracking.model_choice import Candidate
+from ..tracking.ranking import choices, lr, several_losses
 from ..tracking.record import TrackedRun
 
 Ranked = tuple[int, TrackedRun]
@@ -21,6 +23,7 @@ def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
     """
     if losses := several_losses(runs):
         yield f"losses under {', '.join(losses)} do not compare: the best is the best under {losses[0]}"
+    yield from _models(runs)
     if runs and "caution" in runs[0].tags:
         yield f"#1: caution: {runs[0].tags['caution']}"
     found: dict[str, list[Ranked]] = defaultdict(list)
@@ -33,6 +36,32 @@ def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
         ranks = [str(rank) for rank, _ in members]
         which = ", ".join(ranks) if len(ranks) <= 4 else f"{ranks[0]} and {len(ranks) - 1:,} more"
         yield f"#{which}: {reason}"
+
+
+def _models(runs: Sequence[TrackedRun]) -> Iterator[str]:
+    """Which model was taken of several, and which would be, were it trained."""
+    choice = choices(runs)
+    if choice is None:
+        return
+    if choice.taken and choice.others:
+        first = f"{choice.taken.name}{_criterion(choice.taken)} (taken)"
+        others = (f"{each.name}{_criterion(each)}" for each in choice.others)
+        yield f"models by {_name(choice.taken)}: {', '.join([first, *others])}"
+    if choice.untrained:
+        yield f"model={choice.untrained.name} is better, but no run of it is trained: more epochs, or lr=auto"
+
+
+def _name(candidate: Candidate) -> str:
+    if len(candidate.left_out):
+        return "the loss of observations left out"
+    return "AICc" if math.isfinite(candidate.aicc) else "loss"
+
+
+def _criterion(candidate: Candidate) -> str:
+    """What it was compared by; empty where it has none."""
+    if len(candidate.left_out):
+        return f" {candidate.left_out.mean():.3g}"
+    return f" {candidate.aicc:.1f}" if math.isfinite(candidate.aicc) else ""
 
 
 def _joined(found: dict[str, list[Ranked]]) -> dict[str, list[Ranked]]:

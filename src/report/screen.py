@@ -21,6 +21,7 @@ from ..package import command
 from ..spelling import best_is
 from ..terminal.streams import print_data
 from ..tracking.record import TrackedRun
+from ..tracking.trust import parameters_found, quality, trained_enough
 from .comparison import Comparison
 from .differences import columns
 from .reasons import reasons
@@ -55,7 +56,7 @@ def show(comparison: Comparison, page: str, style: Style, most: int = MOST_ROWS)
             _print_tables(comparison, most)
             _print_page("compare", page, comparison.store.how_to_serve)
         case "calibration":
-            print_calibration(comparison.runs[0], comparison.ranges)
+            print_calibration(comparison.runs[0], comparison.ranges, comparison.unit)
             _print_page("on record", page, comparison.store.how_to_serve)
 
 
@@ -93,8 +94,8 @@ def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None
         console.print(_cell(line), soft_wrap=True, highlight=False)
 
 
-def print_calibration(run: TrackedRun, ranges: Ranges | None) -> None:
-    """One run: its calibration beside the best fit's; `ranges` are those of its data."""
+def print_calibration(run: TrackedRun, ranges: Ranges | None, unit: str = "") -> None:
+    """One run: its calibration beside the best fit's; `ranges` are those of its data, `unit` its target's."""
     if found := run.readable():
         _say(f"calibration  {formula(run.params, found, ranges, run.loss)}")
     label = best_is(run.params).removesuffix(" optimum")
@@ -105,6 +106,11 @@ def print_calibration(run: TrackedRun, ranges: Ranges | None) -> None:
         _say(f"loss_gap     {run.metrics['loss_gap']:.3g} above {whose} loss {run.metrics['best_loss']:.7g}")
     elif found:
         _say("loss_gap     unknown: the search for the best fit did not settle")
+    if known := parameters_found(run.params, run.metrics):
+        _say(f"parameters   {known} (standard uncertainties)")
+        _say(f"residuals    {quality(run.metrics, unit)}")
+    if trained := trained_enough(run.metrics, run.outcome == "converged"):
+        _say(f"trained      {trained}")
     if "loss_gap" in run.metrics:
         _say(f"stable to    {_stable_to(run)}")
     if "caution" in run.tags:

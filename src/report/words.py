@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from ..fit.advice import next_tries
 from ..formula import formula
 from ..normalization import Affine
-from ..spelling import SCALE, SHIFT, best_is
+from ..spelling import SCALE, SHIFT
 from ..tracking.record import TrackedRun
+from ..tracking.trust import distance, parameters_found, quality
 from .comparison import Comparison
 from .reasons import reasons
 
@@ -86,10 +87,9 @@ def _best(comparison: Comparison) -> Iterator[str]:
     if not found:
         return
     yield f"**Best is `{best.name}`: `{formula(best.params, found, comparison.ranges, best.loss)}`**,"
-    distance = "the search for the best fit did not settle"
-    if "loss_gap" in metrics:
-        distance = f"{metrics['loss_gap']:.3g} above the {best_is(best.params)}'s"
-    yield f"with loss {best.loss:.6g}, {distance}."
+    yield f"with loss {best.loss:.6g}, {distance(best.params, metrics)}."
+    if known := parameters_found(best.params, metrics):
+        yield f"{known} (standard uncertainties). Residuals: {quality(metrics, comparison.unit)}."
     others = sum(run.outcome == "converged" for run in runs) - 1
     if best.outcome == "converged" and others:
         yield f"{others:,} more converged; of those with this best fit it is the cheapest."

@@ -17,7 +17,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Select, delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from .record import DONE, DatasetRecord, RunRecord, TrackedRun
+from .record import DONE, DatasetRecord, DataSummary, RunRecord, TrackedRun
 from .selection import Selection
 from .store import Store
 
@@ -171,11 +171,12 @@ def read(store: Store, selection: Selection) -> list[TrackedRun]:
                 run.c.run_uuid.in_(ids), run.c.lifecycle_stage == "active"
             )
         )
-        digests = {row.destination_id: row.digest for row in session.execute(_dataset_digests(ids))}
-        runs = {
-            run_id: TrackedRun(run_id, name, status, {}, {}, {}, start or 0, digests.get(run_id, ""))
-            for run_id, name, status, start in rows
-        }
+        known = {run_id: (digest, profile) for run_id, digest, profile in session.execute(_datasets(ids))}
+        runs = {}
+        for run_id, name, status, start in rows:
+            digest, profile = known.get(run_id, ("", None))
+            data = DataSummary.of(profile)
+            runs[run_id] = TrackedRun(run_id, name, status, {}, {}, {}, start or 0, digest, data)
         for table, part in ((param, "params"), (latest, "metrics"), (tag, "tags")):
             found = select(table.c.run_uuid, table.c.key, table.c.value).where(table.c.run_uuid.in_(ids))
             for run_id, key, value in session.execute(found):
@@ -184,11 +185,11 @@ def read(store: Store, selection: Selection) -> list[TrackedRun]:
     return list(runs.values())
 
 
-def _dataset_digests(ids: Select[tuple[str]]) -> Select[tuple[str, str]]:
-    """The digest of each run's dataset input, by run id."""
+def _datasets(ids: Select[tuple[str]]) -> Select[tuple[str, str, str | None]]:
+    """Each run's id, with the digest and the profile of its dataset input."""
     dataset, used = models.SqlDataset.__table__, models.SqlInput.__table__
     return (
-        select(used.c.destination_id, dataset.c.digest)
+        select(used.c.destination_id, dataset.c.digest, dataset.c.dataset_profile)
         .join(dataset, used.c.source_id == dataset.c.dataset_uuid)
         .where(used.c.source_type == "DATASET", used.c.destination_id.in_(ids))
     )

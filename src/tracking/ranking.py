@@ -5,24 +5,25 @@
    nearest to the limit) and what crashed.
 3. Losses of different loss functions do not compare either: runs under each stand together, first those under
    one by which a run has converged, then in the order of the list, squares first.
-4. The rest is one number, the loss that a run has reached; a run that is trained enough (`converged`) counts
-   as its best fit. So of two models the one with the better best fit comes first, but a poor fit by it is no
-   better than it is; and of runs on one best fit the order is that of their `loss_gap`. The same holds for a
-   function that is no polynomial, which has another best fit under each normalization.
+4. Runs that are trained enough to speak of their best fit come first, the model that the data call for before
+   the others, see `model_choice`; of one model by its best fit, for a function that is no polynomial has
+   another under each normalization. The rest go by the loss that they have reached.
 5. Converged runs on one best fit are ties, for what tells their gaps apart is far below what the data can
-   tell: the cheapest comes first, by fewest epochs, then by the smaller rate, then by name.
+   tell: the cheapest comes first, by fewest epochs, then by the smaller rate, then by name. What is trained
+   enough, but has not converged, follows by its gap.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from ..config import ConfigError
 from ..losses import LOSSES
 from ..spelling import DATA, FIRST_LOSS, best_is, natural
+from .model_choice import Choice, is_trained
 from .record import TrackedRun
 
 OUTCOMES = ("converged", "stopped", "killed", "diverged", "crashed")
@@ -48,9 +49,21 @@ def ranked(runs: Iterable[TrackedRun], by: str | None = None, descending: bool =
 def best_first(runs: Iterable[TrackedRun]) -> list[TrackedRun]:
     """Runs on one data set, ranked."""
     runs = list(runs)
-    converged = [run for run in runs if run.outcome == "converged"]
-    levels, settled = _levels(converged), {_loss_function(run) for run in converged}
-    return sorted(runs, key=lambda run: _key(run, levels, settled))
+    trained = [run for run in runs if is_trained(run)]
+    by_loss: dict[LossFunction, list[TrackedRun]] = defaultdict(list)
+    for run in runs:
+        by_loss[_loss_function(run)].append(run)
+    settled = {_loss_function(run) for run in trained}
+    places = {loss: Choice.of(by_loss[loss]).places for loss in settled}
+    levels = _levels(trained)
+    return sorted(runs, key=lambda run: _key(run, places, levels))
+
+
+def choices(runs: Iterable[TrackedRun]) -> Choice | None:
+    """What the data call for under the loss of the best of runs on one data set; None where there is none."""
+    runs = best_first(runs)
+    same = [run for run in runs if _loss_function(run) == _loss_function(runs[0])]
+    return Choice.of(same) if same else None
 
 
 def data_sets(runs: Iterable[TrackedRun]) -> list[list[TrackedRun]]:
@@ -111,16 +124,27 @@ def _value(run: TrackedRun, by: str) -> tuple[float, str] | None:
     return natural(str(value))
 
 
-def _key(run: TrackedRun, levels: Mapping[str, float], settled: Set[LossFunction]) -> Key:
-    """What a run goes by among those on its data set; under the losses in `settled` a run has converged."""
+def _key(
+    run: TrackedRun, places: Mapping[LossFunction, Mapping[str, int]], levels: Mapping[str, float]
+) -> Key:
+    """What a run goes by among those on its data set; `places`: of the losses under which one is trained."""
     place = OUTCOMES.index(run.outcome) if run.outcome in OUTCOMES else len(OUTCOMES)
     cost: Key = (natural(run.params.get("epochs", "")), lr(run), run.name, run.run_id)
     loss = _loss_function(run)
-    if run.outcome == "converged":
-        return 0, False, loss, levels[_fit(run)], 0.0, *cost
+    gap = run.metrics.get("loss_gap", math.inf)
+    if is_trained(run):
+        nearness = (False, 0.0) if run.outcome == "converged" else (True, gap)
+        return (
+            0,
+            False,
+            loss,
+            places[loss].get(run.params.get("model", ""), 0),
+            levels[_fit(run)],
+            *nearness,
+            *cost,
+        )
     if run.outcome in ("stopped", "killed"):
-        reached = _reached(run), run.metrics.get("loss_gap", math.inf)
-        return place - 1, loss not in settled, loss, *reached, *cost
+        return place - 1, loss not in places, loss, math.inf, _reached(run), False, gap, *cost
     return place, lr(run), *cost
 
 

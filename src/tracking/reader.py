@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from ..config import ConfigError, one_line
 from ..package import NAME, command
 from . import bulk, view
-from .record import JOB, DatasetRecord, TrackedRun, job_id
+from .record import JOB, DatasetRecord, DataSummary, TrackedRun, job_id
 from .selection import Selection
 from .store import Store
 
@@ -160,4 +160,5 @@ def _tracked(run: Run) -> TrackedRun:
         tags=run.data.tags,
         start_ms=run.info.start_time or 0,
         dataset_digest=inputs[0].dataset.digest if inputs else "",
+        data=DataSummary.of(inputs[0].dataset.profile) if inputs else None,
     )

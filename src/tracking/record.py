@@ -21,9 +21,9 @@ from ..normalization import UNCHANGED, Affine
 from ..package import IS_CHECKOUT, NAME
 from ..settings import Settings
 from ..spelling import (
+    FIRST_LOSS,
     SCALE,
     SHIFT,
-    best_is,
     from_params,
     is_raw,
     overrides,
@@ -31,11 +31,13 @@ from ..spelling import (
     params,
     run_name,
 )
+from .trust import distance
 
 if TYPE_CHECKING:  # who only reads the record need not wait for torch
     from ..data import Floats, Pairs
     from ..fit.plan import Run
     from ..fit.result import Result
+    from ..fit.uncertainty import Uncertainty
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -51,6 +53,8 @@ DONE = ("converged", "stopped", "diverged")
 
 JOB = "job"  # the tag of a run's number in its sweep
 DATA_DIGEST = "data_digest"  # the tag that says which readings a run was trained on
+LEFT_OUT = "left_out_losses"  # the tag of what each observation loses by a fit without it, as JSON
+MOST_LEFT_OUT = 400  # of these: of more observations, means of some together
 UNCERTAINTY = "uncertainty"  # the tag of what intervals are computed from, as JSON
 NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as a description, in Markdown
 
@@ -61,6 +65,25 @@ LONGEST_TAG = 8000
 LONGEST_DATASET_NAME = 500
 
 LONGEST_GIT_S = 2.0  # a disk that is far away, a hook that asks: the commit is not worth more
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What is to be known of a run's data beside its settings."""
+
+    observations: int
+    largest_target: float  # without its sign
+
+    @classmethod
+    @lru_cache(maxsize=1024)
+    def of(cls, profile: str | None) -> DataSummary | None:
+        """From a dataset's profile; None for another program's."""
+        try:
+            found = json.loads(profile or "")
+            target = found["target"]
+            return cls(int(found["num_rows"]), max(abs(float(target["min"])), abs(float(target["max"]))))
+        except (KeyError, TypeError, ValueError):
+            return None
 
 
 @dataclass(frozen=True)
@@ -111,7 +134,7 @@ class RunRecord:
 class TrackedRun:
     """A run as the store holds it; `metrics` are the latest values, `start_ms` Unix milliseconds.
 
-    `dataset_digest` is that of the run's dataset input.
+    `dataset_digest` is that of the run's dataset input, and `data` what is known of it.
     """
 
     run_id: str
@@ -122,6 +145,7 @@ class TrackedRun:
     tags: dict[str, str]
     start_ms: int = 0
     dataset_digest: str = ""
+    data: DataSummary | None = None
 
     @property
     def loss(self) -> float | None:
@@ -198,12 +222,21 @@ def of_result(result: Result, call: Call, replaces: str = "") -> RunRecord:
     if result.uncertainty:
         common = result.run.settings.data.common or 0.0
         tags[UNCERTAINTY] = json.dumps(result.uncertainty.for_predictions(common))
+        if result.run.settings.loss.name != FIRST_LOSS and (lost := _left_out(result.uncertainty)):
+            tags[LEFT_OUT] = lost
     if result.caution:
         tags["caution"] = result.caution
     bare = _bare(result.run, call, STATUS[result.outcome], tags, replaces)
     path = {f"path_{name}": values for name, values in result.path.items()}
     curves = {"loss": result.losses, **path} if result.epochs else {}
     return replace(bare, metrics=metrics.of(result), epochs=result.epochs, curves=curves)
+
+
+def _left_out(fit: Uncertainty) -> str:
+    """Empty where a fit without some observation was not found."""
+    parts = fit.left_out_losses.tensor_split(min(MOST_LEFT_OUT, len(fit.left_out_losses)))
+    losses = [float(f"{float(part.mean()):.9g}") for part in parts]
+    return json.dumps(losses) if all(map(math.isfinite, losses)) else ""
 
 
 def of_crash(run: Run, call: Call, error: Exception, replaces: str = "") -> RunRecord:
@@ -280,14 +313,12 @@ def _note(result: Result) -> str:
     if result.final_loss is None:
         return "Interrupted before its first epoch."
     recorded = params(run.settings, run.input.fitted)
-    distance = "the search for the best fit did not settle"
-    if result.loss_gap is not None:
-        distance = f"{result.loss_gap:.3g} above the {best_is(recorded)}'s"
     ranges = dataset_record(run.problem.pairs).ranges
     in_raw = result.raw and not is_raw(recorded)
     shown = (result.raw, UNCHANGED) if in_raw else (result.trained, run.input.fitted)
     found = formula(recorded, shown, ranges, result.final_loss)
-    return f"`{found}`: loss {result.final_loss:.6g}, {distance}. {_state(result)}"
+    away = distance(recorded, metrics.of(result))
+    return f"`{found}`: loss {result.final_loss:.6g}, {away}. {_state(result)}"
 
 
 def _state(result: Result) -> str:

@@ -1,0 +1,89 @@
+"""How far a run's numbers can be trusted, in words: from its params and metrics alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from ..fit.criterion import ENOUGH
+from ..spelling import best_is, parameters
+
+
+def with_uncertainty(value: float, u: float) -> str:
+    """The uncertainty in two digits, and the value to the same place.
+
+    >>> with_uncertainty(0.536771920907544, 0.0355386003267085), with_uncertainty(-17.3047855, 1.92722726)
+    ('0.537 ± 0.036', '-17.3 ± 1.9')
+    >>> with_uncertainty(1234567, 9960), with_uncertainty(3.25e-7, 1.5e-9)
+    ('1235000 ± 10000', '3.250e-07 ± 1.5e-09')
+    """
+    place = math.floor(math.log10(float(f"{u:.1e}"))) - 1  # of the second digit, rounded up or not
+    if place > 0:
+        return f"{round(value, -place):.0f} ± {round(u, -place):.0f}"
+    if place >= -9 and (abs(value) >= 1e-4 or value == 0):
+        return f"{value:.{-place}f} ± {u:.{-place}f}"
+    digits = max(0, math.floor(math.log10(abs(value) or u)) - place)
+    return f"{value:.{digits}e} ± {u:.1e}"
+
+
+def parameters_found(params: Mapping[str, str], metrics: Mapping[str, float]) -> str:
+    """`w = 0.537 ± 0.036, b = -17.3 ± 1.9`, in raw units where these are known; empty without uncertainty."""
+    names = parameters(params)
+    if not names or not all(f"se_{name}" in metrics for name in names):
+        return ""
+    kind = "" if all(name in metrics for name in names) else "trained_"
+    found = ((name, metrics.get(f"{kind}{name}"), metrics[f"se_{name}"]) for name in names)
+    return ", ".join(
+        f"{name} = {with_uncertainty(value, u)}" for name, value, u in found if value is not None and u > 0
+    )
+
+
+def quality(metrics: Mapping[str, float], unit: str = "") -> str:
+    """What the fit leaves: `residuals of 1.9 °C, the largest 2.7; …`; empty where it is not on record."""
+    return "; ".join(_qualities(metrics, f" {unit}".rstrip()))
+
+
+def _qualities(metrics: Mapping[str, float], unit: str) -> Iterator[str]:
+    if "residual_sd" not in metrics:
+        return
+    yield f"standard deviation {metrics['residual_sd']:.2g}{unit}, largest {metrics['max_residual']:.2g}"
+    for key in ("loo_rmse", "loo_loss"):
+        if key in metrics:
+            kind = "predicted without each" if key == "loo_rmse" else "loss predicted without each"
+            yield f"{kind} {metrics[key]:.2g}"
+    if "r2" in metrics:
+        yield f"R² {_near_one(metrics['r2'])}"
+    if "chi_squared_p" in metrics:
+        yield f"chi² {metrics['chi_squared']:.3g} (p = {metrics['chi_squared_p']:.2g})"
+
+
+def _near_one(r2: float) -> str:
+    """As many digits as tell it from 1.
+
+    >>> _near_one(0.96204584), _near_one(0.9999994381), _near_one(-0.2)
+    ('0.962', '0.99999944', '-0.2')
+    """
+    left = 1 - r2
+    return f"{r2:.{1 - math.floor(math.log10(left))}f}" if 0 < left < 0.1 else f"{r2:.2g}"
+
+
+def trained_enough(metrics: Mapping[str, float], is_converged: bool) -> str:
+    """How far a run is from its best fit, beside what the data themselves leave open; empty where unknown."""
+    if (error := metrics.get("training_error")) is None:
+        return ""
+    if is_converged:
+        then = "more epochs would gain nothing"
+    elif error <= ENOUGH:
+        then = "more epochs would gain next to nothing"
+    else:
+        then = "not trained enough"
+    return f"within {error:.2g} of the measurement's own uncertainty: {then}"
+
+
+def distance(params: Mapping[str, str], metrics: Mapping[str, float]) -> str:
+    """From the best fit: in standard uncertainties of its curve, or else by the loss."""
+    if "training_error" in metrics:
+        return f"within {metrics['training_error']:.2g} standard uncertainties of the {best_is(params)}"
+    if "loss_gap" in metrics:
+        return f"{metrics['loss_gap']:.3g} above the {best_is(params)}'s"
+    return "the search for the best fit did not settle"
