@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Pairs:
     """N readings `t_u` (N,) and their true values `t_c` (N,), with a digest of the file they are from.
 
     `sigma` (N,) are the standard uncertainties of the true values, or what is in proportion to them; None
-    where nothing is known. `lines` (N,) are the lines of the file.
+    where nothing is known. `lines` (N,) are the lines of the file. `held_out` are those that validate.
     """
 
     settings: DataSettings
@@ -40,6 +40,14 @@ class Pairs:
     t_c: Floats
     sigma: Floats | None
     lines: npt.NDArray[np.int64]
+    held_out: Pairs | None = None
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Pairs:
+        """Some of them, in their order."""
+        sigma = None if self.sigma is None else self.sigma[chosen]
+        return replace(
+            self, t_u=self.t_u[chosen], t_c=self.t_c[chosen], sigma=sigma, lines=self.lines[chosen]
+        )
 
     @cached_property
     def root(self) -> Floats | None:
@@ -77,10 +85,23 @@ def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> 
 
     Raises ConfigError that names every problem: the file missing, empty, no CSV or not UTF-8; columns
     missing; cells that are no finite number, or no uncertainty; fewer observations or distinct inputs than
-    parameters.
+    parameters. The same for the observations that are to validate.
     """
-    content = read(settings.path, "data.path=")
-    table = parse(content, settings.path)
+    pairs = _read_pairs(settings, settings.path, "data.path=", n_parameters, largest)
+    if isinstance(settings.validation, str):
+        held_out = _read_pairs(settings, settings.validation, "data.validation=", 0, largest)
+        pairs = replace(pairs, held_out=held_out)
+    elif settings.validation is not None:
+        pairs = _split(pairs, settings.validation, settings.seed or 0)
+    if problems := list(_shortages(pairs, n_parameters)):
+        raise ConfigError(f"{settings.path}: " + "; ".join(problems))
+    return pairs
+
+
+def _read_pairs(settings: DataSettings, path: str, setting: str, n_parameters: int, largest: float) -> Pairs:
+    """The pairs of the file that a setting names."""
+    content = read(path, setting)
+    table = parse(content, path)
     names = header(table)
     problems: list[str] = []
     columns: list[Floats] = []
@@ -96,14 +117,26 @@ def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> 
         else:
             problems.append(_wrong_column(key, name, names))
     problems = first(problems)
-    problems += _shortages(len(table) - 1, None if problems else columns, n_parameters, settings)
+    if (n := max(len(table) - 1, 0)) < max(n_parameters, 1):
+        problems.append(_too_few(n, n_parameters))
     if problems:
-        raise ConfigError(f"{settings.path}: " + "; ".join(problems))
+        raise ConfigError(f"{path}: " + "; ".join(problems))
     t_u, t_c, *sigmas = columns
     if isinstance(settings.sigma, float):
         sigmas = [np.full(len(t_u), settings.sigma)]
     lines = table.index[1:].to_numpy(dtype=np.int64) + 1
     return Pairs(settings, _hash(content), t_u, t_c, sigmas[0] if sigmas else None, lines)
+
+
+def _split(pairs: Pairs, part: float, seed: int) -> Pairs:
+    """With a part of them, rounded down, held out by lot."""
+    n = len(pairs.t_u)
+    count = int(part * n)
+    if not count:
+        raise ConfigError(f"data.validation={part:g} of {n} observations is none: give {1 / n:.2g} or more")
+    chosen = np.zeros(n, dtype=bool)
+    chosen[np.random.default_rng(seed).permutation(n)[:count]] = True
+    return replace(pairs.only(~chosen), held_out=pairs.only(chosen))
 
 
 def _hash(content: bytes) -> str:
@@ -208,19 +241,23 @@ def _fault(cell: str) -> str:
     return f"{cell[:40]!r} is not a number"
 
 
-def _shortages(
-    n: int, columns: list[Floats] | None, n_parameters: int, settings: DataSettings
-) -> Iterator[str]:
-    """What N rows, or readings and true values where all are numbers, are too few for."""
-    distinct = [len(np.unique(column)) for column in columns or ()]
+def _shortages(pairs: Pairs, n_parameters: int) -> Iterator[str]:
+    """What the pairs are too few for."""
+    settings, n = pairs.settings, len(pairs.t_u)
+    distinct = [len(np.unique(column)) for column in (pairs.t_u, pairs.t_c)]
     if n < n_parameters:
-        yield f"{max(n, 0)} observations cannot settle {n_parameters} parameters: add rows"
-    elif columns and distinct[0] == 1:
-        yield f"column {settings.input} is constant ({columns[0][0]:g}): nothing can be calibrated from it"
-    elif columns and distinct[0] < n_parameters:
+        yield _too_few(n, n_parameters)
+    elif distinct[0] == 1:
+        yield f"column {settings.input} is constant ({pairs.t_u[0]:g}): nothing can be calibrated from it"
+    elif distinct[0] < n_parameters:
         yield (
             f"column {settings.input} has {distinct[0]} distinct values, which cannot settle "
             f"{n_parameters} parameters"
         )
-    elif columns and distinct[1] == 1:
-        yield f"column {settings.target} is constant ({columns[1][0]:g}): there is nothing to calibrate to"
+    elif distinct[1] == 1:
+        yield f"column {settings.target} is constant ({pairs.t_c[0]:g}): there is nothing to calibrate to"
+
+
+def _too_few(n: int, n_parameters: int) -> str:
+    enough = f" cannot settle {n_parameters} parameters" if n_parameters else ""
+    return f"{n} observations{enough}: add rows"

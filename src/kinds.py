@@ -76,6 +76,7 @@ Positive = Annotated[float, NotBool, _number("a finite number greater than 0, li
 Rate = Annotated[Positive, WrapValidator(_or_auto)]  # a number, once a run is prepared
 Spread = Annotated[float, NotBool, _number("a finite number of at least 0, like 0.1", ge=0)]
 Factor = Annotated[Positive, Reads("×{:g}")]
+Seed = Annotated[int, NotBool, Field(ge=0, lt=2**63)]
 Points = Annotated[int, NotBool, Field(ge=1, le=1000)]
 Count = Annotated[int, NotBool, Field(ge=1, le=10**12)]
 

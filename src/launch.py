@@ -32,7 +32,7 @@ OPEN = {
     group: DictConfig({"function": None}, flags={"struct": False}) for group in ("normalization", "loss")
 } | {
     "model": DictConfig({"function": None, "start": DictConfig({}, flags={"struct": False})}),
-    "data": DictConfig(dict.fromkeys(("sigma", "sigma_scale", "common"))),
+    "data": DictConfig(dict.fromkeys(("sigma", "sigma_scale", "common", "validation", "seed"))),
 }
 ConfigStore.instance().store(name="functions", node=DictConfig(OPEN), provider=command("train"))
 

@@ -17,7 +17,20 @@ from pydantic.fields import FieldInfo
 
 from .choices import Group, LossSettings, ModelSettings, NormalizationSettings
 from .functions import taken
-from .kinds import About, Count, ModelName, Name, NumberOrName, Points, Rate, Reads, Spread, Text, allowed
+from .kinds import (
+    About,
+    Count,
+    ModelName,
+    Name,
+    NumberOrName,
+    Points,
+    Rate,
+    Reads,
+    Seed,
+    Spread,
+    Text,
+    allowed,
+)
 from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS
@@ -94,6 +107,26 @@ class DataSettings(Group):
             problem=True,
         ),
     ] = None
+    validation: Annotated[
+        NumberOrName | None,
+        About(
+            "a part between 0 and 1 of the observations, or the path of a CSV file: for a validation loss",
+            "data_validation",
+            labelled("data_validation"),
+            labelled("validation"),
+            place=7,
+        ),
+    ] = None
+    seed: Annotated[
+        Seed | None,
+        About(
+            "a whole number of at least 0: which observations are held out for validation",
+            "data_seed",
+            labelled("data_seed"),
+            labelled("seed"),
+            place=7,
+        ),
+    ] = None
     # by column, so that they do not outlive the choice of another
     units: Annotated[dict[str, Text], About("a unit for each column that has one", decides=False)] = Field(
         default_factory=dict
@@ -109,10 +142,16 @@ class DataSettings(Group):
             raise ValueError(f"data.sigma={self.sigma} is a column of readings: name one of uncertainties")
         if self.sigma_scale and self.sigma is None:
             raise ValueError(f"data.sigma_scale={self.sigma_scale} is about data.sigma: give that, too")
+        if isinstance(self.validation, float) and not self.validation < 1:
+            raise ValueError(f"data.validation={self.validation:g} is no part: give one between 0 and 1")
+        if self.seed is not None and not isinstance(self.validation, float):
+            raise ValueError(
+                f"data.seed={self.seed} chooses a part of the observations: give data.validation=0.2"
+            )
         return self
 
     def __hash__(self) -> int:  # a dict has none
-        return hash((self.path, self.input, self.target, self.sigma))
+        return hash((self.path, self.input, self.target, self.sigma, self.validation, self.seed))
 
     @property
     def sigma_is_absolute(self) -> bool:

@@ -21,6 +21,7 @@ from .package import CONF
 from .polynomial import is_polynomial
 from .settings import DataSettings, Setting, Settings, settings_with
 
+SIGMA = "data_sigma"  # the param of runs whose observations have weights
 SHIFT, SCALE = "normalization_shift", "normalization_scale"  # the params of what was fitted
 
 

@@ -60,7 +60,7 @@ COMMAND_LINES = {
     "normalization=none +normalization.factor=2": ["normalization.factor=2", "none takes none"],
     "normalization.factor=0": ["normalization.factor=0", "greater than 0"],
     "normalization.factor=1e300": ["scale 1e+300", "range of float32"],
-    "model=cubic": ["model=cubic", "linear or power or quadratic"],
+    "model=cubic": ["model=cubic", "linear or power or proportional or quadratic"],
     "model.start.w=x": ["model.start.w=x", "number"],
     "model.start.q=1": ["no setting model.start.q", "starts from w, b"],
     "+model.start.q=1": ["no setting model.start.q", "starts from w, b"],

@@ -79,6 +79,11 @@ def chi_squared_p(result: Result) -> float | None:
     return result.uncertainty.chi_squared_p if result.uncertainty else None
 
 
+def final_validation_loss(result: Result) -> float | None:
+    """The loss of the parameters on record, on the observations that were held out."""
+    return result.final_validation
+
+
 def diverged_at(result: Result) -> float | None:
     """The first epoch that was not finite."""
     return result.diverged_at

@@ -19,6 +19,7 @@ from ..models import Model
 from ..normalization import Affine
 from ..settings import DataSettings, Settings
 from .fingerprint import code_of, fingerprint
+from .held_out import HeldOut
 from .rates import limit_in_digits
 from .schedule import curve_schedule
 from .trial import try_loss, try_model
@@ -44,6 +45,7 @@ class Problem:
     t_u: Tensor  # (N,) float64
     t_c: Tensor  # (N,) float64
     weights: Weights
+    held_out: HeldOut | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class Run:
     @property
     def fingerprint(self) -> str:
         """A hash of all that decides its numbers."""
-        return fingerprint(self.settings, self.problem.pairs.digest)
+        pairs = self.problem.pairs
+        return fingerprint(self.settings, pairs.digest + (pairs.held_out.digest if pairs.held_out else ""))
 
     @property
     def code(self) -> dict[str, str]:
@@ -146,6 +149,7 @@ class Preparation:
             t_u=torch.from_numpy(pairs.t_u),
             t_c=torch.from_numpy(pairs.t_c),
             weights=Weights.of(pairs),
+            held_out=HeldOut.of(pairs),
         )
 
 

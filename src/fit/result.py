@@ -34,8 +34,10 @@ class Result:
     them, in raw input units; `final_loss` and `loss_gap` are theirs, in float64. Of a run that diverged there
     are none, and no gap where no best fit is known, nor a `training_error` where nothing tells how well the
     data settle it. `epochs` and `losses` are the points of the loss curve,
-    measured before each epoch's update, all finite; `path` holds the parameters there, as trained, of a run
-    that belongs to no sweep. `diverged_at` is the first epoch that was not finite.
+    measured before each epoch's update, all finite; `validation` are the losses there on the observations
+    held out, where there are any, and `final_validation` that of the final parameters; `path` holds the
+    parameters there, as trained, of a run that belongs to no sweep. `diverged_at` is the first epoch that was
+    not finite.
     `outcome` is `killed` for a run that was interrupted; `reason` says why a run did not settle and what to
     try; `outlook` what one that stopped under the limit needs. `caution` is what is to be known before the
     calibration is used.
@@ -46,7 +48,9 @@ class Result:
     raw: dict[str, float]
     epochs: Sequence[int]
     losses: Sequence[float]
+    validation: Sequence[float]
     path: dict[str, list[float]]
+    final_validation: float | None
     final_loss: float | None
     loss_gap: float | None
     training_error: float | None
@@ -77,6 +81,7 @@ def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Re
     raw = torch.empty(trained.shape, dtype=torch.float64)
     losses, gaps, errors = torch.empty(3, len(runs), dtype=torch.float64)
     before = torch.empty(len(runs), 2, dtype=torch.float64)
+    validation = torch.full((len(runs), curves.path.shape[1] + 1), math.nan, dtype=torch.float64)
     earlier = _earlier(runs, curves)
     is_close = torch.empty(len(runs), dtype=torch.bool)
     for found, members in _families(runs):
@@ -91,8 +96,11 @@ def measure(runs: list[Run], trained: Tensor, curves: LossCurves) -> Iterator[Re
         errors[members] = found.uncertainty.training_errors(params)
         is_contrary = errors[members] > found.uncertainty.convincing  # where the model is not linear
         is_close[members] = yardstick.converged(params, trained.dtype) & ~is_contrary
+        if held_out := runs[members[0]].problem.held_out:
+            path = torch.cat([curves.path[members], trained[members, None]], dim=1)
+            validation[members] = held_out.losses(yardstick, path)
     measured = (losses, before, gaps, errors, is_close)
-    columns = (trained, raw, *measured, curves.points, curves.diverged_at, curves.losses)
+    columns = (trained, raw, *measured, curves.points, curves.diverged_at, curves.losses, validation)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for run, path, row in zip(runs, curves.path, rows, strict=True):
         result = _result(run, *row)
@@ -130,6 +138,7 @@ def _result(
     points: int,
     diverged_at: int,
     losses: list[float],
+    validation: list[float],
 ) -> Result:
     epochs, names = run.schedule[:points], run.problem.names
     yardstick = run.input.yardstick
@@ -144,7 +153,9 @@ def _result(
         raw=dict(zip(names, raw, strict=True)) if usable and all(map(math.isfinite, raw)) else {},
         epochs=epochs,
         losses=losses[:points],
+        validation=validation[:points] if run.problem.held_out else (),
         path={},
+        final_validation=validation[-1] if usable else None,
         final_loss=final_loss if usable else None,
         loss_gap=max(gap, 0.0) if usable and is_measured else None,
         training_error=error if usable and is_measured and math.isfinite(error) else None,

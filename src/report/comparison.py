@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..config import ConfigError
 from ..formula import Ranges
-from ..spelling import DATA, PROBLEM
+from ..spelling import DATA, PROBLEM, SIGMA
 from ..tracking import ranking, reader
 from ..tracking.record import DatasetRecord, TrackedRun, is_trained_on, rebuild
 
@@ -47,7 +47,8 @@ class Comparison:
         if not run.data_digest:
             return "no data on record"
         path, *columns = (run.params.get(key, "?") for key in DATA)
-        return f"{path}, {' to '.join(columns)}, data digest {run.data_digest}"
+        weighed = f" weighed by {run.params[SIGMA]}" if SIGMA in run.params else ""
+        return f"{path}, {' to '.join(columns)}{weighed}, data digest {run.data_digest}"
 
     @property
     def folder(self) -> str:
@@ -120,6 +121,6 @@ class Comparison:
         """The target's unit; empty where nobody knows it."""
         return self.pairs.settings.target_unit if self.pairs else ""
 
-    def curves(self, of: Sequence[TrackedRun]) -> Mapping[str, Curve]:
-        """The loss curves of some of the runs, by run id."""
-        return reader.curves(self.store, [run.run_id for run in of])
+    def curves(self, of: Sequence[TrackedRun], metric: str = "loss") -> Mapping[str, Curve]:
+        """The curves of some of the runs, by run id."""
+        return reader.curves(self.store, [run.run_id for run in of], metric)

@@ -207,16 +207,18 @@ def _selected(store: Store, selection: Selection) -> Select[tuple[str]]:
     return ids
 
 
-def read_curves(store: Store, run_ids: Sequence[str]) -> dict[str, tuple[list[int], list[float]]]:
+def read_curves(
+    store: Store, run_ids: Sequence[str], metric: str = "loss"
+) -> dict[str, tuple[list[int], list[float]]]:
     """What `reader.curves_by_client` gives, in one query."""
-    metric = models.SqlMetric.__table__
+    table = models.SqlMetric.__table__
     sql: Any = store.backend
     found: dict[str, tuple[list[int], list[float]]] = {}
     with sql.ManagedSessionMaker() as session:
         points = session.execute(
-            select(metric.c.run_uuid, metric.c.step, metric.c.value)
-            .where(metric.c.key == "loss", metric.c.run_uuid.in_(run_ids))
-            .order_by(metric.c.run_uuid, metric.c.step)
+            select(table.c.run_uuid, table.c.step, table.c.value)
+            .where(table.c.key == metric, table.c.run_uuid.in_(run_ids))
+            .order_by(table.c.run_uuid, table.c.step)
         )
         for run_id, step, value in points:
             epochs, losses = found.setdefault(run_id, ([], []))

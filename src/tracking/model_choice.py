@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from ..fit.criterion import ENOUGH, criterion
-from ..spelling import FIRST_LOSS, parameters
+from ..spelling import FIRST_LOSS, SIGMA, parameters
 from .record import LEFT_OUT, STATUS, TrackedRun
 
 MARGIN = 2  # of AICc, and standard errors: less is no evidence for the larger model
@@ -63,7 +63,7 @@ class Candidate:
         metrics, data = self.run.metrics, self.run.data
         if "aicc" in metrics:
             return metrics["aicc"]
-        if not data or "best_loss" not in metrics or "data_sigma" in self.run.params:
+        if not data or "best_loss" not in metrics or SIGMA in self.run.params:
             return math.nan
         rounding = (ROUNDING * data.largest_target) ** 2
         found = criterion(data.observations, self.size, max(metrics["best_loss"], rounding))

@@ -132,18 +132,22 @@ def dataset(store: Store, run_id: str) -> DatasetRecord:
     return DatasetRecord(found.name, found.digest, found.source, found.schema or "", found.profile or "")
 
 
-def curves(store: Store, run_ids: Sequence[str]) -> Mapping[str, tuple[list[int], list[float]]]:
-    """For each run with a loss curve its epochs, ascending, and losses."""
+def curves(
+    store: Store, run_ids: Sequence[str], metric: str = "loss"
+) -> Mapping[str, tuple[list[int], list[float]]]:
+    """For each run with a curve of this metric its epochs, ascending, and losses."""
     if bulk.knows(store):
-        return bulk.read_curves(store, run_ids)
-    return curves_by_client(store, run_ids)
+        return bulk.read_curves(store, run_ids, metric)
+    return curves_by_client(store, run_ids, metric)
 
 
-def curves_by_client(store: Store, run_ids: Sequence[str]) -> dict[str, tuple[list[int], list[float]]]:
+def curves_by_client(
+    store: Store, run_ids: Sequence[str], metric: str = "loss"
+) -> dict[str, tuple[list[int], list[float]]]:
     """The same through MLflow's public API, a call per run."""
     found = {}
     for run_id in run_ids:
-        history = sorted(store.client.get_metric_history(run_id, "loss"), key=lambda point: point.step)
+        history = sorted(store.client.get_metric_history(run_id, metric), key=lambda point: point.step)
         if history:
             found[run_id] = ([point.step for point in history], [point.value for point in history])
     return found

@@ -228,7 +228,8 @@ def of_result(result: Result, call: Call, replaces: str = "") -> RunRecord:
         tags["caution"] = result.caution
     bare = _bare(result.run, call, STATUS[result.outcome], tags, replaces)
     path = {f"path_{name}": values for name, values in result.path.items()}
-    curves = {"loss": result.losses, **path} if result.epochs else {}
+    validation = {"validation_loss": result.validation} if result.validation else {}
+    curves = {"loss": result.losses, **validation, **path} if result.epochs else {}
     return replace(bare, metrics=metrics.of(result), epochs=result.epochs, curves=curves)
 
 

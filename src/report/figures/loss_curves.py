@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,9 @@ SAME = 1e-9  # relative: best fits that differ by less differ by rounding
 MOST_CURVES = 300  # more would not be seen, and take long to read from a server
 GRID = 200  # points of a band's edge
 DIVERGED: dict[str, Any] = {"color": GREY, "linestyle": (0, (3, 2)), "linewidth": 1.2, "zorder": 1.5}
+HELD_OUT: dict[str, Any] = {"color": DARK, "linestyle": (0, (7, 2, 1, 2)), "linewidth": 1.6, "zorder": 3}
+VALIDATION = "data_validation"  # the param of a run that has such
+NOTHING: Mapping[str, Curve] = MappingProxyType({})
 FAR = 100  # times the usable runs' largest start: another's start beyond it would flatten their curves
 FIRST = 0.92  # where epochs begin: just before the first, and after the tick at 0.9
 RANK_WIDTH = 0.03  # what a rank above the frame takes of its width
@@ -48,14 +52,22 @@ def draw(comparison: Comparison) -> Figure | None:
     runs = comparison.runs
     if not runs:
         return None
-    return loss_curves(runs, comparison.curves(sample(runs, MOST_CURVES)), comparison.unit)
+    curves = comparison.curves(sample(runs, MOST_CURVES))
+    held_out = comparison.curves(runs[:1], "validation_loss") if VALIDATION in runs[0].params else {}
+    return loss_curves(runs, curves, comparison.unit, held_out)
 
 
-def loss_curves(runs: Sequence[TrackedRun], curves: Mapping[str, Curve], unit: str = "") -> Figure:
+def loss_curves(
+    runs: Sequence[TrackedRun],
+    curves: Mapping[str, Curve],
+    unit: str = "",
+    held_out: Mapping[str, Curve] = NOTHING,
+) -> Figure:
     """Loss by epoch, both logarithmic. `runs` are ranked, best first; `unit` is the target's.
 
-    `curves` maps run ids to epochs and losses, of all runs or of a `sample` of them. The range is that of
-    the usable runs: those that diverged, to losses of 1e38, leave through the top.
+    `curves` maps run ids to epochs and losses, of all runs or of a `sample` of them; `held_out` that of the
+    best run to its losses on the observations held out. The range is that of the usable runs: those that
+    diverged, to losses of 1e38, leave through the top.
     """
     drawn = [run for run in runs if run.run_id in curves and curves[run.run_id][0]]
     usable = [curves[run.run_id][1] for run in drawn if is_usable(run)]
@@ -73,6 +85,8 @@ def loss_curves(runs: Sequence[TrackedRun], curves: Mapping[str, Curve], unit: s
     axes.xaxis.set_minor_formatter(LogFormatter())
     axes.grid(color="0.92")
     handles = _draw_usable(axes, runs, paths) + _draw_diverged(axes, runs, paths, high)
+    for curve in held_out.values():
+        handles += axes.plot(*_path(curve, low), label="best run, on observations held out", **HELD_OUT)
     if optimum is not None:
         handles.append(axes.axhline(optimum, label=f"{best_is(runs[0].params)}, {optimum:.3g}", **OPTIMUM))
     draw_legend(figure, handles)
