@@ -1,0 +1,187 @@
+"""A best fit under squares, as the tests of it see it: arrays alone, so that thousands can be simulated.
+
+Shapes: N observations, K parameters. Whitened is what is multiplied by `root`, 1/sigma of each observation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+EPS = float(np.finfo(float).eps)
+EXACT = 16  # spacings of the targets: residuals this small are rounding, as in `rounding.py`
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Readings `t_u` and reference values `t_c` (N,), and a settled best fit's predictions (N,) of them.
+
+    `tangents` (N, K): the predictions by the parameters, or any other basis of the space that they span; of a
+    polynomial, `is_polynomial`, only their number counts. `root` (N,): 1/sigma, None for equal weights;
+    `is_absolute`: sigma is a standard uncertainty, not a ratio. `lines` (N,): where each stands in its file.
+
+    `predict` gives the predictions of any readings (n,) -> (n,); without it, nobody asks whether they turn.
+    `refit` gives predictions (N,) and tangents (N, K) of the best fit to the observations kept (N,) alone;
+    None where the model is linear in its parameters, for then they follow from the tangents.
+    """
+
+    t_u: Floats
+    t_c: Floats
+    predictions: Floats
+    tangents: Floats
+    lines: Ints
+    model: str
+    is_polynomial: bool
+    input: str
+    target: str
+    input_unit: str = ""
+    target_unit: str = ""
+    root: Floats | None = None
+    is_absolute: bool = False
+    predict: Callable[[Floats], Floats] | None = None
+    refit: Callable[[Bools], tuple[Floats, Floats]] | None = None
+
+    @property
+    def n(self) -> int:
+        """Observations, N."""
+        return len(self.t_u)
+
+    @property
+    def k(self) -> int:
+        """Parameters, K."""
+        return int(self.tangents.shape[1])
+
+    @property
+    def free(self) -> int:
+        """Degrees of freedom of the residuals, N - K."""
+        return self.n - self.k
+
+    @cached_property
+    def weights(self) -> Floats:
+        """What whitens (N,)."""
+        return np.ones(self.n) if self.root is None else self.root
+
+    @cached_property
+    def scaled(self) -> Floats:
+        """The readings (N,) about the middle of their range, from -1 to 1: there their powers keep digits."""
+        low, high = self.t_u.min(), self.t_u.max()
+        scaled: Floats = (self.t_u - low - (high - low) / 2) / ((high - low) / 2 or 1.0)
+        return scaled
+
+    @cached_property
+    def columns(self) -> Floats:
+        """A basis (N, K) of the tangents' space, each column of length 1."""
+        columns = np.vander(self.scaled, self.k) if self.is_polynomial else self.tangents
+        unit: Floats = columns / np.linalg.norm(columns, axis=0)
+        return unit
+
+    @cached_property
+    def basis(self) -> Floats:
+        """An orthonormal one of the whitened tangents (N, K)."""
+        return np.linalg.qr(self.weights[:, None] * self.columns)[0]
+
+    @cached_property
+    def residuals(self) -> Floats:
+        """Whitened reference values minus predictions (N,), without what rounding left along the tangents.
+
+        A polynomial's follow from its powers; at readings far from 0 its predictions lose digits.
+        """
+        origin = self.t_c[0] if self.is_polynomial else self.predictions
+        return self.across(self.weights * (self.t_c - origin))
+
+    @cached_property
+    def leverages(self) -> Floats:
+        """The part of each observation (N,) in its own prediction, 0 to 1."""
+        leverages: Floats = (self.basis**2).sum(axis=1)
+        return leverages
+
+    @cached_property
+    def squares(self) -> float:
+        """The sum of whitened squares, S."""
+        return float(self.residuals @ self.residuals)
+
+    @cached_property
+    def noise(self) -> float:
+        """The sum of whitened squares that rounding alone leaves."""
+        return float(((EXACT * EPS * np.abs(self.t_c).max() * self.weights) ** 2).sum())
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing but rounding is left, of which there is nothing to ask."""
+        return self.squares <= self.noise
+
+    @property
+    def scale(self) -> float:
+        """The residual standard deviation, `sqrt(S / (N - K))`; under weights Birge's ratio."""
+        return float(np.sqrt(self.squares / self.free))
+
+    @cached_property
+    def floors(self) -> Floats:
+        """The whitened variance (N,) that rounding of the reference values brings: step**2 / 12 each."""
+        floors: Floats = (self.weights * _step(self.t_c)) ** 2 / 12
+        return floors
+
+    def across(self, values: Floats) -> Floats:
+        """The part of whitened values (N,) or (N, q) that is orthogonal to the tangents."""
+        once = values - self.basis @ (self.basis.T @ values)
+        across: Floats = once - self.basis @ (self.basis.T @ once)
+        return across
+
+    def squares_without(self, *places: int) -> float:
+        """S of the best fit to the others, along the tangents; at least what rounding leaves.
+
+        Of a refit, not a difference: where all the others are met exactly, that would be rounding.
+        """
+        basis = np.linalg.qr(np.delete(self.basis, places, axis=0))[0]
+        left = np.delete(self.residuals, places)
+        left = left - basis @ (basis.T @ left)
+        return max(float(left @ left), self.noise)
+
+    def without(self, aside: Bools) -> Fitted:
+        """The best fit to the others, where `aside` (N,) are left out."""
+        kept = ~aside
+        predictions, tangents = self.best_by(kept)
+        return replace(
+            self,
+            **{name: getattr(self, name)[kept] for name in ("t_u", "t_c", "lines")},
+            predictions=predictions[kept],
+            tangents=tangents[kept],
+            root=None if self.root is None else self.root[kept],
+            predict=None,
+            refit=None,
+        )
+
+    def best_by(self, kept: Bools) -> tuple[Floats, Floats]:
+        """Predictions (N,) and tangents (N, K) of all by the best fit to those kept (N,)."""
+        if self.refit:
+            return self.refit(kept)
+        weighted = (self.weights[:, None] * self.columns)[kept]
+        moved = self.columns @ np.linalg.lstsq(weighted, self.residuals[kept], rcond=None)[0]
+        return self.t_c - self.residuals / self.weights + moved, self.tangents
+
+
+def _step(values: Floats) -> float:
+    """The largest step that 1 and all values (N,) are multiples of; 0 where they have all digits of a float.
+
+    No more than 1: whole numbers that are multiples of 10 are set points rather than rounded to 10.
+
+    >>> _step(np.array([0.5, 14.0, 15.0])), _step(np.array([0.0, 10.0, 20.0])), _step(np.array([1.3, 2.15]))
+    (0.5, 1.0, 0.05)
+    """
+    size = float(np.abs(values).max())
+    for decimals in range(23):  # powers of ten that are floats
+        unit = 10.0**decimals
+        if size * unit * EPS >= 1:
+            break
+        if np.array_equal(np.rint(values * unit) / unit, values):
+            return math.gcd(10**decimals, *map(int, np.rint(values * unit))) / unit
+    return 0.0

@@ -1,0 +1,165 @@
+"""Whether a curve of another shape would leave much less: the tests, each with its p-value.
+
+Shapes and symbols as in `fitted.py`. Where sigma is absolute the tests are chi2 with variance 1, else F.
+None where there are too few observations, or the question has no meaning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from .fitted import Fitted, Floats, Ints
+
+WITHIN = 1e-10  # of its length, a column across the tangents is rounding: it is within them
+HELD = 1e-13  # far from 0 powers are nearly those of lower ones, but not that nearly
+SPAN = 2.0  # readings' largest over smallest, from which a logarithm is no straight line
+PURE = 3  # degrees of freedom of pure error, from which it is known well enough
+
+
+@dataclass(frozen=True)
+class LackOfFit:
+    """A test's statistic, F or chi2, its degrees of freedom, p, and what the other shape would leave.
+
+    `ratio`: the residual standard deviation with the added columns over that without, 0 to a little above 1;
+    of replicates, that of pure error over it. `powers` of the readings that were added; none for others.
+    """
+
+    statistic: float
+    df: tuple[int, ...]
+    p: float
+    ratio: float
+    powers: tuple[int, ...] = ()
+
+
+class Runs(NamedTuple):
+    """How many residuals are positive and negative, their runs of one sign, and p of so few or fewer."""
+
+    positive: int
+    negative: int
+    runs: int
+    p: float
+
+
+def added(fit: Fitted, columns: Floats) -> LackOfFit | None:
+    """The test of `columns` (N, q) as more terms of the model, made orthogonal to the tangents.
+
+    None where N - K - q < 1, or the tangents hold one of them already.
+    Source: extra sum of squares; Draper and Smith, Applied Regression Analysis (1998), 6.1.
+    """
+    q = columns.shape[1]
+    free = fit.free - q
+    whitened = fit.weights[:, None] * columns
+    basis, r = np.linalg.qr(fit.across(whitened / np.linalg.norm(whitened, axis=0)))
+    if free < 1 or np.abs(r.diagonal()).min() < WITHIN:
+        return None
+    along = basis.T @ fit.residuals
+    left = fit.residuals - basis @ along
+    squares = max(float(left @ left), fit.noise)
+    tested = _tested(fit, float(along @ along), q, squares / free, free)
+    return LackOfFit(*tested, math.sqrt(squares / free) / fit.scale)
+
+
+def curves(fit: Fitted) -> Iterator[LackOfFit]:
+    """Each test of a curve of another shape that can be asked: two of powers, and the logarithm."""
+    for found in (powers(fit, 1), powers(fit, 2), logarithm(fit)):
+        if found:
+            yield found
+
+
+def powers(fit: Fitted, count: int) -> LackOfFit | None:
+    """The test of the next `count` powers of the readings about the middle of their range, from the K-th on.
+
+    A model like `w * t_u`, which holds the K-th power of the readings themselves, lacks a lower one on
+    purpose: there it is their own powers, from the next one on.
+    """
+    own = fit.t_u / np.abs(fit.t_u).max()
+    is_own = not fit.is_polynomial and _holds(fit, own**fit.k)
+    asked = np.arange(fit.k, fit.k + count) + is_own
+    found = added(fit, (own if is_own else fit.scaled)[:, None] ** asked)
+    return found and replace(found, powers=tuple(asked.tolist()))
+
+
+def _holds(fit: Fitted, column: Floats) -> bool:
+    """Whether a term (N,) is the model's already, to rounding."""
+    whitened = fit.weights * column
+    return bool(np.linalg.norm(fit.across(whitened)) <= HELD * np.linalg.norm(whitened))
+
+
+def logarithm(fit: Fitted) -> LackOfFit | None:
+    """The test of ln t_u; None too where a reading is not positive, or all are within a factor of 2."""
+    low, high = fit.t_u.min(), fit.t_u.max()
+    return added(fit, np.log(fit.t_u)[:, None]) if low > 0 and high >= SPAN * low else None
+
+
+def replicates(fit: Fitted) -> LackOfFit | None:
+    """Whether the curve misses the means of repeated readings by more than they scatter.
+
+    None where pure error has fewer than 3 degrees of freedom, or is 0: then rows are copies. Its variance is
+    not below that of rounding. Source: Draper and Smith (1998), 2.1.
+    """
+    level, m = _levels(fit)
+    apart = fit.residuals - fit.weights * _means(fit, level, m)[level]
+    squares, pure = float(apart @ apart), fit.n - m
+    if pure < PURE or m <= fit.k or squares <= fit.noise:
+        return None
+    variance = max(squares / pure, float(fit.floors.mean()))
+    tested = _tested(fit, fit.squares - squares, m - fit.k, variance, pure)
+    return LackOfFit(*tested, math.sqrt(variance) / fit.scale)
+
+
+def runs(fit: Fitted) -> Runs:
+    """The runs of the residuals' signs along the readings; p is exact, with all orders alike.
+
+    Of readings that repeat, the mean counts once, for in which order they stand says nothing.
+    Source: Swed and Eisenhart, Annals of Mathematical Statistics 14 (1943), 66.
+    """
+    means = _means(fit, *_levels(fit))
+    signs = means[means != 0] > 0
+    positive, negative = int(signs.sum()), int((~signs).sum())
+    count = 1 + int((signs[1:] != signs[:-1]).sum())
+    orders = sum(_orders(positive, negative, each) for each in range(1, count + 1))
+    return Runs(positive, negative, count, orders / math.comb(positive + negative, positive))
+
+
+def _orders(positive: int, negative: int, count: int) -> int:
+    """In how many orders of the signs there are so many runs."""
+    if not positive or not negative:
+        return int(count == 1)
+    if count == 1:
+        return 0
+    more, fewer = (count + 1) // 2 - 1, count // 2 - 1
+
+    def ways(first: int, second: int) -> int:
+        return math.comb(first - 1, more) * math.comb(second - 1, fewer)
+
+    return ways(positive, negative) + ways(negative, positive)
+
+
+def _levels(fit: Fitted) -> tuple[Ints, int]:
+    """Which of the m different readings each observation (N,) has, and m."""
+    different, level = np.unique(fit.t_u, return_inverse=True)
+    return level, len(different)
+
+
+def _means(fit: Fitted, level: Ints, m: int) -> Floats:
+    """The weighted mean residual (m,), not whitened, of each level (N,) of the readings."""
+    sums = np.bincount(level, fit.weights * fit.residuals, m)
+    means: Floats = sums / np.bincount(level, fit.weights**2, m)
+    return means
+
+
+def _tested(
+    fit: Fitted, squares: float, q: int, variance: float, free: int
+) -> tuple[float, tuple[int, ...], float]:
+    """Statistic, degrees of freedom and p of `squares` with q of them, beside a variance with `free`."""
+    from scipy.special import chdtrc, fdtrc  # type: ignore[import-untyped]
+
+    if fit.is_absolute:
+        return squares, (q,), float(chdtrc(q, squares))
+    statistic = squares / q / variance
+    return statistic, (q, free), float(fdtrc(q, free, statistic))
