@@ -1,0 +1,77 @@
+"""What no test of scatter would call by its name: an instrument at the end of its range, a curve that turns.
+
+Shapes and symbols as in `fitted.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .fitted import Fitted, Floats, Ints
+
+SATURATED = 0.0005  # p at each end: of sound replicates one data set in 1,000
+POINTS = 1001  # of the range, at which the curve is looked at
+LEVEL = 1e-9  # of the curve's span: what rounding may move it
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """The places of the observations that share an extreme reading, and p that they scatter as others do."""
+
+    places: Ints
+    p: float
+
+
+def saturation(fit: Fitted) -> Iterator[Saturation]:
+    """Each end of the readings that repeats exactly under reference values too different for scatter.
+
+    By F, beside the residuals of a fit without the repeated ends, and again without the value that is
+    farthest from that fit: one alone is a typing error among replicates. Where only two share the reading,
+    the other one must be off that fit itself.
+    """
+    ends = [fit.t_u == extreme for extreme in (fit.t_u.min(), fit.t_u.max())]
+    repeated = [end for end in ends if end.sum() > 1]
+    if not repeated:
+        return
+    aside = np.logical_or.reduce(repeated)
+    if len(np.unique(fit.t_u[~aside])) < fit.k or fit.free <= aside.sum():
+        return
+    rest = fit.without(aside)
+    variance = max(max(rest.squares, rest.noise) / rest.free, float(fit.floors.mean()))
+    misses = fit.weights * (fit.t_c - fit.best_by(~aside)[0])
+    for end in repeated:
+        p = _spread(misses[end], fit.weights[end], variance, rest.free)
+        if p < SATURATED:
+            yield Saturation(np.flatnonzero(end), p)
+
+
+def _spread(misses: Floats, weights: Floats, variance: float, free: int) -> float:
+    """The larger p of the whitened misses (n,) of one reading, all of them and without the farthest."""
+    nearer = np.arange(len(misses)) != np.argmax(np.abs(misses))
+    kept = (np.ones_like(nearer), nearer)
+    return max(_by_scatter(misses[each], weights[each], variance, free) for each in kept)
+
+
+def _by_scatter(misses: Floats, weights: Floats, variance: float, free: int) -> float:
+    """p of F: the misses (n,) about their mean, one miss about 0, beside a variance with `free`."""
+    from scipy.special import fdtrc  # type: ignore[import-untyped]
+
+    mean = weights @ misses / (weights @ weights) if len(misses) > 1 else 0.0
+    q = max(len(misses) - 1, 1)
+    return float(fdtrc(q, free, float(((misses - weights * mean) ** 2).sum()) / q / variance))
+
+
+def turns(fit: Fitted) -> Floats:
+    """The readings (n,) at which the curve turns within the calibrated range; none where it is monotonic."""
+    if fit.predict is None:
+        return np.empty(0)
+    t_u = np.linspace(fit.t_u.min(), fit.t_u.max(), POINTS)
+    t_c = fit.predict(t_u)
+    steps = np.diff(t_c)
+    told = np.flatnonzero(np.abs(steps) > LEVEL * np.ptp(t_c))
+    ways = np.sign(steps[told])
+    turned: Floats = t_u[told[1:]][ways[1:] != ways[:-1]]
+    return turned
