@@ -4,6 +4,11 @@
     python -m src.predict best --inverse 0.5 -4            # true values in, readings out
     python -m src.predict 01a2… --csv new.csv              # by a run's id; other columns are kept
     python -m src.predict models:/thermometer/1 < new.csv  # by a registered model: a CSV, or a number a line
+    python -m src.predict best --csv both.csv              # both columns: what is predicted is checked
+    python -m src.predict best 35.7 --curve --coverage .9  # the 90 % interval of the curve itself
+
+Each answer has its standard uncertainty and its interval, by default the 95 % one of a new reading; where
+there is none, the last column says why.
 
 Exit codes: 0 done, 2 a mistake, 130 and 143 when interrupted.
 
@@ -20,15 +25,19 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError, printable
+from .settings import PREDICTED
 from .spelling import defaults_of
 from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
 from .terminal.streams import print_data
+from .tracking.band import Wanted, wanted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +45,7 @@ if TYPE_CHECKING:
     from .tracking.model import Predictor
 
 WHICH = re.compile(r"best|[0-9a-f]{32}|models:/[^/:@]+(/\d+|/latest|@[^/:@]+)?")
-IN_RANGE = "in_range"  # the output's column: is the reading within the calibrated range?
+WANTED = tuple(field.name for field in fields(Wanted))  # of the options, those of the interval
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Given:
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line; raises ConfigError with every mistake in it."""
     parser = ArgumentParser("predict", __doc__ or "")
-    parser.usage = "%(prog)s WHICH [READING ...] [--csv FILE] [--experiment NAME] [--inverse]"
+    parser.usage = "%(prog)s WHICH [READING ...] [--csv FILE] [--experiment NAME] [--inverse] ..."
     parser.add_argument(
         "words",
         nargs="*",
@@ -61,13 +70,33 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--csv", metavar="FILE", help="a CSV with a column of readings, or of true values")
     parser.add_argument("--experiment", metavar="NAME", help="where best looks, if not in the default one")
     parser.add_argument("--inverse", action="store_true", help="true values are given, readings are wanted")
+    usual = Wanted()
+    parser.add_argument(
+        "--coverage", metavar="P", default=usual.coverage, help="of the interval, between 0 and 1; 0.95"
+    )
+    parser.add_argument(
+        "--curve", action="store_true", help="the interval of the curve, not of a new reading"
+    )
+    parser.add_argument(
+        "--replicates", metavar="M", default=usual.replicates, help="each reading is the mean of so many; 1"
+    )
+    parser.add_argument(
+        "--sigma",
+        metavar="S",
+        help="standard uncertainty of a new reading's true value; by default the data's",
+    )
     # argparse takes -1e3 for an option; what has a blank in it is none
     words = [f" {word}" if word.startswith("-") and _is_number(word) else word for word in argv]
     options = parser.parse_intermixed_args(words)
     options.which, *options.readings = options.words or [""]
     if mistakes := list(_mistakes(options)):
         parser.error("; ".join(mistakes))
+    options.wanted = asdict(wanted(_wanted(options)))
     return options
+
+
+def _wanted(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in WANTED}
 
 
 def _mistakes(options: argparse.Namespace) -> Iterator[str]:
@@ -82,6 +111,10 @@ def _mistakes(options: argparse.Namespace) -> Iterator[str]:
         yield "readings and --csv exclude each other"
     if options.experiment is not None and options.which != "best":
         yield "--experiment is where best looks: a run's id or a model needs none"
+    try:
+        wanted(_wanted(options))
+    except ValueError as error:
+        yield str(error)
 
 
 def _is_number(text: str) -> bool:
@@ -92,18 +125,27 @@ def _is_number(text: str) -> bool:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Print the CSV, and warnings beside it; raises ConfigError where there is nothing to predict with."""
+    """Print the CSV, and what is to be said beside it; raises ConfigError where nothing can be predicted."""
     given = read(options)
     predictor = choose(options.which, options.experiment)
+    names = columns(given, predictor, options.inverse)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        table = predictions(given, predictor, options.inverse)
+        answers = predictions(given, names, predictor, options.wanted)
     if options.which == "best":
-        print(printable(f"best: {predictor.of}"), file=sys.stderr)
+        _say(f"best: {predictor.of}")
+    if not predictor.has_uncertainty:
+        _say("warning: this calibration has no uncertainty on record, and its answers have none")
     for warning in caught:
         if warning.category is UserWarning:  # the model's own
-            print(printable(f"warning: {warning.message}"), file=sys.stderr)
-    print_data(table.to_csv(index=False, lineterminator="\n"))
+            _say(f"warning: {warning.message}")
+    if "deviation" in answers:
+        _say(_check(answers, options.wanted["coverage"]))
+    print_data(_table(given, names, answers))
+
+
+def _say(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 def read(options: argparse.Namespace) -> Given:
@@ -141,47 +183,91 @@ def choose(which: str, experiment: str | None) -> Predictor:
     return replace(predictor, of="; ".join(filter(None, [predictor.of, best.remark])))
 
 
-def predictions(given: Given, predictor: Predictor, inverse: bool) -> pd.DataFrame:
-    """What was given (N, columns), then the other column and `in_range`: all as text.
+def columns(given: Given, predictor: Predictor, inverse: bool) -> list[str]:
+    """The columns that are used: of readings, of true values, or in this order both, to be checked.
 
-    Raises ConfigError for wrong columns, and with every cell that is no finite number.
+    Raises ConfigError unless it is clear which they are and the computed ones are free.
     """
-    import pandas as pd
-
     header = given.header or [predictor.target if inverse else predictor.input]
-    name = _column(given.source, header, predictor, inverse)
-    values, problems = heavy.data.numbers(name, given.rows.iloc[:, header.index(name)])
-    if problems:
-        raise ConfigError(f"{given.source}: {'; '.join(heavy.data.first(problems))}")
-    found = predictor.predict(pd.DataFrame({name: values}, index=given.rows.index))
-    other = predictor.input if name == predictor.target else predictor.target
-    answers = [found[other].map(_digits), found[IN_RANGE].map({True: "true", False: "false"})]
-    return pd.concat([given.rows, *answers], axis="columns").set_axis(
-        [*header, other, IN_RANGE], axis="columns"
-    )
-
-
-def _column(source: str, header: list[str], predictor: Predictor, inverse: bool) -> str:
-    """The column that is given; raises ConfigError unless it is clear and the computed ones are free."""
     names = [predictor.target] if inverse else [predictor.input, predictor.target]
     known = [name for name in names if name in header]
     if not known:
-        raise ConfigError(f"{source}: no column {' or '.join(names)}; there is {', '.join(header) or 'none'}")
-    name = known[0]
-    if header.count(name) > 1:
-        raise ConfigError(f"{source}: {header.count(name)} columns are called {name}")
-    computed = {predictor.input, predictor.target, IN_RANGE} - {name}
+        raise ConfigError(
+            f"{given.source}: no column {' or '.join(names)}; there is {', '.join(header) or 'none'}"
+        )
+    if several := [name for name in known if header.count(name) > 1]:
+        raise ConfigError(f"{given.source}: {header.count(several[0])} columns are called {several[0]}")
+    computed = {predictor.input, predictor.target, *PREDICTED} - set(known)
     if taken := [column for column in header if column in computed]:
         raise ConfigError(
-            f"{source}: {' and '.join(taken)} would be there twice, given and computed from {name}: "
-            "rename what is given, or leave it out"
+            f"{given.source}: {' and '.join(taken)} would be there twice, given and computed from "
+            f"{known[0]}: rename what is given, or leave it out"
         )
-    return name
+    return known
 
 
-def _digits(value: float | None) -> str:
-    """The shortest text that is this number, as a served model gives it; empty where there is no value."""
-    return "" if value is None else repr(float(value)).removesuffix(".0")
+def predictions(given: Given, names: list[str], predictor: Predictor, wanted: dict[str, Any]) -> pd.DataFrame:
+    """What is computed for each row (N, columns) from the given columns.
+
+    Raises ConfigError with every cell that is neither empty nor a finite number.
+    """
+    import pandas as pd
+
+    numbers = _numbers(given, names)
+    found = predictor.predict(numbers[names[:1]], wanted)
+    value = predictor.input if names[0] == predictor.target else predictor.target
+    found = found.reindex(columns=[value, *PREDICTED[1:]])  # an older model gives less
+    if len(names) == 1:
+        return found.drop(columns="deviation")  # of what is not checked
+    deviation = numbers[predictor.target] - pd.to_numeric(found[value])
+    return found.rename(columns={value: "predicted"}).assign(deviation=deviation)
+
+
+def _numbers(given: Given, names: list[str]) -> pd.DataFrame:
+    """The named columns (N, names); an empty cell is not a number."""
+    import pandas as pd
+
+    header = given.header or names
+    cells = {name: given.rows.iloc[:, header.index(name)] for name in names}
+    filled = {name: each[each.map(str.strip) != ""] for name, each in cells.items()}
+    found = {name: heavy.data.numbers(name, each) for name, each in filled.items()}
+    if problems := [problem for _, each in found.values() for problem in each]:
+        raise ConfigError(f"{given.source}: {'; '.join(heavy.data.first(problems))}")
+    numbers = {name: pd.Series(found[name][0], each.index) for name, each in filled.items()}
+    return pd.DataFrame(numbers, index=given.rows.index, dtype=float)
+
+
+def _check(answers: pd.DataFrame, coverage: float) -> str:
+    """How far what is predicted is from the given true values, in a line."""
+    checked = answers[answers["deviation"].notna()].drop(columns=["in_range", "remark"]).astype(float)
+    size = checked["deviation"].abs()
+    reach = (checked["upper"] - checked["lower"]) / 2
+    line = f"{len(checked)} rows checked"
+    if len(checked):
+        line += f": the root mean square of the deviations is {(size**2).mean() ** 0.5:.4g}"
+    if reach.notna().any():
+        line += f"; {(size > reach).sum()} of {reach.notna().sum()} outside the {100 * coverage:g} % interval"
+    return line
+
+
+def _table(given: Given, names: list[str], answers: pd.DataFrame) -> str:
+    """The CSV: all columns that are given, as they are, then the answers."""
+    import pandas as pd
+
+    table = pd.concat([given.rows, answers.map(_text)], axis="columns")
+    header = [*(given.header or names), *answers]
+    return table.set_axis(header, axis="columns").to_csv(index=False, lineterminator="\n")
+
+
+def _text(value: object) -> str:
+    """Of a number the shortest text that is this number, as a served model gives it; empty for nothing."""
+    if value is None or value != value:  # nan is not itself
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    return repr(float(value)).removesuffix(".0")  # type: ignore[arg-type]
 
 
 def command(argv: list[str] | None = None) -> int:

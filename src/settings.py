@@ -35,6 +35,9 @@ from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS
 
+# The columns of a prediction, beside those of the readings and the true values
+PREDICTED = ("predicted", "uncertainty", "lower", "upper", "deviation", "in_range", "remark")
+
 
 def labelled(label: str) -> Callable[[str], str]:
     """How a value reads under its label; of a long one the end."""
@@ -134,8 +137,9 @@ class DataSettings(Group):
 
     @model_validator(mode="after")
     def _two_columns(self) -> DataSettings:
-        if "in_range" in (self.input, self.target):
-            raise ValueError("in_range is what a prediction says of itself: rename that column")
+        for name in (self.input, self.target):
+            if name in PREDICTED:
+                raise ValueError(f"{name} is what a prediction says of itself: rename that column")
         if self.input == self.target:
             raise ValueError(f"data.input and data.target are both {self.input!r}: name two columns")
         if self.sigma in (self.input, self.target):

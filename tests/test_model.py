@@ -33,7 +33,7 @@ from src.fit.training import calibrate
 from src.functions import public
 from src.models import MODELS
 from src.package import CONF
-from src.tracking import model, reader
+from src.tracking import model, reader, standalone
 from src.tracking.calibration_model import CalibrationModel
 from src.tracking.record import Call, DatasetRecord, RunRecord, TrackedRun, of_result
 from src.tracking.store import Store, open_store
@@ -42,6 +42,7 @@ from src.tracking.writer import open_writer
 RANGE = (21.8, 81.9)  # the chapter's least and largest reading
 LINE = (0.53671, -17.3012)  # the chapter's calibration
 PARABOLA = (1.0, -100.0, 0.0)  # its vertex, (50, -2500), lies within the range
+KNOWN = ["uncertainty", "lower", "upper", "in_range", "remark"]  # of an answer
 
 
 def exponential(t_u: Tensor, a: Tensor, k: Tensor, b: Tensor) -> Tensor:
@@ -104,10 +105,10 @@ def quietly(calibration: CalibrationModel, column: str, *values: object) -> list
 def test_a_line_both_ways() -> None:
     line = loaded(*LINE)
     there = predicted(line, "t_u", 35.7, 58.2)
-    assert list(there.columns) == ["t_c", "in_range"]
+    assert list(there.columns) == ["t_c", *KNOWN]
     assert list(there["t_c"]) == pytest.approx([0.53671 * 35.7 - 17.3012, 0.53671 * 58.2 - 17.3012])
     back = predicted(line, "t_c", *there["t_c"])
-    assert list(back.columns) == ["t_u", "in_range"]
+    assert list(back.columns) == ["t_u", *KNOWN]
     assert list(back["t_u"]) == pytest.approx([35.7, 58.2])
 
 
@@ -139,12 +140,23 @@ def test_the_way_back_on_a_parabola_that_rises_over_the_range(
     [
         (PARABOLA[0] * 81**2 - 100 * 81, 81),  # 19 leads there too, and is outside the range
         (PARABOLA[0] * 18**2 - 100 * 18, 82),  # both are outside, and 82 is nearer than 18
-        (PARABOLA[0] * 60**2 - 100 * 60, 60),  # 40 is in the range too, and further from its middle
         (-2500, 50),  # the vertex
     ],
 )
-def test_of_two_readings_the_one_nearest_the_middle_of_the_range(true_value: float, reading: float) -> None:
+def test_the_nearest_of_two_readings(true_value: float, reading: float) -> None:
+    """In the range if only one is, and else the nearest to it."""
     assert quietly(loaded(*PARABOLA), "t_c", true_value) == pytest.approx([reading])
+
+
+def test_two_readings_in_range() -> None:
+    """40 is as right as 60: none is given, and both are named."""
+    with pytest.warns(
+        UserWarning, match="^1 of 2 values of t_c have several t_u within the calibrated range$"
+    ):
+        answer = predicted(loaded(*PARABOLA), "t_c", 60**2 - 100 * 60, 81**2 - 100 * 81)
+    assert list(answer["t_u"]) == [None, pytest.approx(81)]
+    assert list(answer["in_range"]) == [False, True]
+    assert list(answer["remark"]) == ["no reading: 40 and 60 are both within the range", None]
 
 
 def test_the_vertex_is_reached_in_spite_of_rounding() -> None:
@@ -224,7 +236,7 @@ def test_rows_keep_their_labels() -> None:
 
 def test_a_column_without_a_value_counts_as_not_given() -> None:
     frame = pd.DataFrame({"t_u": [30.0], "t_c": [None]})
-    assert list(loaded(*LINE).predict(None, frame).columns) == ["t_c", "in_range"]
+    assert list(loaded(*LINE).predict(None, frame).columns) == ["t_c", *KNOWN]
 
 
 OHMS = (1e3, 1e5)
@@ -247,7 +259,7 @@ FUNCTIONS = {
 def test_any_function_there_and_back(name: str) -> None:
     """To the last digits, within the range and half its span beyond, on either side where there is one."""
     calibration = FUNCTIONS[name]
-    low, high = calibration.low, calibration.high
+    low, high = calibration.curve.low, calibration.curve.high
     readings = np.linspace(max(low - (high - low) / 2, low / 10), high + (high - low) / 2, 1001)
     back = quietly(calibration, "t_c", *quietly(calibration, "t_u", *readings))
     assert back == pytest.approx(readings, rel=1e-12)
@@ -274,7 +286,7 @@ def test_a_function_that_rises_and_falls_has_no_reading_beyond(true_value: float
 
 @pytest.mark.parametrize("reading", [50.0, 50.001, 49.99, 75.0, 81.9, 120.0])
 def test_a_value_that_a_function_has_is_found_even_at_its_turn(reading: float) -> None:
-    bump = loaded(10.0, 50.0, 20.0, function=bell)
+    bump = loaded(10.0, 50.0, 20.0, function=bell, input_range=(50.0, 120.0))
     true_values = quietly(bump, "t_u", reading)
     [back] = quietly(bump, "t_c", *true_values)
     assert quietly(bump, "t_u", back) == pytest.approx(true_values, rel=1e-14)
@@ -291,10 +303,21 @@ def test_a_turn_is_reached_in_spite_of_rounding() -> None:
     assert found == pytest.approx([50.0, 50.0], abs=1e-5)
 
 
-def test_of_a_functions_readings_the_one_nearest_the_middle_of_the_range() -> None:
-    """52 - 2 mirrors 52 + 2; the range's middle is 51.85."""
+def test_two_readings_of_a_function() -> None:
+    """52 - 2 mirrors 52 + 2, and 82 mirrors 22, which alone is in the range."""
     bump = loaded(10.0, 52.0, 20.0, function=bell)
-    assert quietly(bump, "t_c", *quietly(bump, "t_u", 50.0, 54.0)) == pytest.approx([50.0, 50.0])
+    true_values = quietly(bump, "t_u", 50.0, 54.0, 82.0)
+    with warnings.catch_warnings(action="ignore"):
+        answer = predicted(bump, "t_c", *true_values)
+    assert list(answer["t_u"]) == [None, None, pytest.approx(22.0)]
+    assert list(answer["remark"]) == ["no reading: 50 and 54 are both within the range"] * 2 + [None]
+
+
+def test_another_branch_is_no_calibration() -> None:
+    """A cubic that rises from 0 to 2, falls to 4 and rises: 16 is met beyond 4 alone."""
+    cubic = loaded(1 / 3, -3.0, 8.0, 0.0, input_range=(0.0, 1.0))
+    assert quietly(cubic, "t_c", 6.6, 16.0) == pytest.approx([quietly(cubic, "t_c", 6.6)[0], None])
+    assert quietly(cubic, "t_c", 6.6)[0] < 2
 
 
 def test_a_search_agrees_with_the_roots() -> None:
@@ -329,11 +352,11 @@ def test_a_function_of_none_is_asked_of_none() -> None:
 @pytest.mark.parametrize(
     ("frame", "words"),
     [
-        ({"t_u": [1.0], "t_c": [2.0]}, "both of the columns t_u and t_c given"),
-        ({"t_u": [1.0, None], "t_c": [None, 2.0]}, "both of the columns"),
         ({"x": [1.0]}, "neither of the columns t_u and t_c given"),
         ({}, "neither"),
-        ({"t_u": [1.0, math.nan]}, "column t_u: nan in row 2"),
+        ({"t_u": [None], "t_c": [None]}, "neither"),
+        ({"t_u": ["1", "nan"]}, "column t_u: nan in row 2"),
+        ({"t_u": [1.0], "t_c": ["cold"]}, "column t_c: cold in row 1"),
         ({"t_u": [math.inf, 1.0, -math.inf]}, "inf in row 1, -inf in row 3"),
         ({"t_c": ["cold"]}, "column t_c: cold in row 1"),
         ({"t_u": ["?"] * 12}, "row 10 and 2 more"),
@@ -369,6 +392,7 @@ def test_the_config_is_what_is_on_record() -> None:
         "input": "t_u",
         "target": "t_c",
         "input_range": [21.8, 81.9],
+        "uncertainty": None,
     }
     parabola = tracked({"b": 3.0, "w1": 2.0, "w2": 1.0}, model="quadratic")
     assert model.config_of(parabola, dataset())["params"] == [1.0, 2.0, 3.0]
@@ -393,7 +417,8 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_trained_parameters_predict_and_raw_ones_where_there_are_no_others() -> None:
     config = model.config_of(EXPONENTIAL, dataset())
     del config["input"], config["target"], config["input_range"]
-    assert config == {"params": [20.0, 0.9, -7.0], "shift": 50.0, "scale": 0.0625, "polynomial": False}
+    known = {"params": [20.0, 0.9, -7.0], "shift": 50.0, "scale": 0.0625, "polynomial": False}
+    assert config == known | {"uncertainty": None}
     raw = {"a": 3.0, "k": 2.0, "b": 1.0}
     both = replace(EXPONENTIAL, metrics=EXPONENTIAL.metrics | raw)
     assert model.config_of(both, dataset())["params"] == [20.0, 0.9, -7.0]
@@ -481,7 +506,7 @@ def test_what_is_logged(store: Store, run: TrackedRun) -> None:
     files = {path.name: path for path in Path(entity.artifact_location).iterdir()}
     assert not [name for name in files if name.endswith(".pkl")]
     requirements = files["requirements.txt"].read_text().splitlines()
-    assert [line.partition("==")[0] for line in requirements] == ["mlflow", "numpy", "pandas"]
+    assert [line.partition("==")[0] for line in requirements] == ["mlflow", "numpy", "pandas", "scipy"]
 
 
 def test_a_model_is_logged_and_registered_once(store: Store, run: TrackedRun) -> None:
@@ -608,6 +633,14 @@ def test_any_function_is_logged_and_predicts_as_its_run_does(store: Store) -> No
     assert "torch" not in text
 
 
+def test_the_logged_texts_fit() -> None:
+    """No two of the modules that become one file mean different things by a name."""
+    first: dict[str, object] = {}
+    for module in standalone.MODULES:
+        own = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+        assert all(first.setdefault(name, value) is value for name, value in own.items()), module
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_a_shipped_function_stands_alone(name: str) -> None:
     """Its text is all of it that a logged model carries."""
@@ -645,7 +678,13 @@ def test_a_function_of_the_users_own_is_carried(own: Path, store: Store) -> None
     folder = Path(store.client.get_logged_model(logged.model_id).artifact_location)
     assert (folder / "code" / own.name).read_text() == OWN
     requirements = (folder / "requirements.txt").read_text().splitlines()
-    assert [line.partition("==")[0] for line in requirements] == ["mlflow", "numpy", "pandas", "torch"]
+    assert [line.partition("==")[0] for line in requirements] == [
+        "mlflow",
+        "numpy",
+        "pandas",
+        "scipy",
+        "torch",
+    ]
     assert both_ways(model.load(store, logged.uri)) == pytest.approx(BOTH_WAYS, rel=1e-12)
 
 

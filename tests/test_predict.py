@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -17,11 +18,14 @@ from src import predict, train
 from src.tracking import model, reader
 from src.tracking.store import existing
 from tests.conftest import working_folder
+from tests.test_intervals import T_C, fitted
+from tests.test_intervals import T_U as READINGS
 from tests.test_record import recorded
 
 # The chapter's readings, and its calibration: w, b = 5.3671, -17.3012 on 0.1 * t_u
 T_U = ("35.7", "55.9", "58.2", "81.9", "56.3", "48.9", "33.9", "21.8", "48.4", "60.4", "68.4")
 EXPERIMENT = ("--experiment", "book")
+KNOWN = ["uncertainty", "lower", "upper", "in_range", "remark"]  # of an answer
 
 
 def by_the_chapter(t_u: float) -> float:
@@ -61,8 +65,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> I
         runs = recorded(client)
         [book] = [run.info.run_id for run in runs if run.data.params.get("epochs") == "5000"]
         [diverged] = [run.info.run_id for run in runs if run.data.params.get("normalization") == "none"]
+        [parabola] = [run.info.run_id for run in runs if run.data.params.get("model") == "quadratic"]
+        for run_id, degree in ((book, 1), (parabola, 2)):
+            client.set_tag(run_id, "uncertainty", json.dumps(fitted(READINGS, T_C, degree)[1]))
         parent = next(run.info.run_id for run in runs if not run.data.params)
         store = existing()
+        for logged in client.search_logged_models([client.get_run(book).info.experiment_id]):
+            client.delete_logged_model(logged.model_id)  # from before the tag was set
         model.log(store, reader.get(store, book), register="thermometer")
         client.set_registered_model_alias("thermometer", "book", "1")
         yield Trained(folder / "mlflow.db", book, diverged, parent)
@@ -120,7 +129,7 @@ def test_the_chapters_readings_give_the_chapters_temperatures(ask: Ask, trained:
     metrics = client_of(trained.store).get_run(trained.book).data.metrics
     on_record = [metrics["w"] * t_u + metrics["b"] for t_u in readings]
     assert numbers(answer, "t_c") == pytest.approx(on_record, rel=1e-9)
-    assert answer.out.splitlines()[0] == "t_u,t_c,in_range"
+    assert answer.out.splitlines()[0] == "t_u,t_c,uncertainty,lower,upper,in_range,remark"
     assert [row["t_u"] for row in answer.rows] == list(T_U)
     assert {row["in_range"] for row in answer.rows} == {"true"}
 
@@ -140,7 +149,7 @@ def test_however_readings_and_run_are_given_the_answer_is_the_same(ask: Ask, tra
 def test_there_and_back(ask: Ask) -> None:
     there = ask("best", *EXPERIMENT, *T_U)
     back = ask("best", "--inverse", *EXPERIMENT, *(row["t_c"] for row in there.rows))
-    assert back.out.splitlines()[0] == "t_c,t_u,in_range"
+    assert back.out.splitlines()[0] == "t_c,t_u,uncertainty,lower,upper,in_range,remark"
     assert numbers(back, "t_u") == pytest.approx([float(reading) for reading in T_U], rel=1e-9)
     assert {row["in_range"] for row in back.rows} == {"true"}, "the least and the largest reading too"
 
@@ -159,22 +168,22 @@ def test_the_other_columns_of_a_csv_are_kept_as_they_are(ask: Ask) -> None:
     )
     answer = ask("best", *EXPERIMENT, "--csv", "new.csv")
     header, *rows = list(csv.reader(io.StringIO(answer.out)))
-    assert header == ["when", "t_u", "note, if any", "when", "t_c", "in_range"]
+    assert header == ["when", "t_u", "note, if any", "when", "t_c", *KNOWN]
     assert [row[:4] for row in rows] == [["007", "35.70", 'a, "b"', "1e3"], ["", "-1E1", "NA ", "é"]]
     assert [float(row[4]) for row in rows] == pytest.approx(
         [by_the_chapter(35.7), by_the_chapter(-10)], abs=1e-3
     )
-    assert [row[5] for row in rows] == ["true", "false"]
+    assert [row[8] for row in rows] == ["true", "false"]
 
 
 def test_blanks_around_names_and_numbers_do_not_matter(ask: Ask) -> None:
     answer = ask("best", *EXPERIMENT, stdin=b" x , t_u \n a, 35.7 \n")
-    assert list(answer.rows[0]) == ["x", "t_u", "t_c", "in_range"]
+    assert list(answer.rows[0]) == ["x", "t_u", "t_c", *KNOWN]
     assert numbers(answer, "t_c") == pytest.approx([by_the_chapter(35.7)], abs=1e-3)
 
 
 def test_a_header_alone_gives_a_header(ask: Ask) -> None:
-    assert ask("best", *EXPERIMENT, stdin=b"x,t_u\n") == (0, "x,t_u,t_c,in_range\n", "")
+    assert ask("best", *EXPERIMENT, stdin=b"x,t_u\n") == (0, f"x,t_u,t_c,{','.join(KNOWN)}\n", "")
 
 
 @pytest.mark.parametrize("which", ["best", "models:/thermometer"])
@@ -202,7 +211,102 @@ def test_a_parabola_has_no_reading_for_a_temperature_beyond_its_vertex(ask: Ask,
     beyond = "-1e9" if run.data.metrics["w2"] > 0 else "1e9"
     nowhere = ask("best", "--experiment", "parabola", "--inverse", "5", beyond)
     assert nowhere.err == "warning: 1 of 2 values of t_c have no t_u\n"
-    assert nowhere.rows[1] == {"t_c": beyond, "t_u": "", "in_range": "false"}
+    assert nowhere.rows[1] == dict.fromkeys(["t_u", *KNOWN], "") | {"t_c": beyond, "in_range": "false"}
+
+
+def test_what_is_known_of_an_answer(ask: Ask) -> None:
+    """Of the chapter's line at 35.7: a new reading's, the curve's, the mean of three; by mpmath.
+
+    0.01 is what a run that has converged may be off.
+    """
+    new, curve = "2.05691701668265", "0.807882502582846"
+    [row] = ask("best", *EXPERIMENT, "35.7").rows
+    assert float(row["uncertainty"]) == pytest.approx(float(new), rel=1e-9)
+    assert float(row["lower"]) == pytest.approx(-2.79509749, abs=0.01)
+    assert float(row["upper"]) == pytest.approx(6.51104164, abs=0.01)
+    [row] = ask("best", *EXPERIMENT, "35.7", "--curve").rows
+    assert float(row["uncertainty"]) == pytest.approx(float(curve), rel=1e-9)
+    [row] = ask("best", *EXPERIMENT, "--inverse", "10", "--replicates", "3").rows
+    assert float(row["lower"]) == pytest.approx(45.5934807, abs=0.01)
+    assert float(row["upper"]) == pytest.approx(56.1007813, abs=0.01)
+
+
+@pytest.mark.parametrize("options", ["--coverage .5", "--curve", "--replicates 4", "--sigma 0.5"])
+def test_a_logged_model_answers_as_its_run(options: str, ask: Ask, trained: Trained) -> None:
+    answers = [
+        ask(which, "--inverse", *options.split(), "0", "10", "99")
+        for which in (trained.book, "models:/thermometer/1")
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0] != ask(trained.book, "--inverse", "0", "10", "99")
+
+
+def test_no_uncertainty_on_record_is_told(ask: Ask) -> None:
+    """The sweep's runs have none: values as ever, and a line."""
+    answer = ask("best", "35.7")
+    assert answer.err == "warning: this calibration has no uncertainty on record, and its answers have none\n"
+    [row] = answer.rows
+    assert float(row.pop("t_c")) == pytest.approx(by_the_chapter(35.7), abs=1e-2)
+    assert row == dict.fromkeys(KNOWN, "") | {"t_u": "35.7", "in_range": "true"}
+
+
+def test_pairs_are_checked(ask: Ask) -> None:
+    """The chapter's own: their deviations are its residuals, whose mean square is its loss, 2.9276.
+
+    None is outside its 95 % interval; of the 50 % one, 0.70 standard uncertainties, 6 are (numpy).
+    """
+    pairs = "".join(f"{t_c:g},{t_u:g}\n" for t_u, t_c in zip(READINGS, T_C, strict=True))
+    answer = ask("best", *EXPERIMENT, stdin=f"t_c,t_u\n{pairs}".encode())
+    assert list(answer.rows[0]) == [
+        "t_c", "t_u", "predicted", "uncertainty", "lower", "upper", "deviation", "in_range", "remark"
+    ]  # fmt: skip
+    predicted = [by_the_chapter(t_u) for t_u in READINGS]
+    assert numbers(answer, "predicted") == pytest.approx(predicted, abs=1e-3)
+    assert numbers(answer, "deviation") == pytest.approx(T_C - predicted, abs=1e-3)
+    said = "11 rows checked: the root mean square of the deviations is 1.711; "
+    assert answer.err == f"{said}0 of 11 outside the 95 % interval\n"
+    narrow = ask("best", *EXPERIMENT, "--coverage", "0.5", stdin=f"t_c,t_u\n{pairs}".encode())
+    assert narrow.err == f"{said}6 of 11 outside the 50 % interval\n"
+
+
+def test_a_check_without_intervals(ask: Ask) -> None:
+    """Deviations need no uncertainty."""
+    answer = ask("best", stdin=b"t_u,t_c\n35.7,0.5\n55.9,14\n")
+    assert re.search(r"^2 rows checked: the root mean square of the deviations is 1\.3\d+$", answer.err, re.M)
+
+
+@pytest.mark.parametrize("which", ["best", "models:/thermometer"])
+def test_a_row_without_a_reading_keeps_its_place(which: str, ask: Ask) -> None:
+    experiment = EXPERIMENT if which == "best" else ()
+    answer = ask(which, *experiment, stdin=b'x,t_u\na,\nb,35.7\nc," "\n')
+    assert answer.err == "warning: 2 of 3 rows have no t_u, and no answer\n"
+    assert [row["x"] for row in answer.rows] == ["a", "b", "c"]
+    assert answer.out.splitlines()[1] == "a,,,,,,,"
+    assert float(answer.rows[1]["t_c"]) == pytest.approx(by_the_chapter(35.7), abs=1e-3)
+
+
+def test_a_pair_without_a_half(ask: Ask) -> None:
+    """Without a reading nothing is predicted; without a true value nothing is checked."""
+    answer = ask("best", *EXPERIMENT, stdin=b"t_u,t_c\n,14\n35.7,\n55.9,14\n")
+    first, second, third = answer.rows
+    assert set(list(first.values())[2:]) == {""}
+    assert (second["predicted"] != "", second["deviation"]) == (True, "")
+    assert float(third["deviation"]) == pytest.approx(14 - by_the_chapter(55.9), abs=1e-3)
+    assert "1 rows checked" in answer.err
+
+
+def test_as_right_as_the_other(ask: Ask, command: Callable[..., int], empty_folder: Path) -> None:
+    """`(t_u - 4)**2`: 9 is at 1 and at 7."""
+    rows = "".join(f"{t_u},{(t_u - 4) ** 2}\n" for t_u in range(11))
+    (empty_folder / "bent.csv").write_text(f"volt,square\n{rows}")
+    how = ["model=quadratic", "normalization=minmax", "lr=auto", "epochs=2000", "tracking.experiment=bent"]
+    columns = ["data.path=bent.csv", "data.input=volt", "data.target=square"]
+    assert command(*how, *columns) == 0
+    [row] = ask("best", "--experiment", "bent", "--inverse", "9").rows
+    assert (row["volt"], row["lower"], row["in_range"]) == ("", "", "false")
+    assert re.fullmatch(
+        r"no reading: (1|1\.0\d+|0\.9\d+) and (7|7\.0\d+|6\.9\d+) are both within the range", row["remark"]
+    )
 
 
 def test_best_is_the_first_of_the_experiments_ranking(
@@ -218,7 +322,7 @@ def test_best_is_the_first_of_the_experiments_ranking(
     assert ask("best", *T_U) != ask("best", *EXPERIMENT, *T_U)
     capfd.readouterr()
     assert predict.command(["best", "50"]) == 0
-    assert capfd.readouterr().err == f"best: {best.info.run_name}, run {best.info.run_id}\n"
+    assert capfd.readouterr().err.startswith(f"best: {best.info.run_name}, run {best.info.run_id}\n")
     client.set_terminated(best.info.run_id, "KILLED")
     [other] = [run.info.run_id for run in runs if run is not best]
     assert ask("best", *T_U) == ask(other, *T_U)
@@ -289,6 +393,9 @@ WITHOUT_A_STORE = {
     "best --csv data": ["--csv data", "cannot be read"],
     "best --colour 1": ["--colour", "--help"],
     "best --inv 1": ["--inv"],
+    "best 1 --coverage 95 --replicates 0 --sigma x": ["coverage 95", "replicates 0", "sigma x"],
+    "worst 1 --curve --replicates 2": ["worst", "curve is the curve itself"],
+    "best 1 --coverage": ["--coverage", "expected one argument"],
 }  # fmt: skip
 
 INPUTS = {
@@ -305,13 +412,14 @@ INPUTS = {
     b"1,2\n3,4\n": ["no column t_u or t_c", "1, 2"],
     b"t_u;x\n1;2\n": ["no column", "t_u;x"],
     b"t_u,t_u\n1,2\n": ["2 columns are called t_u"],
-    b"t_u,t_c\n1,2\n": ["t_c would be there twice", "rename"],
-    b"t_u,in_range\n1,2\n": ["in_range would be there twice"],
+    b"t_u,in_range\n1,2\n": ["in_range would be there twice", "rename"],
+    b"t_c,lower,t_u,predicted\n1,2,3,4\n": ["lower and predicted would be there twice"],
+    b"t_u,t_c,t_c\n1,2,3\n": ["2 columns are called t_c"],
+    b"t_u,t_c\nx,2\n1,y\n": ["line 2, column t_u: 'x'", "line 3, column t_c: 'y'"],
     b"t_u\n1\nabc\n\n,\n": ["not a CSV"],
     b"x,t_u\na,1\nb,abc\n\nc,\nd,nan\ne,1e400\n": [
-        "line 3, column t_u: 'abc'", "line 5, column t_u: empty", "line 6, column t_u: nan", "line 7",
+        "line 3, column t_u: 'abc'", "line 6, column t_u: nan", "line 7",
     ],
-    b'x,t_u\na," "\n': ["line 2, column t_u: empty"],
     b"1\n\nabc\n": ["line 3, column t_u: 'abc' is not a number"],
     b"t_u\n" + b"x\n" * 50: ["line 11", "and 40 more"],
 }  # fmt: skip

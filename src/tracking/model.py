@@ -17,10 +17,9 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
+from mlflow.models import Model
 from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.pyfunc.model import PythonModelContext
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from .. import data, package
 from ..config import ConfigError, one_line, without_passwords
@@ -36,6 +35,7 @@ from .selection import Selection
 from .store import Store
 
 NAME = "calibration"  # of a run's model
+UNCERTAINTY = "uncertainty"  # the tag of a run, and the key in a model's config
 
 # Saving a model tells every step of it; only what goes wrong matters.
 for _name in ("mlflow.models", "mlflow.pyfunc", "mlflow.store.artifact"):
@@ -60,13 +60,15 @@ class Logged:
 class Predictor:
     """A calibration at work: a frame with the column `input` gives `target`, and the other way round.
 
-    `of` says whose it is; `predict` is `CalibrationModel.predict`.
+    `of` says whose it is; `predict` is `CalibrationModel.predict` of a frame and, if need be, of its params;
+    `has_uncertainty`: whether there is any on record.
     """
 
     of: str
     input: str
     target: str
-    predict: Callable[[pd.DataFrame], pd.DataFrame]
+    predict: Callable[..., pd.DataFrame]
+    has_uncertainty: bool
 
 
 def config_of(run: TrackedRun, dataset: DatasetRecord) -> dict[str, Any]:
@@ -89,7 +91,19 @@ def config_of(run: TrackedRun, dataset: DatasetRecord) -> dict[str, Any]:
         "input": run.params["data_input"],
         "target": run.params["data_target"],
         "input_range": input_range,
+        UNCERTAINTY: _uncertainty(run),
     }
+
+
+def _uncertainty(run: TrackedRun) -> dict[str, Any] | None:
+    """As training put it on record for `band`; None of a run that is not trained enough, or is older."""
+    try:
+        found: dict[str, Any] | None = json.loads(run.tags.get(UNCERTAINTY, "null"))
+    except ValueError as error:
+        raise ConfigError(
+            f"run {run.run_id} has a tag {UNCERTAINTY} that is no JSON: train it again"
+        ) from error
+    return found
 
 
 def _function(run: TrackedRun) -> Function:
@@ -201,7 +215,11 @@ def of_run(store: Store, run: TrackedRun) -> Predictor:
     model = CalibrationModel(standalone.numeric(_function(run)))
     model.load_context(PythonModelContext({}, config))  # type: ignore[no-untyped-call]
     of = f"{run.name}, run {run.run_id}"
-    return Predictor(of, config["input"], config["target"], lambda frame: model.predict(None, frame))
+
+    def predict(frame: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        return model.predict(None, frame, params)
+
+    return Predictor(of, config["input"], config["target"], predict, config[UNCERTAINTY] is not None)
 
 
 def check_registration(name: str | None, digests: Collection[str]) -> None:
@@ -235,7 +253,17 @@ def load(store: Store, uri: str) -> Predictor:
         raise ConfigError(
             f"{uri} is not a calibration of {package.NAME}.train: load it with mlflow.pyfunc.load_model"
         )
-    return Predictor(uri, config["input"], config["target"], model.predict)
+
+    def predict(frame: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        known = model.metadata.get_params_schema() is not None
+        try:
+            answers: pd.DataFrame = model.predict(frame, params if known else None)
+        except MlflowException as error:  # of an older model, which takes less
+            raise ConfigError(f"{uri}: {one_line(error)}") from error
+        return answers
+
+    has_uncertainty = config.get(UNCERTAINTY) is not None
+    return Predictor(uri, config["input"], config["target"], predict, has_uncertainty)
 
 
 def log(store: Store, run: TrackedRun, register: str | None = None) -> Logged:
@@ -288,8 +316,6 @@ def _save(folder: Path, model: LoggedModel, function: str, config: dict[str, Any
     """Into the folder NAME within this one; its code is written beside it first."""
     code = folder / standalone.FILE
     code.write_text(standalone.code(function), encoding="utf-8")
-    columns = (config["input"], config["target"])
-    either: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name, required=False) for name in columns]
     low, high = config["input_range"]
     with warnings.catch_warnings(action="ignore"):  # MLflow's own, about pandas 4
         mlflow.pyfunc.save_model(
@@ -303,9 +329,7 @@ def _save(folder: Path, model: LoggedModel, function: str, config: dict[str, Any
             python_model=code,
             code_paths=standalone.carried(function),
             model_config=config,
-            signature=ModelSignature(
-                Schema(either), Schema([*either, ColSpec(DataType.boolean, "in_range")])
-            ),
+            signature=standalone.signature(config["input"], config["target"]),
             input_example=pd.DataFrame({config["input"]: [low, high]}),
             pip_requirements=standalone.requirements(function),
         )

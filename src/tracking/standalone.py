@@ -1,24 +1,42 @@
-"""What a logged model carries, so that it runs where this project is not: its code, and what that needs.
+"""What a logged model carries, so that it runs where this project is not: code, what that needs and takes.
 
-A shipped function becomes part of the code, with numpy's elementary functions for this project's. A function
-of the user's own comes with the file or the package that it is imported from, and is given torch's tensors.
+The code is one file, the texts of the modules that it consists of, and the function's. A shipped one has
+numpy's elementary functions for this project's. A function of the user's own comes with the file or the
+package that it is imported from, and is given torch's tensors.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from .. import elementary
 from ..functions import Function, on_arrays, public, resolve
 from ..models import MODELS
-from . import calibration_model
-from .calibration_model import Floats
+from ..settings import PREDICTED
+from . import band, calibration_model, curve
+from .band import Wanted
+from .curve import Floats
 
 FILE = "calibration_model.py"
+MODULES = (curve, band, calibration_model)  # each after those that it imports from
+OF_ANOTHER = re.compile(r"^from \.\w+ import (\([^)]*\)|.*)\n", re.MULTILINE)  # which stands in the same file
+
+# Of the params of a prediction, see `band.Wanted`
+PARAMS = {
+    "coverage": DataType.double,
+    "curve": DataType.boolean,
+    "replicates": DataType.long,
+    "sigma": DataType.double,
+}
 
 
 def numeric(function: Function) -> Callable[..., Floats]:
@@ -30,7 +48,8 @@ def code(name: str) -> str:
     """The logged file's text, for the model of this name."""
     function = resolve(name, MODELS)
     parts = _shipped(function) if _is_shipped(function) else _own(name)
-    return "\n\n".join([Path(calibration_model.__file__).read_text(encoding="utf-8"), *parts])
+    texts = [Path(module.__file__ or "").read_text(encoding="utf-8") for module in MODULES]
+    return "\n\n".join([*(OF_ANOTHER.sub("", text) for text in texts), *parts])
 
 
 def carried(name: str) -> list[str]:
@@ -46,7 +65,23 @@ def requirements(name: str) -> list[str]:
     """The packages that it takes, as pip reads them."""
     own = [] if _is_shipped(resolve(name, MODELS)) else ["torch"]
     # of a version like 2.13.0+cpu the part that every index has
-    return [f"{each}=={version(each).partition('+')[0]}" for each in ("mlflow", "numpy", "pandas", *own)]
+    return [
+        f"{each}=={version(each).partition('+')[0]}" for each in ("mlflow", "numpy", "pandas", "scipy", *own)
+    ]
+
+
+def signature(input: str, target: str) -> ModelSignature:
+    """The columns that a logged model takes and gives, any of which may be missing, and its params."""
+    given = Schema([ColSpec(DataType.double, name, required=False) for name in (input, target)])
+    kinds = {"in_range": DataType.boolean, "remark": DataType.string}
+    found = Schema(
+        [
+            ColSpec(kinds.get(name, DataType.double), name, required=False)
+            for name in (input, target, *PREDICTED)
+        ]
+    )
+    params = ParamSchema([ParamSpec(name, PARAMS[name], value) for name, value in asdict(Wanted()).items()])
+    return ModelSignature(given, found, params)
 
 
 def _is_shipped(function: Function) -> bool:
