@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MOST_TRIED = 50_000  # epochs, a second or two
 MOST_EPOCHS = 10**7  # advice to wait for longer is none
-SIGNIFICANT = 0.05  # a fit that chance gives more often is none to rely on
 WORTH_IT = 0.7  # of the epochs that the run at hand needs: what saves less is not worth a word
 
 
@@ -81,15 +80,6 @@ def outlook(run: Run, gap: float) -> str:
     if settings.lr < WORTH_IT * fastest and found.resolves(dtype, fastest):
         ways.append(f"fewer with a larger lr, up to {limit_in_digits(fastest)}")
     return ", ".join(ways)
-
-
-def caution(run: Run) -> str:
-    """What is to be known before a calibration is used; empty where nothing is."""
-    chance = run.input.yardstick.by_chance
-    if not chance > SIGNIFICANT:
-        return ""
-    data, cases = run.settings.data, f"in {chance:.0%} of cases"
-    return f"{data.target} may not depend on {data.input} at all: by chance a fit is as good as this {cases}"
 
 
 def _normalizing_helps(run: Run) -> bool:

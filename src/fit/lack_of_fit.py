@@ -122,22 +122,29 @@ def runs(fit: Fitted) -> Runs:
     signs = means[means != 0] > 0
     positive, negative = int(signs.sum()), int((~signs).sum())
     count = 1 + int((signs[1:] != signs[:-1]).sum())
-    orders = sum(_orders(positive, negative, each) for each in range(1, count + 1))
-    return Runs(positive, negative, count, orders / math.comb(positive + negative, positive))
+    return Runs(positive, negative, count, _so_few(positive, negative, count))
 
 
-def _orders(positive: int, negative: int, count: int) -> int:
-    """In how many orders of the signs there are so many runs."""
+def _so_few(positive: int, negative: int, count: int) -> float:
+    """The part of the orders of the signs that have at most so many runs; by logarithms, of huge numbers."""
     if not positive or not negative:
-        return int(count == 1)
-    if count == 1:
-        return 0
-    more, fewer = (count + 1) // 2 - 1, count // 2 - 1
+        return 1.0
+    of_each = np.arange(2, count + 1)
+    more, fewer = (of_each + 1) // 2, of_each // 2
+    orders = [
+        _log_comb(first - 1, more - 1) + _log_comb(second - 1, fewer - 1)
+        for first, second in ((positive, negative), (negative, positive))
+    ]
+    return float(np.exp(orders - _log_comb(positive + negative, np.array(positive))).sum())
 
-    def ways(first: int, second: int) -> int:
-        return math.comb(first - 1, more) * math.comb(second - 1, fewer)
 
-    return ways(positive, negative) + ways(negative, positive)
+def _log_comb(n: int, k: Ints) -> Floats:
+    """The logarithm of the ways to choose k (m,) of n."""
+    from scipy.special import gammaln  # type: ignore[import-untyped]
+
+    with np.errstate(invalid="ignore"):
+        ways: Floats = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return np.where(k <= n, ways, -np.inf)
 
 
 def _levels(fit: Fitted) -> tuple[Ints, int]:
@@ -157,7 +164,7 @@ def _tested(
     fit: Fitted, squares: float, q: int, variance: float, free: int
 ) -> tuple[float, tuple[int, ...], float]:
     """Statistic, degrees of freedom and p of `squares` with q of them, beside a variance with `free`."""
-    from scipy.special import chdtrc, fdtrc  # type: ignore[import-untyped]
+    from scipy.special import chdtrc, fdtrc
 
     if fit.is_absolute:
         return squares, (q,), float(chdtrc(q, squares))

@@ -18,6 +18,8 @@ from ..losses import Loss
 from ..models import Model
 from ..normalization import Affine
 from ..settings import DataSettings, Settings
+from .caution import as_tested
+from .findings import Finding, findings
 from .fingerprint import code_of, fingerprint
 from .held_out import HeldOut
 from .rates import limit_in_digits
@@ -40,6 +42,7 @@ class Problem:
     pairs: Pairs
     company: Hashable
     names: tuple[str, ...]  # the K parameters'
+    model_name: str
     model: Model
     loss: Loss
     t_u: Tensor  # (N,) float64
@@ -52,6 +55,7 @@ class Problem:
 class Input:
     """A problem's input under one normalization, `t_un` (N,) in the runs' dtype, and its best fit."""
 
+    problem: Problem
     fitted: Affine
     t_un: Tensor
     yardstick: Yardstick
@@ -60,6 +64,11 @@ class Input:
     def uncertainty(self) -> Uncertainty:
         """How well the data settle the best fit."""
         return Uncertainty(self.yardstick)
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What speaks against the best fit, under squares."""
+        return findings(as_tested(self.yardstick, self.problem.pairs, self.problem.model_name))
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,7 @@ class Preparation:
             pairs=pairs,
             company=(*_company(settings), len(pairs.t_u), pairs.root is None),
             names=names,
+            model_name=settings.model.name,
             model=settings.model.chosen,
             loss=settings.loss.function,
             t_u=torch.from_numpy(pairs.t_u),
@@ -177,7 +187,7 @@ def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> In
     is_known = found.fold is None or bool(found.fold.isfinite().all())
     if not is_known or found.limit in (0, math.inf):
         raise _out_of_range(fitted, settings)
-    return Input(fitted, t_un, found)
+    return Input(problem, fitted, t_un, found)
 
 
 def _yardstick(problem: Problem, fitted: Affine, start: Tensor, scaling: str) -> Yardstick:

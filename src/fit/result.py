@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..loop import LossCurves
-from .advice import Reason, caution, outlook, reason
+from .advice import Reason, outlook, reason
+from .caution import cautions
 from .criterion import ENOUGH
 from .plan import Input, Run
 from .schedule import tenths
@@ -163,7 +164,7 @@ def _result(
         outcome=outcome,
         reason=reason(run, outcome, diverged_at, bool(epochs)),
         outlook=outlook(run, gap) if outcome == "stopped" and is_measured else "",
-        caution=caution(run) if usable else "",
+        caution="; ".join(cautions(run, is_measured and error <= ENOUGH)) if usable else "",
     )
 
 
