@@ -28,6 +28,7 @@ COMMAND_LINES = {
     "register=..a": ["register=..a", "nor .. in front"],
     "-m register=a,b lr=1e-2,1e-3": ["register=a,b", "one name"],
     "data.target=in_range": ["in_range", "rename that column"],
+    "data.input=upper": ["upper is what a prediction says", "rename that column"],
     "lr=true": ["lr=True", "number"],
     "lr=": ["lr=", "number"],
     "lr=null": ["lr=null", "number"],

@@ -538,7 +538,7 @@ def test_whoever_has_read_enough_may_leave(ask: Ask, empty_folder: Path) -> None
     assert process.stderr is not None
     process.stdin.write(readings)
     process.stdin.close()
-    assert process.stdout.readline() == "t_u,t_c,in_range\n"
+    assert process.stdout.readline() == "t_u,t_c,uncertainty,lower,upper,in_range,remark\n"
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()

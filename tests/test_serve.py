@@ -1,5 +1,6 @@
 """A registered model behind `mlflow models serve`, where neither this project nor torch is installed."""
 
+import csv
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import pytest
 from src import predict
 from src.tracking import model
 from src.tracking.store import existing
+from tests.test_intervals import T_C, T_U, fitted
 from tests.test_model import bare_environment, bare_variables
 from tests.test_processes import wait_for_server
 from tests.test_readme import README, shown
@@ -127,12 +129,12 @@ MISTAKES = {
     '{"dataframe_records": []}': "neither of the columns",
     '{"inputs": [1, 2]}': "neither of the columns",
     '{"inputs": {"x": [1]}}': "neither of the columns",
-    '{"dataframe_records": [{"t_u": 40, "t_c": 5}]}': "both of the columns t_u and t_c given",
-    '{"dataframe_records": [{"t_u": 40}, {"t_c": 5}]}': "both of the columns",
     '{"dataframe_records": [{"t_u": "abc"}]}': "could not convert string to float: 'abc'",
     '{"inputs": {"t_u": ["abc"]}}': "could not convert string to float: 'abc'",
-    '{"dataframe_records": [{"t_u": 1}, {"t_u": null}]}': "column t_u: nan in row 2",
-    '{"dataframe_records": [{"t_u": NaN}]}': "column t_u: nan in row 1",
+    '{"dataframe_records": [{"t_u": null, "t_c": null}]}': "neither of the columns",
+    '{"dataframe_records": [{"t_u": 1}], "params": {"coverage": 2}}': "coverage 2.0 is not allowed",
+    '{"dataframe_records": [{"t_u": 1}], "params": {"sigma": 0, "replicates": 0}}': "replicates 0 is not",
+    '{"dataframe_records": [{"t_u": 1}], "params": {"replicates": 1.5}}': "replicates",
     '{"dataframe_records": [{"t_u": 1e400}]}': "column t_u: inf in row 1",
     '{"dataframe_records": [{"t_u": [1, 2]}]}': "t_u",
     '{"dataframe_split": {"columns": ["t_u"], "data": [[1, 2]]}}': "not a valid dataframe",
@@ -144,27 +146,83 @@ MISTAKES = {
 }
 
 
+def register_with_uncertainty(command: Callable[..., int]) -> None:
+    """The chapter's line, with its uncertainty on record."""
+    assert command("+experiment=book") == 0
+    store = existing("thermometer")
+    run = model.best(store).run
+    store.client.set_tag(run.run_id, model.UNCERTAINTY, json.dumps(fitted(T_U, T_C, 1)[1]))
+    for logged in store.client.search_logged_models([store.experiment_id]):
+        store.client.delete_logged_model(logged.model_id)  # from before the tag was set
+    run = model.best(store).run
+    assert model.log(store, run, register="thermometer").uri == "models:/thermometer/1"
+
+
+def told_by_predict(capsys: pytest.CaptureFixture[str], *given: str) -> list[dict[str, str]]:
+    """What `predict best` answers, less what was given."""
+    capsys.readouterr()
+    assert predict.command(["best", *given]) == 0
+    rows = csv.reader(capsys.readouterr().out.splitlines())
+    header = next(rows)[1:]
+    return [dict(zip(header, row[1:], strict=True)) for row in rows]
+
+
+def as_told(answer: dict[str, Any]) -> dict[str, str]:
+    """As `predict` writes it."""
+    return {
+        name: ""
+        if each is None
+        else str(each).removesuffix(".0").replace("True", "true").replace("False", "false")
+        for name, each in answer.items()
+    }
+
+
+def assert_params_are_options(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a request asks of the interval is what the command's options ask."""
+    for params, options in (
+        ({"coverage": 0.5, "replicates": 3}, ("--coverage", "0.5", "--replicates", "3")),
+        ({"curve": True}, ("--curve",)),
+        ({"sigma": 0.5}, ("--sigma", "0.5")),
+    ):
+        for column, given in (("t_u", ("35.7",)), ("t_c", ("--inverse", "14"))):
+            reply = server.post(json.dumps({"inputs": {column: [float(given[-1])]}, "params": params}))
+            assert list(map(as_told, reply.content["predictions"])) == told_by_predict(
+                capsys, *given, *options
+            )
+
+
+def assert_gaps_are_null(server: Server) -> None:
+    """A row without a number keeps its place; with both columns each row is checked."""
+    reply = server.post('{"dataframe_records": [{"t_u": 35.7}, {"t_u": null}]}')
+    first, second = reply.content["predictions"]
+    assert first["uncertainty"] == pytest.approx(2.05691701668265, rel=1e-9), "by mpmath, see test_intervals"
+    assert set(second.values()) == {None}
+    for body, kind in (
+        ('{"dataframe_records": [{"t_u": 36, "t_c": 5}, {"t_u": 40}, {"t_c": 5}]}', "application/json"),
+        ("t_u,t_c\n36,5\n40,\n,5\n", "text/csv"),
+    ):
+        pair, reading, value = server.post(body, kind).content["predictions"]
+        assert pair["deviation"] == pytest.approx(5 - pair["predicted"])
+        assert (reading["predicted"] is None, reading["deviation"]) == (False, None)
+        assert set(value.values()) == {None}
+
+
 def test_a_server_answers_as_predict_does_and_outlives_every_mistake(
     serve: Callable[[str], Server],
     command: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert command("+experiment=book") == 0
-    store = existing("thermometer")
-    assert model.log(store, model.best(store).run, register="thermometer").uri == "models:/thermometer/1"
+    register_with_uncertainty(command)
     server = serve("models:/thermometer/1")
     for other, given in (("t_c", ("35.7", "100")), ("t_u", ("--inverse", "14", "40"))):
-        capsys.readouterr()
-        assert predict.command(["best", *given]) == 0
-        rows = [line.split(",") for line in capsys.readouterr().out.splitlines()[1:]]
+        told = told_by_predict(capsys, *given)
         for body in (each[1:] for each in BOTH_WAYS if each[0] == other):
             reply = server.post(*body)
             assert reply.status == 200, (body, reply)
-            answers = reply.content["predictions"]
-            assert [answer[other] for answer in answers] == pytest.approx(
-                [float(row[1]) for row in rows], rel=1e-9
-            )
-            assert [answer["in_range"] for answer in answers] == [True, False]
+            assert list(map(as_told, reply.content["predictions"])) == told
+            assert [answer["in_range"] for answer in reply.content["predictions"]] == [True, False]
+    assert_params_are_options(server, capsys)
+    assert_gaps_are_null(server)
     for wrong, words in MISTAKES.items():
         reply = server.post(wrong)
         assert reply.status == 400, (wrong, reply)
@@ -187,7 +245,8 @@ def test_where_no_reading_leads_the_server_answers_null(
     assert reply.status == 200
     [there, nowhere] = reply.content["predictions"]
     assert there["in_range"] is True
-    assert nowhere == {"t_u": None, "in_range": False}
+    assert {name for name, each in nowhere.items() if each is not None} == {"in_range"}
+    assert nowhere["in_range"] is False
 
 
 @pytest.fixture
@@ -229,7 +288,7 @@ def test_a_model_goes_through_a_tracking_server(
     assert store.client.get_run(run.run_id).to_dictionary() | {"outputs": None} == before | {"outputs": None}
     assert predict.command(["best", "35.7", "-4"]) == 0
     answer = capfd.readouterr()
-    assert answer.out.startswith("t_u,t_c,in_range\n35.7,1.859")
+    assert answer.out.startswith("t_u,t_c,uncertainty,lower,upper,in_range,remark\n35.7,1.859")
     for which in (run.run_id, logged.uri, "models:/thermometer"):
         assert predict.command([which, "35.7", "-4"]) == 0
         told = capfd.readouterr()
@@ -252,3 +311,4 @@ def test_the_readmes_request_gets_the_readmes_answer(
     expected = json.loads(line)["predictions"]
     assert [each["t_c"] for each in told] == pytest.approx([each["t_c"] for each in expected], abs=1e-4)
     assert [each["in_range"] for each in told] == [each["in_range"] for each in expected]
+    assert [list(each) for each in told] == [list(each) for each in expected]

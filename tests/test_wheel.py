@@ -136,8 +136,8 @@ def test_a_sweep_on_ones_own_data_is_compared_and_predicts(calibrate: Calibrate,
     predicted = calibrate("predict", "best", "1.5")
     assert predicted.returncode == 0, predicted.stderr
     header, row = predicted.stdout.splitlines()
-    assert header == "volt,celsius,in_range"
-    volt, celsius, in_range = row.split(",")
+    assert header == "volt,celsius,uncertainty,lower,upper,in_range,remark"
+    volt, celsius, *_, in_range, _ = row.split(",")
     assert (volt, in_range) == ("1.5", "true")
     assert float(celsius) == pytest.approx(15, abs=1e-3)
 
