@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from .tracking.model import Predictor
 
 WHICH = re.compile(r"best|[0-9a-f]{32}|models:/[^/:@]+(/\d+|/latest|@[^/:@]+)?")
-WANTED = tuple(field.name for field in fields(Wanted))  # of the options, those of the interval
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,10 @@ class Given:
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line; raises ConfigError with every mistake in it."""
     parser = ArgumentParser("predict", __doc__ or "")
-    parser.usage = "%(prog)s WHICH [READING ...] [--csv FILE] [--experiment NAME] [--inverse] ..."
+    parser.usage = (
+        "%(prog)s WHICH [READING ...] [--csv FILE] [--experiment NAME] [--inverse]\n"
+        "       [--coverage P] [--curve | [--replicates M] [--sigma S]]"
+    )
     parser.add_argument(
         "words",
         nargs="*",
@@ -70,21 +72,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--csv", metavar="FILE", help="a CSV with a column of readings, or of true values")
     parser.add_argument("--experiment", metavar="NAME", help="where best looks, if not in the default one")
     parser.add_argument("--inverse", action="store_true", help="true values are given, readings are wanted")
-    usual = Wanted()
-    parser.add_argument(
-        "--coverage", metavar="P", default=usual.coverage, help="of the interval, between 0 and 1; 0.95"
-    )
-    parser.add_argument(
-        "--curve", action="store_true", help="the interval of the curve, not of a new reading"
-    )
-    parser.add_argument(
-        "--replicates", metavar="M", default=usual.replicates, help="each reading is the mean of so many; 1"
-    )
-    parser.add_argument(
-        "--sigma",
-        metavar="S",
-        help="standard uncertainty of a new reading's true value; by default the data's",
-    )
+    parser.add_argument("--coverage", metavar="P", help="of the interval; 0.95")
+    parser.add_argument("--curve", action="store_true", help="of the curve itself, not of a new reading")
+    parser.add_argument("--replicates", metavar="M", help="each reading is the mean of so many; 1")
+    parser.add_argument("--sigma", metavar="S", help="uncertainty of a new true value; that of the data")
+    parser.set_defaults(**asdict(Wanted()))
     # argparse takes -1e3 for an option; what has a blank in it is none
     words = [f" {word}" if word.startswith("-") and _is_number(word) else word for word in argv]
     options = parser.parse_intermixed_args(words)
@@ -96,7 +88,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _wanted(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in WANTED}
+    """The options of the interval, as they are given."""
+    given = {field.name: getattr(options, field.name) for field in fields(Wanted)}
+    return {name: value.strip() if isinstance(value, str) else value for name, value in given.items()}
 
 
 def _mistakes(options: argparse.Namespace) -> Iterator[str]:
@@ -197,8 +191,7 @@ def columns(given: Given, predictor: Predictor, inverse: bool) -> list[str]:
         )
     if several := [name for name in known if header.count(name) > 1]:
         raise ConfigError(f"{given.source}: {header.count(several[0])} columns are called {several[0]}")
-    computed = {predictor.input, predictor.target, *PREDICTED} - set(known)
-    if taken := [column for column in header if column in computed]:
+    if taken := [column for column in header if column in _computed(known, predictor)]:
         raise ConfigError(
             f"{given.source}: {' and '.join(taken)} would be there twice, given and computed from "
             f"{known[0]}: rename what is given, or leave it out"
@@ -206,21 +199,25 @@ def columns(given: Given, predictor: Predictor, inverse: bool) -> list[str]:
     return known
 
 
+def _computed(names: list[str], predictor: Predictor) -> list[str]:
+    """The columns of what is computed from those."""
+    if len(names) == 2:
+        return list(PREDICTED)
+    other = predictor.input if names == [predictor.target] else predictor.target
+    return [other, *(name for name in PREDICTED if name not in ("predicted", "deviation"))]
+
+
 def predictions(given: Given, names: list[str], predictor: Predictor, wanted: dict[str, Any]) -> pd.DataFrame:
     """What is computed for each row (N, columns) from the given columns.
 
     Raises ConfigError with every cell that is neither empty nor a finite number.
     """
-    import pandas as pd
-
     numbers = _numbers(given, names)
     found = predictor.predict(numbers[names[:1]], wanted)
-    value = predictor.input if names[0] == predictor.target else predictor.target
-    found = found.reindex(columns=[value, *PREDICTED[1:]])  # an older model gives less
-    if len(names) == 1:
-        return found.drop(columns="deviation")  # of what is not checked
-    deviation = numbers[predictor.target] - pd.to_numeric(found[value])
-    return found.rename(columns={value: "predicted"}).assign(deviation=deviation)
+    if len(names) == 2:
+        found = found.rename(columns={predictor.target: "predicted"})
+        found["deviation"] = numbers[predictor.target] - found["predicted"].astype(float)
+    return found.reindex(columns=_computed(names, predictor))  # an older model gives less
 
 
 def _numbers(given: Given, names: list[str]) -> pd.DataFrame:
@@ -242,7 +239,7 @@ def _check(answers: pd.DataFrame, coverage: float) -> str:
     checked = answers[answers["deviation"].notna()].drop(columns=["in_range", "remark"]).astype(float)
     size = checked["deviation"].abs()
     reach = (checked["upper"] - checked["lower"]) / 2
-    line = f"{len(checked)} rows checked"
+    line = f"{len(checked)} row{'s' * (len(checked) != 1)} checked"
     if len(checked):
         line += f": the root mean square of the deviations is {(size**2).mean() ** 0.5:.4g}"
     if reach.notna().any():

@@ -230,6 +230,25 @@ def test_an_interval_that_reaches_too_far() -> None:
     assert remark == "no interval: it would reach more than one span beyond the calibrated range"
 
 
+def test_the_first_crossing_counts() -> None:
+    """A straight parabola of uncertain curvature: the band that is left is met again further out.
+
+    At a distance d from the middle, d² = q² ((0.128 d²)² + 0.1²), a quadratic equation in d².
+    """
+    model = calibration(
+        np.array([0.0, 1.0, 0.0]),
+        {"shift": 5.0, "scale": 1.0, "factor": [[0.128, 0, 0], [0, 0, 0], [0, 0, 0]], "df": None,
+         "scatter": 0.1, "unit": 1.0, "common": 0.0},
+        (0.0, 10.0),
+    )  # fmt: skip
+    q = 1.959963984540054
+    squares = np.roots([0.128**2, -1 / q**2, 0.1**2])
+    near, far = np.sqrt(np.sort(squares))
+    assert far == pytest.approx(3.98, abs=0.01), "within a span"
+    [found] = asked(model, "t_c", 5.0).to_dict("records")
+    assert [found["lower"], found["upper"]] == pytest.approx([5 - near, 5 + near], rel=1e-9)
+
+
 def parabola(scatter: float, input_range: tuple[float, float]) -> CalibrationModel:
     """`(t_u - 4)**2` with a known scatter, and next to no other uncertainty."""
     uncertainty = {

@@ -164,11 +164,12 @@ def test_a_column_of_true_values_is_known_by_its_name(ask: Ask, which: str) -> N
 
 def test_the_other_columns_of_a_csv_are_kept_as_they_are(ask: Ask) -> None:
     Path("new.csv").write_text(
-        'when,t_u,"note, if any",when\n007,35.70,"a, ""b""",1e3\n\n,-1E1, NA ,é\n', encoding="utf-8-sig"
+        'when,t_u,"note, if any",predicted\n007,35.70,"a, ""b""",1e3\n\n,-1E1, NA ,é\n',
+        encoding="utf-8-sig",
     )
     answer = ask("best", *EXPERIMENT, "--csv", "new.csv")
     header, *rows = list(csv.reader(io.StringIO(answer.out)))
-    assert header == ["when", "t_u", "note, if any", "when", "t_c", *KNOWN]
+    assert header == ["when", "t_u", "note, if any", "predicted", "t_c", *KNOWN]
     assert [row[:4] for row in rows] == [["007", "35.70", 'a, "b"', "1e3"], ["", "-1E1", "NA ", "é"]]
     assert [float(row[4]) for row in rows] == pytest.approx(
         [by_the_chapter(35.7), by_the_chapter(-10)], abs=1e-3
@@ -292,7 +293,7 @@ def test_a_pair_without_a_half(ask: Ask) -> None:
     assert set(list(first.values())[2:]) == {""}
     assert (second["predicted"] != "", second["deviation"]) == (True, "")
     assert float(third["deviation"]) == pytest.approx(14 - by_the_chapter(55.9), abs=1e-3)
-    assert "1 rows checked" in answer.err
+    assert "\n1 row checked: " in answer.err
 
 
 def test_as_right_as_the_other(ask: Ask, command: Callable[..., int], empty_folder: Path) -> None:

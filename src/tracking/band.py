@@ -109,8 +109,8 @@ class Band:
             on = (start == branch) & self.curve.is_calibrated(readings, FAR)
             if on.any():
                 nodes = self._nodes(branch, stop[on][0])
-                ends[0, on] = self._left(values[on], readings[on], nodes[::-1], -1)
-                ends[1, on] = self._left(values[on], readings[on], nodes, 1)
+                ends[0, on] = self._left(values[on], nodes[::-1])
+                ends[1, on] = self._left(values[on], nodes)
         return ends[0], ends[1]
 
     def _nodes(self, start: float, stop: float) -> Floats:
@@ -123,7 +123,7 @@ class Band:
     def _furthest(self) -> tuple[float, float]:
         return self.curve.low - FAR * self.curve.span, self.curve.high + FAR * self.curve.span
 
-    def _left(self, values: Floats, readings: Floats, nodes: Floats, outward: int) -> Floats:
+    def _left(self, values: Floats, nodes: Floats) -> Floats:
         """One end of each, on one branch, along whose nodes it goes: the cell where it is is halved.
 
         The edge of the band that follows the curve passes a value only after its reading, so its largest so
@@ -137,10 +137,9 @@ class Band:
         largest = np.maximum.accumulate(np.nan_to_num(edge(nodes), nan=-np.inf))
         first = np.searchsorted(largest, sign * values, "right")
         is_left = (first > 0) & (first < len(nodes))
-        value, after = sign * values[is_left], nodes[first[is_left]]
-        before = outward * np.maximum(outward * nodes[first[is_left] - 1], outward * readings[is_left])
+        value, first = sign * values[is_left], first[is_left]
         ends = np.full(len(values), np.nan)
-        ends[is_left], _ = halved(lambda at: edge(at) <= value, before, after)
+        ends[is_left], _ = halved(lambda at: edge(at) <= value, nodes[first - 1], nodes[first])
         return ends
 
     def why_open(self, readings: Floats, lower: Floats, upper: Floats) -> list[str]:

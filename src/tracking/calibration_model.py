@@ -80,9 +80,7 @@ class CalibrationModel(PythonModel):
         self._warn(names[0], answers, is_there)
         answers = answers.set_axis(np.flatnonzero(is_there)).reindex(np.arange(len(values)))
         if len(names) == 2:
-            answers = answers.rename(columns={self.target: "predicted"})
-            deviation = numbers[self.target] - answers["predicted"].to_numpy(dtype=float)
-            answers.insert(list(answers).index("in_range"), "deviation", deviation)
+            answers = self._checked(answers, numbers[self.target])
         return _without_nan(answers).set_axis(model_input.index)
 
     def _given(self, frame: pd.DataFrame) -> list[str]:
@@ -106,11 +104,10 @@ class CalibrationModel(PythonModel):
         answers = _answers(self.target, found, self.curve.is_calibrated(values))
         if known is None:
             return answers
+        is_unknown = np.isnan(known.variance)
+        is_open = np.isfinite(found) & (is_unknown | ~self.curve.is_calibrated(values, FAR))
         remarks = answers["remark"].to_numpy(copy=True)
-        remarks[~self.curve.is_calibrated(values, FAR)] = BEYOND
-        if np.isnan(known.variance):
-            remarks[:] = UNKNOWN
-        remarks[~np.isfinite(found)] = None
+        remarks[is_open] = UNKNOWN if is_unknown else BEYOND
         ends = found - known.reach(values), found + known.reach(values)
         return _with_interval(answers, known.uncertainties(values), ends, remarks)
 
@@ -127,6 +124,13 @@ class CalibrationModel(PythonModel):
         remarks[is_open] = known.why_open(found[is_open], ends[0][is_open], ends[1][is_open])
         uncertainty = known.uncertainties(found) / abs(self.curve.slopes(found))
         return _with_interval(answers, uncertainty, ends, remarks)
+
+    def _checked(self, answers: pd.DataFrame, given: Floats) -> pd.DataFrame:
+        """The same with the deviation of the given true values (N,)."""
+        checked = answers.rename(columns={self.target: "predicted"})
+        deviation = given - checked["predicted"].to_numpy(dtype=float)
+        checked.insert(list(checked).index("in_range"), "deviation", deviation)
+        return checked
 
     def _warn(self, given: str, answers: pd.DataFrame, is_there: Truths) -> None:
         """Count what is not as usual, in a line each."""

@@ -189,6 +189,8 @@ def halved(stays: Callable[[Floats], Truths], left: Floats, right: Floats) -> tu
     """The neighbouring numbers between left and right (P,) at which what is true at left ceases to be."""
     for _ in range(HALVINGS):
         middle = (left + right) / 2
+        if ((middle == left) | (middle == right)).all():
+            break
         stay = stays(middle)
         left, right = np.where(stay, middle, left), np.where(stay, right, middle)
     return left, right
