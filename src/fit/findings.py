@@ -103,7 +103,7 @@ def _scattered(fit: Fitted) -> Iterator[Finding]:
     if apart and apart.p < LEVEL:
         numbers = {"statistic": apart.statistic, "ratio": apart.ratio, "residual_sd": fit.scale}
         yield Finding("replicates", apart.p, words.replicates(fit, apart), (), numbers)
-    signs = runs(fit)
+    signs = runs(fit, beyond=fit.rounding)
     if signs.p < LEVEL:
         yield Finding("runs", signs.p, words.runs(fit, signs), (), {"runs": signs.runs})
 

@@ -125,10 +125,32 @@ class Fitted:
         return float(np.sqrt(self.squares / self.free))
 
     @cached_property
+    def step(self) -> float:
+        """What all reference values are multiples of; 0 where they have all digits of a float."""
+        return _step(self.t_c)
+
+    @property
+    def rounding(self) -> float:
+        """The standard deviation that rounding to the step brings, in the target's unit.
+
+        None by a step above 1: whole numbers that are multiples of 5 or 10 are set points, not rounded to it.
+        """
+        return self.step / math.sqrt(12) if self.step <= 1 else 0.0
+
+    @property
     def floors(self) -> Floats:
-        """The whitened variance (N,) that rounding of the reference values brings: step**2 / 12 each."""
-        floors: Floats = (self.weights * _step(self.t_c)) ** 2 / 12
+        """Its whitened variance (N,): no observation is known to have less."""
+        floors: Floats = (self.weights * self.rounding) ** 2
         return floors
+
+    def variance(self, squares: float, free: int) -> float:
+        """Of a sum of squares with so many degrees of freedom.
+
+        Values that are met exactly are rounded ones, or were computed: they may hide as much as their step.
+        """
+        if squares > self.noise:
+            return squares / free
+        return max(self.noise / free, float((self.weights**2).mean()) * self.step**2 / 12)
 
     def across(self, values: Floats) -> Floats:
         """The part of whitened values (N,) or (N, q) that is orthogonal to the tangents."""
@@ -137,14 +159,14 @@ class Fitted:
         return across
 
     def squares_without(self, *places: int) -> float:
-        """S of the best fit to the others, along the tangents; at least what rounding leaves.
+        """S of the best fit to the others, along the tangents.
 
         Of a refit, not a difference: where all the others are met exactly, that would be rounding.
         """
         basis = np.linalg.qr(np.delete(self.basis, places, axis=0))[0]
         left = np.delete(self.residuals, places)
         left = left - basis @ (basis.T @ left)
-        return max(float(left @ left), self.noise)
+        return float(left @ left)
 
     def without(self, aside: Bools) -> Fitted:
         """The best fit to the others, where `aside` (N,) are left out."""
@@ -170,12 +192,10 @@ class Fitted:
 
 
 def _step(values: Floats) -> float:
-    """The largest step that 1 and all values (N,) are multiples of; 0 where they have all digits of a float.
+    """The largest number that all values (N,) are multiples of; 0 where it is beyond a float's digits.
 
-    No more than 1: whole numbers that are multiples of 10 are set points rather than rounded to 10.
-
-    >>> _step(np.array([0.5, 14.0, 15.0])), _step(np.array([0.0, 10.0, 20.0])), _step(np.array([1.3, 2.15]))
-    (0.5, 1.0, 0.05)
+    >>> _step(np.array([0.5, 14.0, 15.0])), _step(np.array([0.0, 10.0, 25.0])), _step(np.array([1.3, 2.14]))
+    (0.5, 5.0, 0.02)
     """
     size = float(np.abs(values).max())
     for decimals in range(23):  # powers of ten that are floats
@@ -183,5 +203,5 @@ def _step(values: Floats) -> float:
         if size * unit * EPS >= 1:
             break
         if np.array_equal(np.rint(values * unit) / unit, values):
-            return math.gcd(10**decimals, *map(int, np.rint(values * unit))) / unit
+            return math.gcd(*map(int, np.rint(values * unit))) / unit
     return 0.0

@@ -59,9 +59,7 @@ def added(fit: Fitted, columns: Floats) -> LackOfFit | None:
         return None
     along = basis.T @ fit.residuals
     left = fit.residuals - basis @ along
-    squares = max(float(left @ left), fit.noise)
-    tested = _tested(fit, float(along @ along), q, squares / free, free)
-    return LackOfFit(*tested, math.sqrt(squares / free) / fit.scale)
+    return _compared(fit, float(along @ along), q, fit.variance(float(left @ left), free), free)
 
 
 def curves(fit: Fitted) -> Iterator[LackOfFit]:
@@ -108,43 +106,44 @@ def replicates(fit: Fitted) -> LackOfFit | None:
     if pure < PURE or m <= fit.k or squares <= fit.noise:
         return None
     variance = max(squares / pure, float(fit.floors.mean()))
-    tested = _tested(fit, fit.squares - squares, m - fit.k, variance, pure)
-    return LackOfFit(*tested, math.sqrt(variance) / fit.scale)
+    return _compared(fit, fit.squares - squares, m - fit.k, variance, pure)
 
 
-def runs(fit: Fitted) -> Runs:
+def runs(fit: Fitted, beyond: float = 0.0) -> Runs:
     """The runs of the residuals' signs along the readings; p is exact, with all orders alike.
 
-    Of readings that repeat, the mean counts once, for in which order they stand says nothing.
+    Of readings that repeat, the mean counts once, for in which order they stand says nothing; and only what
+    is `beyond` so much, in the target's unit: the signs of what rounding left follow its own pattern.
     Source: Swed and Eisenhart, Annals of Mathematical Statistics 14 (1943), 66.
     """
     means = _means(fit, *_levels(fit))
-    signs = means[means != 0] > 0
+    signs = means[np.abs(means) > beyond] > 0
     positive, negative = int(signs.sum()), int((~signs).sum())
     count = 1 + int((signs[1:] != signs[:-1]).sum())
     return Runs(positive, negative, count, _so_few(positive, negative, count))
 
 
 def _so_few(positive: int, negative: int, count: int) -> float:
-    """The part of the orders of the signs that have at most so many runs; by logarithms, of huge numbers."""
+    """The probability of at most `count` runs: of the orders of the signs, the part that has so few."""
     if not positive or not negative:
         return 1.0
-    of_each = np.arange(2, count + 1)
-    more, fewer = (of_each + 1) // 2, of_each // 2
-    orders = [
-        _log_comb(first - 1, more - 1) + _log_comb(second - 1, fewer - 1)
-        for first, second in ((positive, negative), (negative, positive))
-    ]
-    return float(np.exp(orders - _log_comb(positive + negative, np.array(positive))).sum())
+    each = np.arange(2, count + 1)
+    more, fewer = (each + 1) // 2 - 1, each // 2 - 1
+
+    def orders(first: int, second: int) -> Floats:
+        return _choose(first - 1, more) + _choose(second - 1, fewer)
+
+    every = _choose(positive + negative, np.array(positive))
+    parts = np.exp([orders(positive, negative) - every, orders(negative, positive) - every])
+    return min(1.0, float(parts.sum()))
 
 
-def _log_comb(n: int, k: Ints) -> Floats:
-    """The logarithm of the ways to choose k (m,) of n."""
+def _choose(n: int, k: Ints) -> Floats:
+    """The logarithm of how many ways there are to choose k of n; of thousands they are beyond a float."""
     from scipy.special import gammaln  # type: ignore[import-untyped]
 
-    with np.errstate(invalid="ignore"):
-        ways: Floats = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    return np.where(k <= n, ways, -np.inf)
+    ways: Floats = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return ways
 
 
 def _levels(fit: Fitted) -> tuple[Ints, int]:
@@ -160,13 +159,12 @@ def _means(fit: Fitted, level: Ints, m: int) -> Floats:
     return means
 
 
-def _tested(
-    fit: Fitted, squares: float, q: int, variance: float, free: int
-) -> tuple[float, tuple[int, ...], float]:
-    """Statistic, degrees of freedom and p of `squares` with q of them, beside a variance with `free`."""
+def _compared(fit: Fitted, squares: float, q: int, variance: float, free: int) -> LackOfFit:
+    """The test of `squares` with q degrees of freedom, beside a variance with `free`."""
     from scipy.special import chdtrc, fdtrc
 
+    ratio = math.sqrt(variance) / fit.scale
     if fit.is_absolute:
-        return squares, (q,), float(chdtrc(q, squares))
+        return LackOfFit(squares, (q,), float(chdtrc(q, squares)), ratio)
     statistic = squares / q / variance
-    return statistic, (q, free), float(fdtrc(q, free, statistic))
+    return LackOfFit(statistic, (q, free), float(fdtrc(q, free, statistic)), ratio)

@@ -47,7 +47,7 @@ def outlier(fit: Fitted) -> Outlier | None:
         return None
     place = int(np.argmax(_studentized(fit)))
     squares = fit.squares_without(place)
-    variance = max(squares / free, float(fit.floors[place]))
+    variance = max(fit.variance(squares, free), float(fit.floors[place]))
     t = float(fit.residuals[place] / math.sqrt(variance * own[place]))
     return Outlier((place,), t, min(1.0, 2 * fit.n * float(stdtr(free, -abs(t)))), squares)
 
@@ -68,7 +68,7 @@ def pair(fit: Fitted) -> Outlier | None:
         return None
     squares = fit.squares_without(*places)
     two = list(places)
-    variance = max(squares / free, float(fit.floors[two].mean()))
+    variance = max(fit.variance(squares, free), float(fit.floors[two].mean()))
     own = np.eye(2) - fit.basis[two] @ fit.basis[two].T
     away = np.linalg.solve(own, fit.residuals[two])  # whitened, from the fit to the others
     statistic = float(away @ own @ away) / 2 / variance

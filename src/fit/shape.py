@@ -40,7 +40,7 @@ def saturation(fit: Fitted) -> Iterator[Saturation]:
     if len(np.unique(fit.t_u[~aside])) < fit.k or fit.free <= aside.sum():
         return
     rest = fit.without(aside)
-    variance = max(max(rest.squares, rest.noise) / rest.free, float(fit.floors.mean()))
+    variance = max(rest.variance(rest.squares, rest.free), float(fit.floors.mean()))
     misses = fit.weights * (fit.t_c - fit.best_by(~aside)[0])
     for end in repeated:
         p = _spread(misses[end], fit.weights[end], variance, rest.free)
