@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from src import predict, train
 from src.tracking import model, reader
 from src.tracking.store import existing
 from tests.conftest import working_folder
-from tests.test_intervals import T_C, fitted
+from tests.test_intervals import T_C
 from tests.test_intervals import T_U as READINGS
 from tests.test_record import recorded
 
@@ -37,6 +36,7 @@ class Trained(NamedTuple):
 
     store: Path
     book: str
+    stopped: str
     diverged: str
     parent: str
 
@@ -65,16 +65,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> I
         runs = recorded(client)
         [book] = [run.info.run_id for run in runs if run.data.params.get("epochs") == "5000"]
         [diverged] = [run.info.run_id for run in runs if run.data.params.get("normalization") == "none"]
-        [parabola] = [run.info.run_id for run in runs if run.data.params.get("model") == "quadratic"]
-        for run_id, degree in ((book, 1), (parabola, 2)):
-            client.set_tag(run_id, "uncertainty", json.dumps(fitted(READINGS, T_C, degree)[1]))
+        [stopped] = [
+            run.info.run_id
+            for run in runs
+            if (run.data.params.get("normalization"), run.data.params.get("epochs")) == ("scale", "500")
+        ]
         parent = next(run.info.run_id for run in runs if not run.data.params)
         store = existing()
-        for logged in client.search_logged_models([client.get_run(book).info.experiment_id]):
-            client.delete_logged_model(logged.model_id)  # from before the tag was set
         model.log(store, reader.get(store, book), register="thermometer")
         client.set_registered_model_alias("thermometer", "book", "1")
-        yield Trained(folder / "mlflow.db", book, diverged, parent)
+        yield Trained(folder / "mlflow.db", book, stopped, diverged, parent)
 
 
 class Answer(NamedTuple):
@@ -242,12 +242,12 @@ def test_a_logged_model_answers_as_its_run(options: str, ask: Ask, trained: Trai
     assert answers[0] != ask(trained.book, "--inverse", "0", "10", "99")
 
 
-def test_no_uncertainty_on_record_is_told(ask: Ask) -> None:
-    """The sweep's runs have none: values as ever, and a line."""
-    answer = ask("best", "35.7")
+def test_no_uncertainty_on_record_is_told(ask: Ask, trained: Trained) -> None:
+    """A run that is not trained enough has none: values as ever, and a line."""
+    answer = ask(trained.stopped, "35.7")
     assert answer.err == "warning: this calibration has no uncertainty on record, and its answers have none\n"
     [row] = answer.rows
-    assert float(row.pop("t_c")) == pytest.approx(by_the_chapter(35.7), abs=1e-2)
+    assert float(row.pop("t_c")) == pytest.approx(0.404432 * 35.7 - 9.81327, abs=1e-4)
     assert row == dict.fromkeys(KNOWN, "") | {"t_u": "35.7", "in_range": "true"}
 
 
@@ -270,10 +270,10 @@ def test_pairs_are_checked(ask: Ask) -> None:
     assert narrow.err == f"{said}6 of 11 outside the 50 % interval\n"
 
 
-def test_a_check_without_intervals(ask: Ask) -> None:
+def test_a_check_without_intervals(ask: Ask, trained: Trained) -> None:
     """Deviations need no uncertainty."""
-    answer = ask("best", stdin=b"t_u,t_c\n35.7,0.5\n55.9,14\n")
-    assert re.search(r"^2 rows checked: the root mean square of the deviations is 1\.3\d+$", answer.err, re.M)
+    answer = ask(trained.stopped, stdin=b"t_u,t_c\n35.7,4.5\n55.9,14\n")
+    assert re.search(r"^2 rows checked: the root mean square of the deviations is 0\.8\d+$", answer.err, re.M)
 
 
 @pytest.mark.parametrize("which", ["best", "models:/thermometer"])

@@ -21,7 +21,6 @@ import pytest
 from src import predict
 from src.tracking import model
 from src.tracking.store import existing
-from tests.test_intervals import T_C, T_U, fitted
 from tests.test_model import bare_environment, bare_variables
 from tests.test_processes import wait_for_server
 from tests.test_readme import README, shown
@@ -150,10 +149,6 @@ def register_with_uncertainty(command: Callable[..., int]) -> None:
     """The chapter's line, with its uncertainty on record."""
     assert command("+experiment=book") == 0
     store = existing("thermometer")
-    run = model.best(store).run
-    store.client.set_tag(run.run_id, model.UNCERTAINTY, json.dumps(fitted(T_U, T_C, 1)[1]))
-    for logged in store.client.search_logged_models([store.experiment_id]):
-        store.client.delete_logged_model(logged.model_id)  # from before the tag was set
     run = model.best(store).run
     assert model.log(store, run, register="thermometer").uri == "models:/thermometer/1"
 
