@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from src.fit.fitted import Fitted, Floats
+from src.diagnostics.fitted import Fitted, Floats
 
 Readings = Callable[[int], Floats]
 

@@ -13,8 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from simulations._sets import fitted
-from src.fit.findings import findings
-from src.fit.fitted import Fitted, Floats
+from src.diagnostics.findings import findings
+from src.diagnostics.fitted import Fitted, Floats
 
 Random = np.random.Generator
 

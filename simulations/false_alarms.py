@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 
 from simulations._sets import DEGREES, SPACINGS, fitted
-from src.fit.findings import findings
+from src.diagnostics.findings import findings
 
 SIZES = (5, 8, 10, 20, 50)
 KINDS = (

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from simulations._sets import fitted
+from src.diagnostics.findings import Finding, findings
+from src.diagnostics.fitted import Bools, Fitted, Floats
 from src.fit.best_fit import best_fit
-from src.fit.findings import Finding, findings
-from src.fit.fitted import Bools, Fitted, Floats
 from src.fit.point import Point
 from src.losses import mse
 from src.models import MODELS

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from src.diagnostics.fitted import Fitted
+from src.diagnostics.influence import columns
+from src.diagnostics.lack_of_fit import LackOfFit, logarithm, powers, replicates, runs
+from src.diagnostics.outliers import outlier
 from src.fit.best_fit import best_fit
-from src.fit.fitted import Fitted
-from src.fit.influence import columns
-from src.fit.lack_of_fit import LackOfFit, logarithm, powers, replicates, runs
-from src.fit.outliers import outlier
 from src.fit.point import Point
 from src.losses import mse
 from src.models import MODELS
@@ -110,7 +110,7 @@ def test_pure_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Norris' replicates, with a single degree of freedom, are too few to be asked; asked, they are right."""
     fit, expected = fit_of("norris, linear"), TESTED["norris, linear"]["lack of fit"]["replicates"]
     assert replicates(fit) is None
-    monkeypatch.setattr("src.fit.lack_of_fit.PURE", 1)
+    monkeypatch.setattr("src.diagnostics.lack_of_fit.PURE", 1)
     found = replicates(fit)
     assert agrees(found, expected)
     assert found

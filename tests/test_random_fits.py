@@ -12,8 +12,8 @@ import statsmodels.api as sm
 import torch
 from statsmodels.stats.outliers_influence import OLSInfluence
 
-from src.fit.fitted import Fitted
-from src.fit.influence import columns
+from src.diagnostics.fitted import Fitted
+from src.diagnostics.influence import columns
 from src.fit.uncertainty import Uncertainty
 from src.fit.weights import EQUAL, Weights
 from src.fit.yardstick import yardstick

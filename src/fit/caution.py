@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..data import Pairs
+from ..diagnostics.fitted import Bools, Fitted, Floats
 from ..losses import mse
 from ..polynomial import is_polynomial
 from .best_fit import best_fit, is_linear
-from .fitted import Bools, Fitted, Floats
 from .weights import Weights
 from .yardstick import Yardstick, predict, slopes
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from ..config import ConfigError
 from ..data import Pairs
+from ..diagnostics.findings import Finding, findings
 from ..losses import Loss
 from ..models import Model
 from ..normalization import Affine
 from ..settings import DataSettings, Settings
 from .caution import as_tested
-from .findings import Finding, findings
 from .fingerprint import code_of, fingerprint
 from .held_out import HeldOut
 from .rates import limit_in_digits

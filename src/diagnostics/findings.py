@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import finding_words as words
+from . import words
 from .fitted import Fitted
 from .lack_of_fit import LackOfFit, curves, replicates, runs
 from .outliers import Outlier, outlier, pair
