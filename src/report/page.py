@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import figures, table, words
 from .comparison import Comparison
+from .observations import as_frame
 
 DPI = 130
 MOST_DRAWN = 3  # data sets: each takes a second or two
@@ -27,6 +28,8 @@ def write(comparison: Comparison, folder: Path, only: Sequence[str] | None = Non
     for part in parts[:MOST_DRAWN]:
         place = folder / part.folder if len(parts) > 1 else folder
         place.mkdir(exist_ok=True)
+        if only is None and (observations := as_frame(part)) is not None:
+            observations.to_csv(place / "observations.csv", index=False)
         _draw(part, place, figures.names() if only is None else only)
 
 

@@ -46,15 +46,24 @@ def quality(metrics: Mapping[str, float], unit: str = "") -> str:
 def _qualities(metrics: Mapping[str, float], unit: str) -> Iterator[str]:
     if "residual_sd" not in metrics:
         return
-    yield f"standard deviation {metrics['residual_sd']:.2g}{unit}, largest {metrics['max_residual']:.2g}"
+    yield f"standard deviation {_two(metrics['residual_sd'])}{unit}, largest {_two(metrics['max_residual'])}"
     for key in ("loo_rmse", "loo_loss"):
         if key in metrics:
             kind = "predicted without each" if key == "loo_rmse" else "loss predicted without each"
-            yield f"{kind} {metrics[key]:.2g}"
+            yield f"{kind} {_two(metrics[key])}"
     if "r2" in metrics:
         yield f"R² {_near_one(metrics['r2'])}"
     if "chi_squared_p" in metrics:
         yield f"chi² {metrics['chi_squared']:.3g} (p = {metrics['chi_squared_p']:.2g})"
+
+
+def _two(value: float) -> str:
+    """In two digits.
+
+    >>> _two(214.1), _two(1.8916), _two(2e-9)
+    ('210', '1.9', '2e-09')
+    """
+    return f"{float(f'{value:.1e}'):.6g}"
 
 
 def _near_one(r2: float) -> str:
