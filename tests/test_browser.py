@@ -11,7 +11,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from playwright.sync_api import Browser, Page, expect
 
-from src.tracking import view
+from src.tracking import reader, view
+from src.tracking.ranking import ranked
+from src.tracking.selection import Selection
 from src.tracking.store import Store
 from tests import browser as chromium
 from tests.browser import cell, name, show_curves
@@ -48,9 +50,12 @@ def store_of(folder: Path) -> MlflowClient:
 
 @pytest.fixture(scope="module")
 def runs(swept: tuple[Path, str]) -> list[Run]:
-    """The sweep's runs, best first; those that diverged have no `loss_gap` and come last."""
-    runs = [run for run in recorded(store_of(swept[0])) if run.data.params]
-    return sorted(runs, key=lambda run: run.data.metrics.get("loss_gap", math.inf))
+    """The sweep's runs in the order of table, words and `best`."""
+    client = store_of(swept[0])
+    runs = {run.info.run_id: run for run in recorded(client) if run.data.params}
+    [experiment_id] = {run.info.experiment_id for run in runs.values()}
+    order = ranked(reader.runs(Store(client.tracking_uri, client, experiment_id), Selection()))
+    return [runs[run.run_id] for run in order]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +87,7 @@ def test_the_link_shows_the_runs_best_first_and_what_matters_of_each(page: Page,
     assert len(usable(runs)) == 8
     for place, run in enumerate(usable(runs)):
         expect(name(page, place)).to_have_text(run.info.run_name)
-        for key in ("loss_gap", "final_loss", "w", "b"):
+        for key in ("rank", "loss_gap", "final_loss", "w", "b"):
             shown = cell(page, place, f"metrics.`{key}`").locator(".ag-cell-value")
             expect(shown).to_have_text(re.compile("[0-9]"))
             number = shown.inner_text()

@@ -108,6 +108,8 @@ def test_three_of_each(swept: tuple[Path, str], sensors: MlflowClient, tmp_path:
     with (page / "runs.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4"] * 3
+    on_record = {run.info.run_id: run.data.metrics["rank"] for run in children(sensors)}
+    assert {row["run_id"]: float(row["rank"]) for row in rows} == on_record, "as MLflow's page shows it"
     assert len({row["data_digest"] for row in rows}) == 3
     assert (page / "runs.html").read_text().count("<table>") == 3
     drawn = [folder for folder in page.iterdir() if folder.is_dir()]

@@ -141,6 +141,8 @@ def test_a_server_gets_the_same_record_through_the_client(
         runs = recorded(client)
         [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
         assert sorted(run.info.status for run in runs) == ["FAILED"] * 2 + ["FINISHED"] * 3
+        places = [run.data.metrics.get("rank") for run in recorded(client, "metrics.rank > 0")]
+        assert sorted(places) == [1, 2, 3, 4]
         artifacts = {file.path for file in client.list_artifacts(parent.info.run_id)}
         assert artifacts > {"runs.csv", "runs.html", "sweep.yaml", "loss_curves.png"}
         assert not (empty_folder / "mlflow.db").exists()

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
+from src import compare
 from src.workplace import Process
 from tests.test_processes import wait_for_runs
 from tests.test_record import curve, recorded
@@ -120,6 +121,23 @@ def test_it_goes_on(
     assert f"{sweep} ended early, 3 of 6 runs on record" in said.err
     assert on_record(client, sweep) == whole
     assert before < {run.info.run_id for run in recorded(client, "tags.outcome = 'stopped'")}
+
+
+def places(client: MlflowClient) -> list[float]:
+    """What is on record of the runs' places in the order, those that are trained to their end first."""
+    found = [run for run in recorded(client) if run.data.params]
+    found.sort(key=lambda run: (run.data.tags["outcome"] == "killed", run.data.metrics["rank"]))
+    return [run.data.metrics["rank"] for run in found]
+
+
+def test_places_are_among_all(whole: list[Any], command: Command, client: MlflowClient) -> None:
+    """Whoever ends a sweep ranks what there is; what went on ranks as if nothing had happened."""
+    assert places(client) != [1, 2, 3, 4], "some that stood between them are gone"
+    assert compare.command([]) == 0
+    assert places(client) == [1, 2, 3, 4]
+    assert command("resume=latest") == 0
+    assert places(client) == [1, 2, 3, 4, 5, 6]
+    assert on_record(client, sweeps(client)[0]) == whole
 
 
 def test_what_is_complete_does_not_go_on(

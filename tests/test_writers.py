@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 from sqlalchemy import text
 
-from src.tracking import bulk, reader
+from src.tracking import bulk, ranks, reader
 from src.tracking.record import DatasetRecord, RunRecord
 from src.tracking.selection import Selection
 from src.tracking.store import Store, open_store
@@ -183,6 +184,33 @@ def test_both_readers_tell_the_same(stores: Callable[[str], Store]) -> None:
     assert assert_readers_agree(store, Selection(run_ids=tuple(ids[:3]))) == 3
     assert assert_readers_agree(store, Selection(sweep="sweep-2")) == 0
     assert assert_readers_agree(everywhere, Selection()) == 2 * len(RECORDS)
+
+
+def test_places_are_the_same_by_both(stores: Callable[[str], Store]) -> None:
+    """The latest is the place, whatever it was before; no reader takes it for a result."""
+    told = {}
+    for name, record in (("client", ranks.record_by_client), ("bulk", ranks.record_in_bulk)):
+        store = stores(name)
+        ids = list(bulk.BulkWriter(store).write(RECORDS))
+        record(store, {run_id: place for place, run_id in enumerate(ids, start=1)})
+        first = [everything(store, run_id)["metrics"] for run_id in ids]
+        record(store, {run_id: place for place, run_id in enumerate(reversed(ids), start=1)})
+        told[name] = first, [everything(store, run_id)["metrics"] for run_id in ids]
+        assert found_in_order(store, "metrics.rank ASC") == [each.name for each in reversed(RECORDS)]
+        assert_readers_agree(store, Selection())
+        [run] = reader.runs(store, Selection(run_ids=(ids[0],)))
+        assert run.metrics == {**PLAIN.metrics, "loss": PLAIN.curves["loss"][-1]}
+        assert reader.get(store, ids[0]) == run
+    assert told["client"] == told["bulk"]
+
+
+def test_all_places_or_none(stores: Callable[[str], Store]) -> None:
+    store = stores("one")
+    [run_id] = bulk.BulkWriter(store).write([PLAIN])
+    ranks.record_in_bulk(store, {run_id: 2})
+    with pytest.raises(MlflowException, match="FOREIGN KEY"):
+        ranks.record_in_bulk(store, {run_id: 1, "0" * 32: 2})
+    assert store.client.get_run(run_id).data.metrics["rank"] == 2
 
 
 def test_a_new_process_finds_the_dataset_that_is_there(stores: Callable[[str], Store]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
-from ..tracking import model, view
-from ..tracking.ranking import has_one_best_fit
+from ..tracking import model, ranks, view
 from ..tracking.record import TrackedRun
 from . import screen
 from .comparison import Comparison
@@ -42,9 +41,9 @@ def publish(
 
 
 def open_view(comparison: Comparison, sweep: str) -> str:
-    """The address at which MLflow's page shows a sweep, ready to read; the view is put on record."""
+    """The address at which MLflow's page shows a sweep in its order; its ranks and the view go on record."""
     runs = comparison.runs
-    by = "loss_gap" if has_one_best_fit(runs) else "final_loss"
-    charted = sorted(runs, key=lambda run: run.metrics.get(by, math.inf))[: view.MOST_CHARTED]
+    ranks.record(comparison.store, runs)
+    charted = [run for _, run in sorted(ranks.places(runs), key=itemgetter(0))[: view.MOST_CHARTED]]
     losses = [losses for _, losses in comparison.curves(charted).values()]
-    return view.publish(comparison.store, sweep, parameter_columns(runs), losses, columns(runs), by)
+    return view.publish(comparison.store, sweep, parameter_columns(runs), losses, columns(runs))

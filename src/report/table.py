@@ -12,7 +12,7 @@ from string import Template
 import pandas as pd
 
 from ..spelling import parameters
-from ..tracking.ranking import data_sets
+from ..tracking.ranks import places
 from ..tracking.record import DATA_DIGEST, TrackedRun
 from .differences import columns
 
@@ -36,7 +36,7 @@ def as_frame(runs: Sequence[TrackedRun]) -> pd.DataFrame:
                 **run.metrics,
             }
             | {"reason": run.tags.get("reason", ""), DATA_DIGEST: run.data_digest}
-            for rank, run in _with_ranks(runs)
+            for rank, run in places(runs)
         ]
     )
     return frame.map(_harmless)
@@ -58,14 +58,8 @@ def as_records(runs: Sequence[TrackedRun]) -> list[dict[str, object]]:
         {"rank": rank, "run_id": run.run_id, "name": run.name, "status": run.status, "outcome": run.outcome}
         | {"params": run.params, "metrics": run.metrics, "reason": run.tags.get("reason")}
         | {DATA_DIGEST: run.data_digest}
-        for rank, run in _with_ranks(runs)
+        for rank, run in places(runs)
     ]
-
-
-def _with_ranks(runs: Sequence[TrackedRun]) -> Iterator[tuple[int, TrackedRun]]:
-    """Each run with its place among those on its data set."""
-    for part in data_sets(runs):
-        yield from enumerate(part, start=1)
 
 
 def as_html(tables: Mapping[str, Sequence[TrackedRun]], heading: str) -> str:

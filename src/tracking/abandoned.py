@@ -10,7 +10,8 @@ from mlflow.exceptions import MlflowException
 
 from ..package import command
 from ..workplace import remove_abandoned
-from . import reader
+from . import ranks, reader
+from .ranking import ranked
 from .record import TrackedRun
 from .selection import Selection
 from .store import Store
@@ -24,9 +25,11 @@ def end_abandoned(store: Store) -> None:
         with suppress(MlflowException):  # who may only read leaves it to the next
             if not (parent.is_abandoned and parent.set_status("KILLED")):
                 continue
-            far = so_far(parent.sweep, reader.runs(store, Selection(sweep=parent.sweep)), parent.jobs)
+            of_sweep = Selection(sweep=parent.sweep)
+            far = so_far(parent.sweep, reader.runs(store, of_sweep), parent.jobs)
             parent.say(f"Ended early, {far}.")
             print(f"{parent.sweep} ended early, {far}", file=sys.stderr)
+            ranks.record(parent.store, ranked(reader.runs(parent.store, of_sweep)))
 
 
 def so_far(sweep: str, runs: Sequence[TrackedRun], jobs: int | None) -> str:

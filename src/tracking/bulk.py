@@ -17,7 +17,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Select, delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from .record import DONE, DatasetRecord, DataSummary, RunRecord, TrackedRun
+from .record import DONE, RANK, DatasetRecord, DataSummary, RunRecord, TrackedRun
 from .selection import Selection
 from .store import Store
 
@@ -65,9 +65,7 @@ class BulkWriter:
             self._analyze()
 
     def _insert(self, session: Session, part: list[tuple[str, RunRecord]]) -> None:
-        if self.sql.db_type == "sqlite":
-            session.execute(text("PRAGMA cache_spill = OFF"))  # readers wait for no more than the commit
-            session.execute(text("BEGIN IMMEDIATE"))  # before looking, or another could come in between
+        begin(session, self.sql)
         done = _make_room(session, [run_id for run_id, record in part if record.run_id])
         part = [one for one in part if one[0] not in done]
         inputs = [self._input(session, run_id, record) for run_id, record in part if record.dataset]
@@ -116,6 +114,13 @@ class BulkWriter:
             if self.sql.db_type == "sqlite":
                 session.execute(text("PRAGMA analysis_limit=400"))
             session.execute(text("ANALYZE"))
+
+
+def begin(session: Session, sql: Any) -> None:
+    """Begin to write: one transaction, which others that write wait for."""
+    if sql.db_type == "sqlite":
+        session.execute(text("PRAGMA cache_spill = OFF"))  # readers wait for no more than the commit
+        session.execute(text("BEGIN IMMEDIATE"))  # before looking, or another could come in between
 
 
 def _make_room(session: Session, ids: list[str]) -> set[str]:
@@ -182,6 +187,8 @@ def read(store: Store, selection: Selection) -> list[TrackedRun]:
             for run_id, key, value in session.execute(found):
                 if run_id in runs:
                     getattr(runs[run_id], part)[key] = value
+    for each in runs.values():
+        each.metrics.pop(RANK, None)
     return list(runs.values())
 
 

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from ..config import ConfigError, one_line
 from ..package import NAME, command
 from . import bulk, view
-from .record import JOB, DatasetRecord, DataSummary, TrackedRun, job_id
+from .record import JOB, RANK, DatasetRecord, DataSummary, TrackedRun, job_id
 from .selection import Selection
 from .store import Store
 
@@ -160,7 +160,7 @@ def _tracked(run: Run) -> TrackedRun:
         name=run.info.run_name or "",
         status=run.info.status,
         params=run.data.params,
-        metrics=run.data.metrics,
+        metrics={key: value for key, value in run.data.metrics.items() if key != RANK},
         tags=run.data.tags,
         start_ms=run.info.start_time or 0,
         dataset_digest=inputs[0].dataset.digest if inputs else "",

@@ -51,6 +51,7 @@ STATUS: dict[str, Status] = {
 
 DONE = ("converged", "stopped", "diverged")
 
+RANK = "rank"  # the metric of a run's place in its sweep, which `ranks` writes
 JOB = "job"  # the tag of a run's number in its sweep
 DATA_DIGEST = "data_digest"  # the tag that says which readings a run was trained on
 LEFT_OUT = "left_out_losses"  # the tag of what each observation loses by a fit without it, as JSON
@@ -132,8 +133,9 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A run as the store holds it; `metrics` are the latest values, `start_ms` Unix milliseconds.
+    """A run as the store holds it; `start_ms` Unix milliseconds.
 
+    `metrics` are the latest values, all but `RANK`: it is of all the sweep's runs, not of those at hand.
     `dataset_digest` is that of the run's dataset input, and `data` what is known of it.
     """
 

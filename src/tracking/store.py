@@ -37,6 +37,7 @@ DESCRIPTION = """Calibrations by gradient descent: a run for each setting, a par
 
 - `w`, `b`, …: the parameters in raw input units, comparable across normalizations; `trained_w`, …: as trained
 - `loss_gap`: the loss above the best fit's
+- `rank`: the place among a sweep's runs on the same data, 1 for the best
 - `lr_over_limit`: the learning rate over the largest stable one; beyond 1 a run diverges
 - tag `outcome`: `converged`, `stopped` short of it, `diverged` (its description says why) or `killed`
 """

@@ -1,4 +1,4 @@
-"""A sweep's page in MLflow, ready to read: runs by their gap, what matters of each, and their loss curves.
+"""A sweep's page in MLflow, ready to read: runs in their order, what matters of each, and their loss curves.
 
 MLflow's page opens a shared view: a tag of the experiment that holds what the page itself saves of its
 columns, filter, order and charts. It is undocumented, so tests/test_browser.py holds it to a real browser.
@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from ..spelling import ALWAYS
+from .record import RANK
 from .store import Store
 
 MOST_CHARTED = 20  # drawn at once; MLflow's page knows 10, 20 and all
@@ -24,14 +25,15 @@ ROOM = 0.5  # decades above the worst start, for a diverging curve to be seen le
 
 # In pixels. The page writes all digits of a number and cuts what is too long: a column of tiny or of huge
 # numbers must be wide enough for the exponent. All columns of a linear model fit a window 1440 wide.
-PARAMETER, SETTING = 84, 66
+PARAMETER, SETTING = 78, 66
 WIDTHS = {
-    "attributes.`Run Name`": 185,
+    "attributes.`Run Name`": 182,
     "runDateAndNestInfo": 46,  # Created: just the mark that tells a failed run
     "tags.`outcome`": 88,
+    f"metrics.`{RANK}`": 50,
     "metrics.`loss_gap`": 192,
     "metrics.`final_loss`": 186,
-    "params.`normalization`": 110,
+    "params.`normalization`": 81,
 }
 
 
@@ -41,15 +43,14 @@ def publish(
     names: Sequence[str],
     curves: Iterable[Sequence[float]],
     settings: Sequence[str] = ALWAYS,
-    by: str = "loss_gap",
 ) -> str:
     """Put a sweep's view on record; the address that opens it.
 
     `names` are the models' parameters, `settings` the params that tell the runs apart, `curves` the losses
-    that the chart should have room for: those of the first `MOST_CHARTED` runs. MLflow's page sorts by one
-    metric or param, `by`: it cannot tell ties, nor keep what does not compare apart, as `ranking` does.
+    that the chart should have room for: those of the first `MOST_CHARTED` runs. The order is that of
+    `ranks`: runs on several data sets, which do not compare, take turns, the best of each, then the second.
     """
-    state = json.dumps(_table(sweep, names, settings, by) | _charts(curves))
+    state = json.dumps(_table(sweep, names, settings) | _charts(curves))
     packed = base64.b64encode(zlib.compress(state.encode())).decode()
     now_ms = int(time.time() * 1000)
     view = {"name": sweep, "createdAt": now_ms, "updatedAt": now_ms, "state": f"deflate;{packed}"}
@@ -67,15 +68,15 @@ def address(store: Store, sweep: str) -> str:
     return store.sweep_page(sweep)
 
 
-def _table(sweep: str, names: Sequence[str], settings: Sequence[str], by: str) -> dict[str, object]:
+def _table(sweep: str, names: Sequence[str], settings: Sequence[str]) -> dict[str, object]:
     """Results before settings: where the window is narrow, a run's name still tells its settings."""
-    results = ["tags.`outcome`", "metrics.`loss_gap`", "metrics.`final_loss`"]
+    results = ["tags.`outcome`", f"metrics.`{RANK}`", "metrics.`loss_gap`", "metrics.`final_loss`"]
     found = dict.fromkeys([f"metrics.`{name}`" for name in names], PARAMETER)
     chosen = dict.fromkeys([f"params.`{name}`" for name in settings], SETTING)
     columns = [*results, *found, *chosen]
     return {
         "searchFilter": f"tags.sweep = '{sweep}'",
-        "orderByKey": f"metrics.`{by}`",  # sorted by a metric the children stand flat
+        "orderByKey": f"metrics.`{RANK}`",  # sorted by a metric the children stand flat
         "orderByAsc": True,
         "selectedColumns": columns,
         "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *columns, "duration"],
