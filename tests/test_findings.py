@@ -142,10 +142,18 @@ def test_rounded_values() -> None:
     assert findings(fitted("linear", X, t_c)) == []
 
 
-def test_set_points() -> None:
-    """That set points are multiples of ten does not hide a reading that is two degrees off."""
-    t_u = 0.1 * X + np.array([3, -2, 1, -3, 2, 200, -1, 3, -2, 1]) * 1e-3
-    assert only(fitted("linear", t_u, 10 * X)).lines == (7,)
+@pytest.mark.parametrize("step", [0.1, 1, 10])
+def test_set_points(step: float) -> None:
+    """That set points are multiples of something does not hide a reading that is a fifth of it off."""
+    t_u = X + np.array([3, -2, 1, -3, 2, 200, -1, 3, -2, 1]) * 1e-3
+    assert only(fitted("linear", t_u, np.round(step * X, 1))).lines == (7,)
+
+
+def test_curve_of_set_points() -> None:
+    """Nor does it hide a curve: a Pt100 at 0, 10, ... 100 °C, whose bend is 0.15 °C. Source: IEC 60751."""
+    t_c = np.arange(0, 101.0, 10)
+    fit = fitted("linear", np.round(100 * (1 + 3.9083e-3 * t_c - 5.775e-7 * t_c**2), 2), t_c)
+    assert only(fit).kind == "next power"
 
 
 def test_replicates() -> None:

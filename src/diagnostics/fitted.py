@@ -90,13 +90,17 @@ class Fitted:
         return np.linalg.qr(self.weights[:, None] * self.columns)[0]
 
     @cached_property
-    def residuals(self) -> Floats:
-        """Whitened reference values minus predictions (N,), without what rounding left along the tangents.
+    def misses(self) -> Floats:
+        """Whitened reference values minus predictions (N,), as they are given.
 
-        A polynomial's follow from its powers; at readings far from 0 its predictions lose digits.
+        Of a polynomial minus a constant: the rest follows from its powers, of which none loses digits.
         """
-        origin = self.t_c[0] if self.is_polynomial else self.predictions
-        return self.across(self.weights * (self.t_c - origin))
+        return self.weights * (self.t_c - (np.median(self.t_c) if self.is_polynomial else self.predictions))
+
+    @cached_property
+    def residuals(self) -> Floats:
+        """Their part that no parameter could take (N,): whitened residuals, without what rounding left."""
+        return self.across(self.misses)
 
     @cached_property
     def leverages(self) -> Floats:
@@ -154,9 +158,7 @@ class Fitted:
 
     def across(self, values: Floats) -> Floats:
         """The part of whitened values (N,) or (N, q) that is orthogonal to the tangents."""
-        once = values - self.basis @ (self.basis.T @ values)
-        across: Floats = once - self.basis @ (self.basis.T @ once)
-        return across
+        return _across(self.basis, values)
 
     def squares_without(self, *places: int) -> float:
         """S of the best fit to the others, along the tangents.
@@ -164,8 +166,7 @@ class Fitted:
         Of a refit, not a difference: where all the others are met exactly, that would be rounding.
         """
         basis = np.linalg.qr(np.delete(self.basis, places, axis=0))[0]
-        left = np.delete(self.residuals, places)
-        left = left - basis @ (basis.T @ left)
+        left = _across(basis, np.delete(self.misses, places))
         return float(left @ left)
 
     def without(self, aside: Bools) -> Fitted:
@@ -189,6 +190,13 @@ class Fitted:
         weighted = (self.weights[:, None] * self.columns)[kept]
         moved = self.columns @ np.linalg.lstsq(weighted, self.residuals[kept], rcond=None)[0]
         return self.t_c - self.residuals / self.weights + moved, self.tangents
+
+
+def _across(basis: Floats, values: Floats) -> Floats:
+    """The part of values (N,) or (N, q) that is orthogonal to an orthonormal basis (N, K), to rounding."""
+    for _ in range(2):
+        values = values - basis @ (basis.T @ values)
+    return values
 
 
 def _step(values: Floats) -> float:

@@ -1,8 +1,7 @@
 """A reading that is off, and two that hide each other.
 
 Shapes and symbols as in `fitted.py`. A p-value counts all the readings, or pairs, that it was chosen from
-(Bonferroni). No variance is below that of the reference values' rounding: else values that agree because they
-are rounded would make an outlier of the next one.
+(Bonferroni).
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ def outlier(fit: Fitted) -> Outlier | None:
         return None
     place = int(np.argmax(_studentized(fit)))
     squares = fit.squares_without(place)
-    variance = max(fit.variance(squares, free), float(fit.floors[place]))
-    t = float(fit.residuals[place] / math.sqrt(variance * own[place]))
+    away = fit.residuals[place] / own[place]  # whitened, from the fit to the others
+    t = float(away * math.sqrt(own[place] / _variance(fit, [place], squares, away)))
     return Outlier((place,), t, min(1.0, 2 * fit.n * float(stdtr(free, -abs(t)))), squares)
 
 
@@ -68,15 +67,27 @@ def pair(fit: Fitted) -> Outlier | None:
         return None
     squares = fit.squares_without(*places)
     two = list(places)
-    variance = max(fit.variance(squares, free), float(fit.floors[two].mean()))
     own = np.eye(2) - fit.basis[two] @ fit.basis[two].T
-    away = np.linalg.solve(own, fit.residuals[two])  # whitened, from the fit to the others
+    away = np.linalg.solve(own, fit.residuals[two])
+    variance = _variance(fit, two, squares, away)
     statistic = float(away @ own @ away) / 2 / variance
     t_c, root = fit.t_c[two], fit.weights[two]
     back = away + root * (t_c[::-1] - t_c)
     p_swapped = float(fdtrc(2, free, float(back @ own @ back) / 2 / variance))
     p = min(1.0, math.comb(fit.n, 2) * float(fdtrc(2, free, statistic)))
     return Outlier(places, statistic, p, squares, p_swapped > ALIKE)
+
+
+def _variance(fit: Fitted, places: list[int], squares: float, away: np.ndarray) -> float:
+    """Of one observation, whitened, by the S of the others, for places that are so far away from their fit.
+
+    Not below rounding's, for on the readings' own grid rounded values agree, until one is a step off; what is
+    less than half a step away is no rounding.
+    """
+    variance = fit.variance(squares, fit.free - len(places))
+    if np.abs(away / fit.weights[places]).max() < fit.step / 2:
+        return variance
+    return max(variance, float(fit.floors[places].mean()))
 
 
 def _studentized(fit: Fitted) -> Floats:

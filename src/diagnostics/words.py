@@ -10,7 +10,6 @@ from .outliers import Outlier
 from .shape import Saturation
 
 SHAPES = {2: "a parabola", 3: "a cubic", 4: "a quartic"}  # by the highest power
-TRY = {"linear": "model=quadratic", "proportional": "model=linear"}  # where powers are missing
 MOST_NAMED = 10  # lines
 
 
@@ -42,12 +41,9 @@ def curve(fit: Fitted, found: LackOfFit) -> str:
     if found.powers:
         terms = " and ".join(f"{fit.input}**{power}" for power in found.powers)
         shape = SHAPES.get(found.powers[-1], terms) if fit.is_polynomial else f"adding {terms}"
-        tries = TRY.get(fit.model, "")
     else:
         shape = f"a logarithm of {fit.input}"
-        tries = "model=power or model=steinhart_hart" if fit.is_polynomial else ""
-    advice = f"try {tries}" if tries else _not_the_shape(fit)
-    return f"{shape} would leave {_left(fit, found)}: {advice}"
+    return f"{shape} would leave {_left(fit, found)}: {_advice(fit, found)}"
 
 
 def replicates(fit: Fitted, found: LackOfFit) -> str:
@@ -75,6 +71,14 @@ def turning(fit: Fitted, found: Floats) -> str:
         f"the calibration is not monotonic: it turns at {fit.input} = {where}, so that one value of "
         f"{fit.target} may belong to several of {fit.input}"
     )
+
+
+def _advice(fit: Fitted, found: LackOfFit) -> str:
+    if fit.is_polynomial and not found.powers:
+        return "try model=power or model=steinhart_hart"
+    if fit.is_polynomial and fit.k == 2:
+        return "try model=quadratic"
+    return "try model=linear" if fit.model == "proportional" else _not_the_shape(fit)
 
 
 def _not_the_shape(fit: Fitted) -> str:
