@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run sweep compare ui test test-slow test-kills lint format types contract pictures bench check lock clean
+.PHONY: help setup run sweep compare ui test test-slow test-kills lint format types contract pictures bench rates check lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -53,6 +53,9 @@ pictures: setup  ## the README's pictures again, by a headless Chromium
 
 bench: setup  ## how fast a sweep is, beside the stock launcher; some minutes on a quiet machine
 	$(BIN)/python -m benchmarks.sweep
+
+rates: setup  ## how often the warnings are right, by simulation; some ten minutes
+	$(BIN)/python -m simulations.false_alarms && $(BIN)/python -m simulations.caught
 
 check:  ## everything, as CI does
 	.ci/run

@@ -18,18 +18,6 @@ from simulations._sets import DEGREES, SPACINGS, fitted
 from src.diagnostics.findings import findings
 
 SIZES = (5, 8, 10, 20, 50)
-KINDS = (
-    "saturation",
-    "outlier",
-    "outliers",
-    "swapped",
-    "next power",
-    "next two powers",
-    "logarithm",
-    "replicates",
-    "runs",
-)
-
 Case = tuple[str, str, int]  # model, spacing of the readings, N
 
 
@@ -47,25 +35,29 @@ def alarms(case: Case, sets: int) -> Counter[str]:
 
 
 def cases() -> Iterator[Case]:
-    """Lines and parabolas at each spacing and size; replicates have at least three different readings."""
+    """Each spacing and size of which there are more different readings than a line has parameters."""
     for spacing, model, n in product(SPACINGS, DEGREES, SIZES):
         if len(np.unique(SPACINGS[spacing](n))) > 2:
             yield model, spacing, n
 
 
 def main() -> None:
-    """Print the rates as the table of the README."""
+    """Print the rates as the tables of the README: by readings and size, and by what was told first."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--sets", type=int, default=10_000, help="sets a row")
+    parser.add_argument("--sets", type=int, default=10_000, help="sets of each kind and size")
     sets = parser.parse_args().sets
-    print("| readings | model | N | any, % |", " | ".join(KINDS), "|")
-    print("| --- | --- |", " | ".join(["---:"] * (len(KINDS) + 2)), "|")
+    every = list(cases())
     with ProcessPoolExecutor(2) as pool:
-        rows = list(cases())
-        for (model, spacing, n), found in zip(rows, pool.map(alarms, rows, [sets] * len(rows)), strict=True):
-            rates = [f"{100 * found[kind] / sets:.2f}" for kind in ("any", *KINDS)]
-            size = len(SPACINGS[spacing](n))
-            print(f"| {spacing} | {model} | {size} |", " | ".join(rates), "|", flush=True)
+        found = dict(zip(every, pool.map(alarms, every, [sets] * len(every)), strict=True))
+    print("| readings | model |", " | ".join(f"N = {n}" for n in SIZES), "|")
+    print("| --- | --- |", " | ".join(["---:"] * len(SIZES)), "|")
+    for spacing, model in product(SPACINGS, DEGREES):
+        counts = [found.get((model, spacing, n)) for n in SIZES]
+        shown = ["" if each is None else f"{100 * each['any'] / sets:.2f}" for each in counts]
+        print(f"| {spacing} | {model} |", " | ".join(shown), "|")
+    print("\n| told first | % |\n| --- | ---: |")
+    for kind, count in sum(found.values(), Counter[str]()).most_common():
+        print(f"| {kind} | {100 * count / sets / len(every):.3f} |")
 
 
 if __name__ == "__main__":

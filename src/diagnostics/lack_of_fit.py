@@ -59,7 +59,7 @@ def added(fit: Fitted, columns: Floats) -> LackOfFit | None:
         return None
     along = basis.T @ fit.residuals
     left = fit.residuals - basis @ along
-    return _compared(fit, float(along @ along), q, fit.variance(float(left @ left), free), free)
+    return _compared(fit, float(along @ along), q, float(left @ left), free)
 
 
 def curves(fit: Fitted) -> Iterator[LackOfFit]:
@@ -105,8 +105,7 @@ def replicates(fit: Fitted) -> LackOfFit | None:
     squares, pure = float(apart @ apart), fit.n - m
     if pure < PURE or m <= fit.k or squares <= fit.noise:
         return None
-    variance = max(squares / pure, float(fit.floors.mean()))
-    return _compared(fit, fit.squares - squares, m - fit.k, variance, pure)
+    return _compared(fit, fit.squares - squares, m - fit.k, squares, pure, float(fit.floors.mean()))
 
 
 def runs(fit: Fitted, beyond: float = 0.0) -> Runs:
@@ -159,12 +158,12 @@ def _means(fit: Fitted, level: Ints, m: int) -> Floats:
     return means
 
 
-def _compared(fit: Fitted, squares: float, q: int, variance: float, free: int) -> LackOfFit:
-    """The test of `squares` with q degrees of freedom, beside a variance with `free`."""
+def _compared(fit: Fitted, squares: float, q: int, left: float, free: int, least: float = 0.0) -> LackOfFit:
+    """The test of `squares` with q degrees of freedom, beside what is `left` with `free`."""
     from scipy.special import chdtrc, fdtrc
 
-    ratio = math.sqrt(variance) / fit.scale
+    ratio = math.sqrt(left / free) / fit.scale
     if fit.is_absolute:
         return LackOfFit(squares, (q,), float(chdtrc(q, squares)), ratio)
-    statistic = squares / q / variance
+    statistic = squares / q / max(fit.variance(left, free), least)
     return LackOfFit(statistic, (q, free), float(fdtrc(q, free, statistic)), ratio)

@@ -96,9 +96,11 @@ def _left(fit: Fitted, found: LackOfFit) -> str:
 
 def _percent(part: float) -> str:
     """
-    >>> _percent(0.0921), _percent(0.999)
-    ('9.2 %', '100 %')
+    >>> _percent(0.0921), _percent(0.999), _percent(1e-14)
+    ('9.2 %', '100 %', 'less than 0.1 %')
     """
+    if part < 0.001:
+        return "less than 0.1 %"
     return f"{100 * part:.2g} %" if part < 0.995 else f"{part:.0%}".replace("%", " %")
 
 
