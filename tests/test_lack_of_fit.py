@@ -174,3 +174,13 @@ def test_far_readings() -> None:
     far = replace(near_by, t_u=x + 2.0**36, tangents=np.vander(x + 2.0**36, 3))
     assert columns(far)["cook"] == pytest.approx(columns(close)["cook"], rel=1e-8)
     assert powers(far, 2).p == pytest.approx(powers(close, 2).p, rel=1e-8)  # type: ignore[union-attr]
+
+
+def test_exact_line_far_off() -> None:
+    """That predictions lose digits at a Unix time in milliseconds is no scatter of an exact line."""
+    x, y = 1.7e12 + 15000 * np.arange(10.0), np.arange(10) / 10
+    predictions = x / 150000 - 1.7e12 / 150000  # nine digits
+    fit = Fitted(x, y, predictions, np.vander(x, 2), np.arange(2, 12), "linear", True, "t_u", "t_c")
+    assert not np.array_equal(predictions, y)
+    assert fit.is_exact
+    assert columns(fit)["cook"] == [None] * 10

@@ -24,7 +24,12 @@ MOST_ASIDE = 3  # times that readings are set aside: beyond that it is no matter
 
 @dataclass(frozen=True)
 class Finding:
-    """What speaks against a fit: its kind, p (None: no test), lines of the file, numbers, and a sentence."""
+    """What speaks against a fit, in a sentence, with p (None: no test), lines of the file and numbers.
+
+    The kinds: saturation, outlier, outliers and swapped (two lines), next power, next two powers, logarithm,
+    replicates, runs, not monotonic. Numbers are the test's own; `residual_sd` is as it is, `without` as it
+    would be, both of them Birge's ratio where there are weights.
+    """
 
     kind: str
     p: float | None
