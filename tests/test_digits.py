@@ -33,7 +33,7 @@ CURVES = {
     "line of large values": (NEAR, 0.396857 * NEAR + 1e7 + NOISE, "linear"),
     "line of both": (-FAR, 0.396857 * FAR + 1e7 + NOISE, "linear"),
     "milliseconds, exact": (NEAR, 1000 * NEAR + 1.7e12, "linear"),
-    "parabola of large values": (1e8 + NEAR, (NEAR - 5) ** 2 + 1e9 + NOISE, "quadratic"),
+    "parabola of large values": (1e8 + NEAR, (NEAR - 2) ** 2 + 1e9 + NOISE, "quadratic"),
     "exponential over Unix seconds": (UNIX, 2 * np.exp((UNIX - UNIX[0]) / 2.5e4) + 1 + NOISE, "exponential"),
 }
 DEGREES = {"linear": 1, "quadratic": 2, "exponential": 0}

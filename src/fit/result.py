@@ -156,7 +156,7 @@ def _result(
         losses=losses[:points],
         validation=validation[:points] if run.problem.held_out else (),
         path={},
-        final_validation=validation[-1] if usable else None,
+        final_validation=validation[-1] if usable and run.problem.held_out else None,
         final_loss=final_loss if usable else None,
         loss_gap=max(gap, 0.0) if usable and is_measured else None,
         training_error=error if usable and is_measured and math.isfinite(error) else None,

@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Literal, TextIO
 
@@ -90,8 +90,17 @@ def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None
     # a narrow terminal wraps lines, and loses no digit
     console.width = max(console.width, console.measure(table, options=wide).maximum)
     console.print(table)
-    for line in (*rest(runs[most:], f"shown by {command('compare')} --format csv"), *reasons(runs)):
+    more = rest(runs[most:], f"shown by {command('compare')} --format csv")
+    for line in (*more, *_trusted(runs[:1]), *reasons(runs)):
         console.print(_cell(line), soft_wrap=True, highlight=False)
+
+
+def _trusted(first: Sequence[TrackedRun]) -> Iterator[str]:
+    """What the first run has found, with its uncertainty."""
+    for run in first:
+        if known := parameters_found(run.params, run.metrics):
+            trained = trained_enough(run.metrics, run.outcome == "converged")
+            yield f"#1: {known} (standard uncertainties), {trained}"
 
 
 def print_calibration(run: TrackedRun, ranges: Ranges | None, unit: str = "") -> None:

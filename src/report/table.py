@@ -18,6 +18,7 @@ from .differences import columns
 
 MOST_HTML_ROWS = 1000
 RESULTS = ("loss", "loss_gap")
+TRUST = ("lr_over_limit", "training_error", "residual_sd", "r2", "aicc", "loo_rmse")
 TEXTS = ("outcome", "reason", "run id")
 PAGE = Path(__file__).with_name("table.html")
 
@@ -72,13 +73,14 @@ def as_html(tables: Mapping[str, Sequence[TrackedRun]], heading: str) -> str:
 
 def _table(runs: Sequence[TrackedRun], heading: str) -> str:
     apart = columns(runs)
-    header = ["#", *map(title, apart), *RESULTS, *parameter_columns(runs), "lr_over_limit", *TEXTS]
+    header = ["#", *map(title, apart), *RESULTS, *parameter_columns(runs), *TRUST, *TEXTS]
     rows = []
     for rank, (run, found) in enumerate(islice(with_parameters(runs), MOST_HTML_ROWS), start=1):
         params = (param(run.params.get(key, "")) for key in apart)
         results = (number(run, key) for key in RESULTS)
         texts = (what_came_of(run), run.tags.get("reason", ""), run.run_id)
-        cells = [str(rank), *params, *results, *found, number(run, "lr_over_limit"), *texts]
+        trust = (number(run, key) for key in TRUST)
+        cells = [str(rank), *params, *results, *found, *trust, *texts]
         rows.append(f'<tr class="{html.escape(run.outcome)}">{_cells("td", header, cells)}</tr>')
     return "\n".join(
         [
