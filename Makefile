@@ -54,8 +54,9 @@ pictures: setup  ## the README's pictures again, by a headless Chromium
 bench: setup  ## how fast a sweep is, beside the stock launcher; some minutes on a quiet machine
 	$(BIN)/python -m benchmarks.sweep
 
-rates: setup  ## how often the warnings are right, by simulation; some ten minutes
+rates: setup  ## how often warnings are right and intervals hold, by simulation; half an hour
 	$(BIN)/python -m simulations.false_alarms && $(BIN)/python -m simulations.caught
+	$(BIN)/python -m simulations.coverage
 
 check:  ## everything, as CI does
 	.ci/run
