@@ -109,7 +109,7 @@ def test_random_fits(number: int) -> None:
     problem = Problem(number)
     found, judged = problem.found, problem.judged
     params, errors = raw(problem)
-    in_raw_units = found.standard_errors(in_raw_units=True)
+    in_raw_units = found.raw_errors
     assert in_raw_units is not None
     np.testing.assert_allclose(in_raw_units, errors, rtol=1e-8)
     predicted = np.polyval(params - found.of.raw_params.numpy(), problem.t_u)

@@ -92,7 +92,7 @@ def test_standard_errors(name: str) -> None:
     """In raw units, of lines and parabolas under whichever normalization they were trained."""
     want = known(name, "standard_errors", "standard_errors (pooled)")
     for normalization in ("zscore", "none", "minmax"):
-        found = of(name, normalization).standard_errors(in_raw_units=True)
+        found = of(name, normalization).raw_errors
         assert found is not None
         near(found, want)
 

@@ -104,7 +104,9 @@ def of(result: Result) -> dict[str, float]:
     yardstick = result.run.input.yardstick
     in_raw_units = bool(result.raw) if result.trained else yardstick.is_raw
     found |= yardstick.named(in_raw_units) if yardstick.fit.settled else {}
-    if result.uncertainty and (errors := result.uncertainty.standard_errors(in_raw_units)) is not None:
-        found |= {f"se_{name}": error for name, error in zip(result.trained, errors.tolist(), strict=True)}
+    if fit := result.uncertainty:
+        errors = fit.raw_errors if in_raw_units else fit.trained_errors
+        known = [] if errors is None else zip(result.trained, errors.tolist(), strict=True)
+        found |= {f"se_{name}": error for name, error in known}
     found |= {name: metric(result) for name, metric in METRICS.items()}
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}

@@ -72,17 +72,26 @@ class Uncertainty:
         """Of Student's t; None for the normal distribution, where the uncertainties of the data are known."""
         return None if self.of.is_absolute else len(self.of.t_c) - len(self.of.params)
 
-    def standard_errors(self, in_raw_units: bool) -> Tensor | None:
-        """Of the parameters (K,), in raw input units or as trained, taken there to first order."""
+    @cached_property
+    def trained_errors(self) -> Tensor | None:
+        """The standard errors (K,) of the parameters as trained."""
+        fold = self.of.fold
+        as_they_are = torch.eye(len(self.of.params), dtype=torch.float64)
+        return self._errors(as_they_are if fold is None else torch.linalg.inv(fold))
+
+    @cached_property
+    def raw_errors(self) -> Tensor | None:
+        """Those in raw input units (K,), to first order."""
         if self.factor is None:
             return None
-        found = self.of
-        if in_raw_units:
-            moves = functional.jacobian(lambda params: found.as_raw(params[None])[0], found.params)  # type: ignore[no-untyped-call]
-        else:
-            moves = torch.eye(len(found.params), dtype=torch.float64)
-            moves = moves if found.fold is None else torch.linalg.inv(found.fold)
-        return _lengths(moves @ self.factor)
+        return self._errors(functional.jacobian(self._as_raw, self.of.params))  # type: ignore[no-untyped-call]
+
+    def _as_raw(self, params: Tensor) -> Tensor:
+        return self.of.as_raw(params[None])[0]
+
+    def _errors(self, moves: Tensor) -> Tensor | None:
+        """Of parameters that move so (K, K) with the `params`."""
+        return None if self.factor is None else _lengths(moves @ self.factor)
 
     def of_curve(self, t_seen: Tensor) -> Tensor:
         """The standard uncertainty of the best fit's curve, at inputs (...) as the `params` take them."""
@@ -90,7 +99,7 @@ class Uncertainty:
         by_input = slopes(self.of.model, t_seen.flatten(), self.of.params)
         return _lengths(by_input @ self.factor).reshape(t_seen.shape)
 
-    @property
+    @cached_property
     def convincing(self) -> float:
         """The training error up to which a run may have converged, which is within `0.01 sqrt(K)`."""
         return math.sqrt(CLOSE * len(self.of.params)) * (1 + 1e-9)
@@ -119,14 +128,14 @@ class Uncertainty:
             grid = torch.linspace(0, 1, FINE, dtype=torch.float64)
         return _highest(errors)
 
-    @property
+    @cached_property
     def chi_squared(self) -> float:
         """The sum of the squared residuals in units of their uncertainties; NaN where these are not known."""
         if not self.of.is_absolute:
             return math.nan
         return float(self._weighed_squares) / self.of.variance
 
-    @property
+    @cached_property
     def chi_squared_p(self) -> float:
         """The probability of one as large, with N - K degrees of freedom; NaN for none."""
         free = len(self.of.t_c) - len(self.of.params)
@@ -142,23 +151,23 @@ class Uncertainty:
         """(N,), reference value minus prediction."""
         return self.of.t_c - self.of.predictions
 
-    @property
+    @cached_property
     def residual_sd(self) -> float:
         """`sqrt(sum r**2 / (N - K))`, in the target's unit."""
         free = len(self.of.t_c) - len(self.of.params)
         return math.sqrt(float(self._residuals.square().sum()) / free) if free > 0 else math.nan
 
-    @property
+    @cached_property
     def max_residual(self) -> float:
         """The largest, without its sign, in the target's unit."""
         return float(self._residuals.abs().max())
 
-    @property
+    @cached_property
     def r2(self) -> float:
         """`1 - S / S0`, S0 about the weighted mean, for every model; NaN for other losses than squares."""
         return 1 - self.of.left_over if self.of.loss is mse else math.nan
 
-    @property
+    @cached_property
     def aicc(self) -> float:
         """`N ln(S/N) + sum ln sigma**2 + 2p + 2p(p+1)/(N-p-1)`, p = K + 1; NaN but for squares, N > K + 2.
 
@@ -178,7 +187,7 @@ class Uncertainty:
         """(N,): the part of each observation in its own prediction."""
         return _lengths(torch.linalg.qr(self._tangents).Q) ** 2
 
-    @property
+    @cached_property
     def loo_rmse(self) -> float:
         """The root mean square of the errors of observations by fits without them, as they are weighed.
 
@@ -192,7 +201,7 @@ class Uncertainty:
         errors = self._residuals / (1 - self.leverages) if refitted is None else refitted
         return float(found.weights.weigh(errors).square().mean().sqrt())
 
-    @property
+    @cached_property
     def loo_loss(self) -> float:
         """The mean loss of observations by fits without them.
 
@@ -211,7 +220,7 @@ class Uncertainty:
     def _left_out(self) -> Tensor | None:
         return None if self.of.loss is mse else left_out(self.of)
 
-    @property
+    @cached_property
     def scatter(self) -> float | None:
         """The standard deviation of a new reading's reference value; None for other losses than squares.
 
@@ -222,7 +231,7 @@ class Uncertainty:
         root = self.of.weights.root
         return math.sqrt(self.of.variance * (1.0 if root is None else float((1 / root**2).mean())))
 
-    @property
+    @cached_property
     def unit(self) -> float:
         """What an uncertainty given for a new reading is multiplied by: the Birge ratio of relative ones."""
         sigma = self.of.weights.sigma
