@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, log10
+from math import inf, log10, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from src.settings import Settings
 mp.dps = 100  # a parabola over readings at 1e9 that differ by 1e-6 loses sixty of them
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 EXACT = {"float32": 4, "float64": 16}  # as near as the arithmetic resolves the targets, times so much
+GRID = 65  # points of a range
 LONGEST = 1_000  # epochs of a run that advice is tried with
 LENGTHS = *3 * (2, 3, 4, 5, 8, 12, 12, 12, 30, 30), 200, 1000
 
@@ -180,6 +181,22 @@ class Exact:
         deviation = float(1e-4 * k / n * (psi**2).sum() / (n - k) / bends.mean() ** 2)
         return max(deviation, resolved["float64"])  # nearer than that nothing is measured
 
+    def training_error(self, params: np.ndarray) -> tuple[float, float]:
+        """The largest distance from the exact fit on a grid, in standard uncertainties of its curve.
+
+        And how far rounding to float64 may move it.
+        """
+        best, slopes, _ = self._slopes(self.t_un, self.best)
+        n, k = len(best), len(self.best)
+        _, psi, bends = self.losses(best)
+        variance = (psi**2).sum() / (n - k) / bends.mean() ** 2
+        grid = _precise(np.linspace(float(self.t_un.min()), float(self.t_un.max()), GRID).tolist())
+        there, by_params, _ = self._slopes(grid, self.best)
+        spread = [mp.sqrt(variance * (each @ _solved(slopes @ slopes.T, each))) for each in by_params.T]
+        apart = abs(self.predict(grid, params) - there) / np.array(spread)
+        noise = 16 * EPS["float64"] * abs(self.t_c).max() / min(spread)
+        return float(apart.max()), float(noise)
+
     def rounding(self, params: np.ndarray) -> float:
         """How far a loss in float64 may be from the exact one: its terms are rounded."""
         predicted, slopes, _ = self._slopes(self.t_un, params)
@@ -217,10 +234,22 @@ def faults(result: Result) -> Iterator[str]:
         if abs(gap - result.loss_gap) > noise:
             yield f"loss_gap {result.loss_gap} is {float(gap)} +- {noise}"
     distance = float(((predicted - best) ** 2).mean())
+    yield from _of_training_error(result, exact, trained)
     if result.outcome == "converged" and not distance <= 1.01 * exact.allowed:
         yield f"converged at {distance} where {exact.allowed} is allowed"
     if result.outcome == "stopped" and distance < 0.99 * exact.allowed:
         yield f"stopped at {distance} where {exact.allowed} is allowed"
+
+
+def _of_training_error(result: Result, exact: Exact, trained: np.ndarray) -> Iterator[str]:
+    said = result.training_error
+    if said is None:
+        return
+    if result.outcome == "converged" and not said <= 0.01001 * sqrt(len(trained)):
+        yield f"converged with a training error of {said}"
+    error, noise = exact.training_error(trained)
+    if not 0.999 * error - noise <= said <= 1.02 * error + noise:
+        yield f"training_error {said} is {error} +- {noise}"
 
 
 def returns(diverged: Result, longer: Result) -> str:
