@@ -180,7 +180,8 @@ def test_of_many_runs_the_best_the_median_and_the_worst_are_named(many: Sweep) -
     drawn = {run.run_id: many.curves[run.run_id] for run in sample(many.runs, 300)}
     bands = ["5 to 95 % of the usable runs", "25 to 75 % of the usable runs"]
     assert legend(loss_curves(many.runs, drawn))[:5] == expected + bands
-    assert legend(fits(many.runs, many.problem.pairs))[2:7] == expected + bands
+    interval = ["95 % interval of the curve, in its colour"]
+    assert legend(fits(many.runs, many.problem.pairs))[2:8] == expected + interval + bands
 
 
 def test_few_runs_are_all_named_with_rank_and_look_of_their_own(readme: Sweep) -> None:

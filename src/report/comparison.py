@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..config import ConfigError
 from ..formula import Ranges
-from ..spelling import DATA, PROBLEM, SIGMA
+from ..spelling import DATA, SIGMA
 from ..tracking import ranking, reader
 from ..tracking.record import DatasetRecord, TrackedRun, is_trained_on, rebuild
 
@@ -109,12 +109,6 @@ class Comparison:
                 f"{pairs.settings.path} has changed since run {self.runs[0].run_id} was trained on it"
             )
         return pairs
-
-    @property
-    def alike(self) -> list[TrackedRun]:
-        """The runs of the first one's problem: the same data and the same model."""
-        first = [self.runs[0].params.get(key) for key in PROBLEM]
-        return [run for run in self.runs if [run.params.get(key) for key in PROBLEM] == first]
 
     @property
     def unit(self) -> str:

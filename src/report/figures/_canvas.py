@@ -103,12 +103,12 @@ def draw_legend(figure: Figure, handles: Sequence[Artist]) -> None:
         figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
 
 
-def draw_bands(axes: Axes, x: Floats, values: Floats) -> list[Patch]:
+def draw_bands(axes: Axes, x: Floats, values: Floats, colour: str = COLOURS[0]) -> list[Patch]:
     """Percentiles of curves (n, points), NaN where one has ended, over x (points,): handles for a legend."""
     handles = []
     for low, high, opacity in BANDS:
         edges = np.nanpercentile(values, (low, high), axis=0)
-        look: dict[str, Any] = {"color": COLOURS[0], "alpha": opacity, "linewidth": 0}
+        look: dict[str, Any] = {"color": colour, "alpha": opacity, "linewidth": 0}
         axes.fill_between(x, *edges, **look)
         handles.append(Patch(label=f"{low} to {high} % of the usable runs", **look))
     return handles

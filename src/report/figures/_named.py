@@ -12,7 +12,7 @@ from ..differences import distinguishing
 from ._canvas import Dashes, short, styles
 
 MOST_NAMED = 12  # runs that are drawn one by one
-WIDE = 3.0  # points: the best run's line, to be seen under others on the same course
+WIDE, PLAIN, THIN = 3.0, 1.6, 1.0  # points: a leader's line is seen under others on the same course
 IN_NAME = {*ALWAYS, *CHOICES}  # params that a run's name holds, but for the default
 
 
@@ -38,10 +38,13 @@ def is_usable(run: TrackedRun) -> bool:
     return run.calibration() is not None
 
 
-def named(runs: Sequence[TrackedRun], ids: Collection[str]) -> list[Named]:
+def named(
+    runs: Sequence[TrackedRun], ids: Collection[str], leaders: Sequence[TrackedRun] = ()
+) -> list[Named]:
     """All usable runs of few; of many the best, the median and the worst. `runs` are ranked, best first.
 
-    Only runs of these ids can be drawn: the nearest in the ranking stands in for one that cannot.
+    `leaders` are named, too, and stand out as the best does. Only runs of these ids can be drawn: the nearest
+    in the ranking stands in for one that cannot.
     """
     usable = [(rank, run) for rank, run in enumerate(runs) if is_usable(run)]
     drawable = [(rank, run) for rank, run in usable if run.run_id in ids]
@@ -54,11 +57,17 @@ def named(runs: Sequence[TrackedRun], ids: Collection[str]) -> list[Named]:
         chosen = {
             word: min(drawable, key=lambda pair: abs(pair[0] - rank))[1] for word, rank in wanted.items()
         }
+        others = [run for run in leaders if run not in chosen.values()]
+        chosen |= {str(rank + 1): run for rank, run in drawable if run in others}
     labels = names(list(chosen.values()), distinguishing(runs))
-    looks = styles(len(chosen))
+    is_leader = [not place or run in leaders for place, run in enumerate(chosen.values())]
+    # leaders first: they have a colour each
+    order = sorted(range(len(chosen)), key=lambda place: not is_leader[place])
+    looks = dict(zip(order, styles(len(chosen)), strict=True))
+    plain = THIN if len(leaders) > 1 else PLAIN
     return [
-        Named(run, f"{badge}  {label}", badge, *look, width=1.6 if place else WIDE)
-        for place, ((badge, run), label, look) in enumerate(zip(chosen.items(), labels, looks, strict=True))
+        Named(run, f"{badge}  {label}", badge, *looks[place], width=WIDE if is_leader[place] else plain)
+        for place, ((badge, run), label) in enumerate(zip(chosen.items(), labels, strict=True))
     ]
 
 

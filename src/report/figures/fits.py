@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from ...data import Pairs
-from ...functions import resolve
-from ...models import MODELS, Model
 from ...spelling import best_is
 from ...tracking.record import TrackedRun
 from ..comparison import Comparison
 from ._canvas import (
-    COLOURS,
+    GREY,
     OPTIMUM,
     Floats,
     canvas,
@@ -30,121 +27,121 @@ from ._canvas import (
     quantity,
     short,
 )
-from ._named import MOST_NAMED, is_usable, named
+from ._fitted import Fitted, predict
+from ._named import MOST_NAMED, Named, named
 
 GRID = 200  # points of a curve
 MOST_IN_BANDS = 2000  # more, evenly spaced in the ranking, look the same
 MOST_DRAWN = 4000  # pairs: more, evenly spaced over the input, look the same
 MARGIN = 0.1  # of the data's range, on each side
+INTERVAL_IS = "95 % interval of the curve, in its colour"
+INTERVAL: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}
+DIAMOND: dict[str, Any] = {"marker": "D", "mfc": "none", "mec": "black", "markersize": 8}
+MARKERS = "osv^P*"  # one for each model
 NARROW = 1e-6  # a range that is smaller than this part of its values is none
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What the runs have in common, their pairs and their model, and a best fit that is on record."""
-
-    pairs: Pairs
-    model: Model
-    best: TrackedRun | None  # a run whose best fit is known
-
-    def predict(self, run: TrackedRun, t_u: Floats, kind: Literal["", "best_"] = "") -> Floats:
-        """A run's predictions, or its best fit's, over raw inputs (N,) -> (N,)."""
-        found = run.best_fit() if kind else run.calibration()
-        assert found
-        params, about = found
-        t_seen = about.apply(torch.from_numpy(t_u), torch.float64)
-        return np.asarray(
-            self.model(t_seen, *torch.tensor(list(params.values()), dtype=torch.float64)).expand(len(t_u))
-        )
-
-    def exact(self, t_u: Floats) -> Floats | None:
-        """The best fit's predictions (N,)."""
-        return self.predict(self.best, t_u, "best_") if self.best else None
-
-
 def draw(comparison: Comparison) -> Figure | None:
-    """The fits of the runs on the first one's data by its model; None where these data are gone."""
+    """The fits of all runs on the first one's data; None where these data are gone."""
     if not comparison.pairs:
         return None
-    return fits(comparison.alike, comparison.pairs)
+    return fits(comparison.runs, comparison.pairs)
 
 
 def fits(runs: Sequence[TrackedRun], pairs: Pairs) -> Figure:
-    """The pairs with the runs' curves over them, and below what the best and the optimum leave.
+    """The pairs with the runs' curves over them, and below what the best of each model leaves.
 
-    `runs` are on these pairs and of one model, ranked, best first. The range is that of the data: a bad fit
-    leaves it.
+    `runs` are on these pairs and ranked, best first. The best of each model has the band that its curve is
+    within, where that is on record. The range is that of the data: a bad fit leaves it.
     """
-    usable = [run for run in runs if is_usable(run)]
-    best = next((run for run in (*usable, *runs) if run.best_fit()), None)
-    problem = Problem(pairs, resolve(runs[0].params["model"], MODELS), best)
-    settings = pairs.settings
-    figure = canvas("Fits over the data", _caption(len(runs), len(usable), problem), height=6.5)
+    fitted, settings = Fitted(pairs, runs), pairs.settings
+    figure = canvas("Fits over the data", _caption(fitted), height=6.5)
     above, below = figure.subplots(2, sharex=True, height_ratios=(2.6, 1))
     above.set_ylabel(quantity(settings.target, settings.target_unit))
     below.set_ylabel(quantity("residual", settings.target_unit))
     below.set_xlabel(quantity(settings.input, settings.input_unit))
-    handles = _draw_curves(above, runs, problem) + _draw_residuals(below, usable, problem)
+    shown = named(runs, {run.run_id for run in runs}, list(fitted.leaders.values()))
+    handles = _draw_curves(above, fitted, shown) + _draw_residuals(below, fitted, shown)
     draw_legend(figure, handles)
     return figure
 
 
-def _caption(number: int, usable: int, problem: Problem) -> str:
-    parts = [f"{count(len(problem.pairs.t_u), 'pair')}; {count(usable, 'fit')} of {count(number)}."]
+def _caption(fitted: Fitted) -> str:
+    number, usable = len(fitted.runs), len(fitted.usable)
+    parts = [f"{count(len(fitted.pairs.t_u), 'pair')}; {count(usable, 'fit')} of {count(number)}."]
     if usable < number:
         parts.append(f"{number - usable:,} diverged or ended without a result.")
     if usable:
-        known = f" and of the {best_is(problem.best.params)}" if problem.best else ""
-        parts.append(f"Below: truth minus fit, of the best run{known}.")
+        known = f" and of the {best_is(fitted.optimum.params)}" if fitted.optimum else ""
+        of = "the best run of each model" if len(fitted.leaders) > 1 else "the best run"
+        parts.append(f"Below: truth minus fit, of {of}{known}.")
     return " ".join(parts)
 
 
-def _draw_curves(axes: Axes, runs: Sequence[TrackedRun], problem: Problem) -> list[Artist]:
+def _draw_curves(axes: Axes, fitted: Fitted, shown: Sequence[Named]) -> list[Artist]:
     """Handles for a legend."""
-    t_u, t_c = problem.pairs.t_u, problem.pairs.t_c
+    t_u, t_c = fitted.pairs.t_u, fitted.pairs.t_c
     left, right = _widened(t_u)
     x = np.linspace(left, right, GRID)
-    exact = problem.exact(x)
-    low, high = _widened(t_c if exact is None else np.concatenate([t_c, exact]))
+    exact = [predict(run, x, "best_") for run in fitted.optima]
+    low, high = _widened(np.concatenate([t_c, *exact]))
     axes.set(xlim=(left, right), ylim=(low, high))
     axes.grid(color="0.92")
     handles: list[Artist] = list(
         axes.plot(*drawn(t_u, t_c), "o", color="black", markersize=5, label="data", zorder=4)
     )
-    if problem.best and exact is not None:
-        handles += axes.plot(x, exact, label=best_is(problem.best.params), zorder=3, **OPTIMUM)
+    if fitted.optimum:
+        handles += axes.plot(x, exact[0], label=best_is(fitted.optimum.params), zorder=3, **OPTIMUM)
     badges = []
-    for each in named(runs, {run.run_id for run in runs}):
-        y = problem.predict(each.run, x)
+    for each in shown:
+        y = predict(each.run, x)
         outside = " (outside)" if y.min() >= high or y.max() <= low else ""
         handles += axes.plot(x, y, label=each.label + outside, **each.look)
         badges.append((x, y, each.badge, each.colour))
     draw_badges(axes, badges, np.column_stack(drawn(t_u, t_c)))
-    usable = [run for run in runs if is_usable(run)]
-    if len(runs) > MOST_NAMED and usable:
-        some = usable[:: -(-len(usable) // MOST_IN_BANDS)]
-        handles += draw_bands(axes, x, np.stack([problem.predict(run, x) for run in some]))
+    handles += _draw_intervals(axes, fitted, shown, x)
+    if len(fitted.runs) > MOST_NAMED and fitted.usable:
+        some = fitted.usable[:: -(-len(fitted.usable) // MOST_IN_BANDS)]
+        handles += draw_bands(axes, x, np.stack([predict(run, x) for run in some]), GREY)
     return handles
 
 
-def _draw_residuals(axes: Axes, usable: Sequence[TrackedRun], problem: Problem) -> list[Artist]:
+def _draw_intervals(axes: Axes, fitted: Fitted, shown: Sequence[Named], x: Floats) -> list[Artist]:
+    """Of the best run of each model, over x (points,); a handle for a legend, if there are any."""
+    colours, handles = _colours(shown), list[Artist]()
+    for run in fitted.leaders.values():
+        if (reach := fitted.reach(run, x)) is not None:
+            y = predict(run, x)
+            axes.fill_between(x, y - reach, y + reach, color=colours[run.run_id], **INTERVAL)
+            handles = handles or [Patch(color=colours[run.run_id], label=INTERVAL_IS, **INTERVAL)]
+    return handles
+
+
+def _colours(shown: Sequence[Named]) -> dict[str, str]:
+    return {each.run.run_id: each.colour for each in shown}
+
+
+def _draw_residuals(axes: Axes, fitted: Fitted, shown: Sequence[Named]) -> list[Artist]:
     """Handles for a legend."""
-    t_u, t_c = problem.pairs.t_u, problem.pairs.t_c
-    unit = short(problem.pairs.settings.target_unit)
+    t_u, t_c = fitted.pairs.t_u, fitted.pairs.t_c
+    unit = short(fitted.pairs.settings.target_unit)
     axes.axhline(0, color="0.4", linewidth=0.8)
     axes.grid(color="0.92")
     rows: list[tuple[str, Floats, dict[str, Any]]] = []
-    if (exact := problem.exact(t_u)) is not None:
-        rows.append(("optimum", t_c - exact, {"marker": "D", "mfc": "none", "mec": "black", "markersize": 8}))
-    if usable:
-        best = t_c - problem.predict(usable[0], t_u)
-        rows.append(("best run", best, {"marker": "o", "color": COLOURS[0], "markersize": 4.5}))
+    if fitted.optimum:
+        exact = predict(fitted.optimum, t_u, "best_")
+        rows.append(("the optimum", t_c - exact, DIAMOND))
+    colours = _colours(shown)
+    for (model, run), marker in zip(fitted.leaders.items(), MARKERS, strict=False):
+        name = short(model) if len(fitted.leaders) > 1 else "the best run"
+        look: dict[str, Any] = {"marker": marker, "color": colours[run.run_id], "markersize": 4.5}
+        rows.append((name, t_c - predict(run, t_u), look))
     largest = max((np.abs(row).max() for _, row, _ in rows), default=0.0)
     _, top = _widened(np.array([0.0, min(largest, np.ptp(t_c) or largest)]))  # what is worse is no fit
     axes.set_ylim(-top, top)
     handles: list[Artist] = []
     for name, row, look in rows:
-        label = f"residuals of the {name}, RMS {_rms(row)} {unit}".rstrip()
+        label = f"residuals of {name}, RMS {_rms(row)} {unit}".rstrip()
         handles += axes.plot(*drawn(t_u, row), linestyle="", label=label, **look)
     return handles
 
