@@ -96,7 +96,9 @@ def test_nothing_against_a_sound_line(
         assert "caution" not in capfd.readouterr().out
 
 
-def tracked(model: str, best_loss: float, error: float, left_out: Sequence[float] = (), **more: str) -> TrackedRun:
+def tracked(
+    model: str, best_loss: float, error: float, left_out: Sequence[float] = (), **more: str
+) -> TrackedRun:
     """A run of a model with 20 observations on record."""
     tags = {"outcome": "stopped", "data_digest": "d"}
     if left_out:
