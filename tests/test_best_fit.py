@@ -15,8 +15,8 @@ from torch import Tensor
 
 from src.fit.absolute import corner_variance, is_balanced, lowest_corner
 from src.fit.best_fit import BestFit, best_fit, is_linear
+from src.fit.derivatives import second_derivatives
 from src.fit.point import Point
-from src.fit.yardstick import second_derivatives
 from src.losses import huber, log_cosh, mae, mse
 from src.models import MODELS as SHIPPED
 from src.models import linear, quadratic

@@ -35,7 +35,8 @@ from src.models import MODELS
 from src.package import CONF
 from src.tracking import model, reader, standalone
 from src.tracking.calibration_model import CalibrationModel
-from src.tracking.record import Call, DatasetRecord, RunRecord, TrackedRun, of_result
+from src.tracking.dataset import DatasetRecord
+from src.tracking.record import Call, RunRecord, TrackedRun, of_result
 from src.tracking.store import Store, open_store
 from src.tracking.writer import open_writer
 

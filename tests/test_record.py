@@ -17,8 +17,8 @@ from scipy.stats import linregress
 
 from src.fit.schedule import curve_schedule
 from src.losses import mse
-from src.tracking import record
-from src.tracking.record import LONGEST_GIT_S, common_tags
+from src.tracking import started
+from src.tracking.started import LONGEST_GIT_S, common_tags
 from tests.conftest import ROOT
 from tests.test_chapter import TABLE, TOLERANCE
 
@@ -460,7 +460,7 @@ def test_a_git_that(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_commit_and_whether_it_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As git says it of a repository of its own."""
-    monkeypatch.setattr(record, "__file__", str(tmp_path / "record.py"))
+    monkeypatch.setattr(started, "__file__", str(tmp_path / "started.py"))
 
     def git(*command: str) -> str:
         name = ("-c", "user.name=me", "-c", "user.email=me@here")

@@ -11,9 +11,10 @@ import pytest
 from mlflow import MlflowClient
 
 from src import compare, predict
+from src.tracking.dataset import DataSummary
 from src.tracking.model_choice import Choice
 from src.tracking.ranking import choices
-from src.tracking.record import DataSummary, TrackedRun
+from src.tracking.record import TrackedRun
 from tests.test_record import recorded
 
 Command = Callable[..., int]

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from src.choices import ModelSettings
 from src.data import load
 from src.fit.plan import Preparation
+from src.fit.stability import parameter_scales
 from src.fit.training import calibrate
-from src.fit.yardstick import parameter_scales
 from src.functions import parameter_names
 from src.loop import training_loop
 from src.models import linear

@@ -14,7 +14,8 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import text
 
 from src.tracking import bulk, ranks, reader
-from src.tracking.record import DatasetRecord, RunRecord
+from src.tracking.dataset import DatasetRecord
+from src.tracking.record import RunRecord
 from src.tracking.selection import Selection
 from src.tracking.store import Store, open_store
 from src.tracking.writer import ClientWriter, Writer, open_writer

@@ -12,8 +12,9 @@ from ..diagnostics.fitted import Bools, Fitted, Floats
 from ..losses import mse
 from ..polynomial import is_polynomial
 from .best_fit import best_fit, is_linear
+from .derivatives import slopes
 from .weights import Weights
-from .yardstick import Yardstick, predict, slopes
+from .yardstick import Yardstick, predict
 
 if TYPE_CHECKING:
     from .plan import Input, Run

@@ -12,7 +12,7 @@ from ..normalization import Affine
 from ..settings import Settings
 from ..spelling import settings_of
 from .code import code_digest
-from .yardstick import parameter_scales
+from .stability import parameter_scales
 
 
 def fingerprint(settings: Settings, data_digest: str) -> str:

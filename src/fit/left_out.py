@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..losses import mse
 from .best_fit import best_fit
+from .derivatives import second_derivatives, slopes
 from .weights import Weights
-from .yardstick import Yardstick, predict, second_derivatives, slopes
+from .yardstick import Yardstick, predict
 
 MOST_REFITTED = 1000  # fits: of more, each observation has next to no influence
 MOST_CORNERS = 200  # fits without a curvature: each is a search of its own

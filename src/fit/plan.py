@@ -24,10 +24,11 @@ from .fingerprint import code_of, fingerprint
 from .held_out import HeldOut
 from .rates import limit_in_digits
 from .schedule import curve_schedule
+from .stability import fastest_stable
 from .trial import try_loss, try_model
 from .uncertainty import Uncertainty
 from .weights import Weights
-from .yardstick import Yardstick, fastest_stable, yardstick
+from .yardstick import Yardstick, yardstick
 
 T = TypeVar("T")
 

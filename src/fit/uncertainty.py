@@ -21,9 +21,10 @@ from torch.autograd import functional
 from ..losses import mse
 from ..polynomial import is_polynomial
 from .criterion import criterion
+from .derivatives import slopes
 from .left_out import left_out
 from .rounding import resolved
-from .yardstick import CLOSE, Yardstick, slopes
+from .yardstick import CLOSE, Yardstick
 
 COARSE, FINE = 65, 17  # points of the range, and of the two cells around the largest error,
 LOST = 1e-9  # how near to 1 a leverage is 1

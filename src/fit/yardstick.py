@@ -12,7 +12,6 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.autograd import functional
 
 from ..functions import parameter_names, raw_form
 from ..losses import Loss, mse
@@ -20,16 +19,16 @@ from ..models import Model
 from ..normalization import UNCHANGED, Affine
 from ..polynomial import fold_matrix, is_polynomial
 from .best_fit import BestFit, best_fit
+from .derivatives import second_derivatives, slopes
 from .least_squares import design_matrix, least_squares
-from .rates import fastest_rate
 from .rounding import Rounding, resolved
 from .significance import by_chance
+from .stability import eigenvalues, linear_curvature, parameter_scales
 from .weights import EQUAL, Weights
 
 # A run has converged within a hundredth of a standard error for each parameter: this is the square.
 CLOSE = 1e-4
 SAME = 5e-10  # of the predictions' span: how far two forms of a model may be apart, but for rounding
-WAY = 33  # points between the start and the best fit at which the curvature is taken
 
 
 @dataclass(frozen=True)
@@ -311,7 +310,7 @@ def yardstick(
     weighed, targets = weights.weighed(model), weights.weigh(t_c)
     if not is_polynomial(model, k):
         fit = best_fit(weighed, loss, t_un, targets, start)
-        curvature = _eigenvalues(fit, scales)
+        curvature = eigenvalues(fit, scales)
         return Yardstick(
             model, loss, fitted, t_u, t_c, weights, None, None, fit, fit.params, scales, curvature
         )
@@ -322,7 +321,7 @@ def yardstick(
     fit = solve(weighed, loss, t_seen, targets, torch.zeros(k, dtype=torch.float64))
     fold = torch.from_numpy(fold_matrix(fitted.of(centred), k))
     design = design_matrix(weighed, t_un) * scales
-    curvature = _linear_curvature(design, loss, weighed(t_seen, *fit.params).expand(len(t_u)), targets)
+    curvature = linear_curvature(design, loss, weighed(t_seen, *fit.params).expand(len(t_u)), targets)
     return Yardstick(
         model, loss, fitted, t_u, t_c, weights, centred, fold, fit, fit.params, scales, curvature
     )
@@ -344,55 +343,6 @@ def _folded(fold: Tensor, params: Tensor) -> Tensor:
     return (fold * params[..., None, :]).sum(dim=-1)
 
 
-def parameter_scales(scaling: str, model: Model, t_un: Tensor, start: Tensor) -> Tensor:
-    """The units (K,) in which descent sees the parameters, from normalized input (N,) and the start (K,).
-
-    `start`: its magnitudes, 1 where it is 0. `jacobian`: such that a unit changes the predictions by 1, root
-    mean square over the observations, at the start; infinity where a parameter changes none.
-    """
-    if scaling == "start":
-        return torch.where(start == 0, 1, start.abs())
-    if scaling == "none":
-        return torch.ones_like(start)
-    return 1 / slopes(model, t_un, start).square().mean(dim=0).sqrt()
-
-
-def slopes(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
-    """Of predictions (..., N) by the parameters (..., K): (..., N, K)."""
-
-    def predictions(p: Tensor) -> Tensor:
-        return model(t_u, *p.unsqueeze(-1).unbind(-2)).expand(*p.shape[:-1], len(t_u))
-
-    each_alone = torch.eye(params.shape[-1], dtype=params.dtype)  # K passes, where rows by reading take N
-    columns = [functional.jvp(predictions, params, one.expand_as(params))[1] for one in each_alone]  # type: ignore[no-untyped-call]
-    return torch.stack(columns, dim=-1)
-
-
-def fastest_stable(found: Yardstick, start: Tensor) -> float:
-    """The fastest learning rate that is stable from the start (K,) to the best fit, by the curvature between.
-
-    The rate whose slowest direction there is fastest, with the largest curvature on the straight way for the
-    largest there. NaN where the loss has no curvature, or no best fit is known.
-    """
-    if not found.fit.settled or math.isnan(found.limit):
-        return math.nan
-    end = found.trained_params
-    way = (start + part * (end - start) for part in torch.linspace(0, 1, WAY, dtype=torch.float64))
-    steepest = max(_steepest(found, params) for params in way)
-    return fastest_rate(torch.tensor([float(found.curvature[0]), steepest]))
-
-
-def _steepest(found: Yardstick, params: Tensor) -> float:
-    """The largest eigenvalue of the Hessian in scaled parameters, at parameters as trained (K,)."""
-
-    def mean_loss(params: Tensor) -> Tensor:
-        t_p = found.model(found.t_un, *params).expand(len(found.t_un))
-        return found.loss(found.weights.weigh(t_p), found.weights.weigh(found.t_c))
-
-    hessian: Tensor = torch.autograd.functional.hessian(mean_loss, params)  # type: ignore[no-untyped-call]
-    return float(torch.linalg.eigvalsh(hessian * found.scales * found.scales[:, None])[-1])
-
-
 def _centred(t_u: Tensor) -> Affine:
     """What brings the input (N,) to [-1, 1]; raises ValueError where it does not vary."""
     spread = t_u.max() - t_u.min()
@@ -400,28 +350,3 @@ def _centred(t_u: Tensor) -> Affine:
         raise ValueError("an input that varies, within the range of arithmetic, is needed")
     per_spread = float(1 / spread)
     return Affine(float(t_u.min()) + 0.5 / per_spread, 2 * per_spread)
-
-
-def _linear_curvature(design: Tensor, loss: Loss, t_p: Tensor, t_c: Tensor) -> Tensor:
-    """Eigenvalues of `1/N X' diag(psi') X`, psi' a reading's second derivative: X (N, K) -> (K,)."""
-    second = torch.full_like(t_c, 2.0) if loss is mse else second_derivatives(loss, t_p, t_c)
-    singular_values: Tensor = torch.linalg.svdvals((second / 2).clamp(min=0).sqrt()[:, None] * design)
-    return 2 / len(t_c) * singular_values.flip(0) ** 2
-
-
-def second_derivatives(loss: Loss, t_p: Tensor, t_c: Tensor) -> Tensor:
-    """Of each reading's loss by its prediction: (..., N) and (N,) -> (..., N)."""
-    t_p = t_p.detach().requires_grad_()
-    (pulls,) = torch.autograd.grad(loss(t_p, t_c).sum() * t_c.shape[-1], t_p, create_graph=True)
-    if not pulls.requires_grad:
-        return torch.zeros_like(t_p)
-    found: Tensor = torch.autograd.grad(pulls.sum(), t_p, allow_unused=True, materialize_grads=True)[0]
-    return found
-
-
-def _eigenvalues(fit: BestFit, scales: Tensor) -> Tensor:
-    """Of a best fit's Hessian in scaled parameters, ascending; none where it has none."""
-    if fit.hessian is None:
-        return torch.empty(0)
-    found: Tensor = torch.linalg.eigvalsh(fit.hessian * scales * scales[:, None])
-    return found

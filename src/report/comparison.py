@@ -13,7 +13,8 @@ from ..config import ConfigError
 from ..formula import Ranges
 from ..spelling import DATA, SIGMA
 from ..tracking import ranking, reader
-from ..tracking.record import DatasetRecord, TrackedRun, is_trained_on, rebuild
+from ..tracking.dataset import DatasetRecord, is_trained_on
+from ..tracking.record import TrackedRun, rebuild
 
 if TYPE_CHECKING:  # who only reads the record need not wait for torch and pandas
     from ..data import Pairs

@@ -8,7 +8,7 @@ import torch
 
 from ..diagnostics import influence
 from ..diagnostics.fitted import Fitted
-from ..fit.yardstick import slopes
+from ..fit.derivatives import slopes
 from ..functions import resolve
 from ..models import MODELS
 from ..polynomial import is_polynomial

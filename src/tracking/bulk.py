@@ -17,7 +17,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Select, delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from .record import DONE, RANK, DatasetRecord, DataSummary, RunRecord, TrackedRun
+from .dataset import DatasetRecord, DataSummary
+from .record import DONE, RANK, RunRecord, TrackedRun
 from .selection import Selection
 from .store import Store
 

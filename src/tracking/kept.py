@@ -25,7 +25,8 @@ from ..package import command
 from ..settings import Origin
 from ..terminal.errors import StoreError
 from . import sqlite
-from .record import DatasetRecord, RunRecord
+from .dataset import DatasetRecord
+from .record import RunRecord
 from .store import Store
 from .writer import open_writer
 

@@ -30,7 +30,8 @@ from ..polynomial import is_polynomial
 from ..spelling import DATA
 from . import ranking, reader, standalone
 from .calibration_model import CalibrationModel
-from .record import DATA_DIGEST, NOTE, DatasetRecord, TrackedRun, is_trained_on, rebuild
+from .dataset import DatasetRecord, is_trained_on
+from .record import DATA_DIGEST, NOTE, TrackedRun, rebuild
 from .selection import Selection
 from .store import Store
 

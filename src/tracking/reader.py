@@ -12,7 +12,8 @@ from mlflow.exceptions import MlflowException
 from ..config import ConfigError, one_line
 from ..package import NAME, command
 from . import bulk, view
-from .record import JOB, RANK, DatasetRecord, DataSummary, TrackedRun, job_id
+from .dataset import DatasetRecord, DataSummary
+from .record import JOB, RANK, TrackedRun, job_id
 from .selection import Selection
 from .store import Store
 

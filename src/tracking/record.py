@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
-import hashlib
 import json
 import math
-import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..config import ConfigError, one_line
 from ..fit import metrics
-from ..formula import Calibration, Ranges, formula
+from ..formula import Calibration, formula
 from ..normalization import UNCHANGED, Affine
-from ..package import IS_CHECKOUT, NAME
+from ..package import NAME
 from ..settings import Settings
 from ..spelling import (
     FIRST_LOSS,
@@ -31,10 +25,12 @@ from ..spelling import (
     params,
     run_name,
 )
+from .dataset import DatasetRecord, DataSummary, dataset_record, short_hash
+from .limits import LONGEST_NAME, LONGEST_PARAM, LONGEST_TAG, cut
+from .started import common_tags
 from .trust import distance
 
 if TYPE_CHECKING:  # who only reads the record need not wait for torch
-    from ..data import Floats, Pairs
     from ..fit.plan import Run
     from ..fit.result import Result
     from ..fit.uncertainty import Uncertainty
@@ -58,54 +54,6 @@ LEFT_OUT = "left_out_losses"  # the tag of what each observation loses by a fit 
 MOST_LEFT_OUT = 400  # of these: of more observations, means of some together
 UNCERTAINTY = "uncertainty"  # the tag of what intervals are computed from, as JSON
 NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as a description, in Markdown
-
-# MLflow's limits, which sqlite does not enforce: a longer text is cut, with a mark that it was
-LONGEST_NAME = 250
-LONGEST_PARAM = 6000
-LONGEST_TAG = 8000
-LONGEST_DATASET_NAME = 500
-
-LONGEST_GIT_S = 2.0  # a disk that is far away, a hook that asks: the commit is not worth more
-
-
-@dataclass(frozen=True)
-class DataSummary:
-    """What is to be known of a run's data beside its settings."""
-
-    observations: int
-    largest_target: float  # without its sign
-
-    @classmethod
-    @lru_cache(maxsize=1024)
-    def of(cls, profile: str | None) -> DataSummary | None:
-        """From a dataset's profile; None for another program's."""
-        try:
-            found = json.loads(profile or "")
-            target = found["target"]
-            return cls(int(found["num_rows"]), max(abs(float(target["min"])), abs(float(target["max"]))))
-        except (KeyError, TypeError, ValueError):
-            return None
-
-
-@dataclass(frozen=True)
-class DatasetRecord:
-    """A file of pairs as MLflow's dataset input."""
-
-    name: str
-    digest: str
-    source: str
-    schema: str
-    profile: str
-
-    @property
-    def ranges(self) -> Ranges | None:
-        """The least and the largest reading and true value; None where they are not on record."""
-        try:
-            profile = json.loads(self.profile)
-            readings, truths = profile["input"], profile["target"]
-            return (readings["min"], readings["max"]), (truths["min"], truths["max"])
-        except (KeyError, TypeError, ValueError):
-            return None
 
 
 @dataclass(frozen=True)
@@ -279,21 +227,12 @@ def _bare(run: Run, call: Call, status: Status, tags: dict[str, str], replaces: 
 
 def job_id(sweep: str, job: int) -> str:
     """The run id (32 hex digits) of a sweep's job: ascending, and the same however often it is trained."""
-    return f"{_hash(sweep)}{job:016x}"
+    return f"{short_hash(sweep)}{job:016x}"
 
 
 def as_text(given: dict[str, str]) -> str:
     """Overrides as one line."""
     return " ".join(f"{key}={value}" for key, value in given.items())
-
-
-def cut(text: str, longest: int) -> str:
-    """At most `longest` characters; an ellipsis marks what was cut.
-
-    >>> cut("calibration", 6)
-    'calib…'
-    """
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def rebuild(run: TrackedRun, dataset: DatasetRecord) -> Settings:
@@ -333,99 +272,3 @@ def _state(result: Result) -> str:
     if result.reason:
         return f"Stopped short at epoch {epochs}, before its loss began to grow: {result.reason}."
     return f"Stopped short at epoch {epochs}{': ' * bool(result.outlook)}{result.outlook}."
-
-
-@lru_cache(maxsize=128)
-def dataset_record(pairs: Pairs) -> DatasetRecord:
-    """The dataset of a run: the file's name, the columns and the range that they cover.
-
-    The digest is of all that, since MLflow holds one dataset for a name and a digest.
-    """
-    settings, profile = pairs.settings, _profile(pairs)
-    return DatasetRecord(
-        name=cut(Path(settings.path).stem, LONGEST_DATASET_NAME),
-        digest=_hash(pairs.digest + profile),
-        source=json.dumps({"uri": settings.path}),
-        schema=json.dumps(
-            {
-                "mlflow_colspec": [
-                    {"type": "double", "name": name, "required": True}
-                    for name in (settings.input, settings.target)
-                ]
-            }
-        ),
-        profile=profile,
-    )
-
-
-def is_trained_on(run: TrackedRun, pairs: Pairs) -> bool:
-    """Whether a run was trained on these readings; an older one, whether on this very file."""
-    return run.data_digest in (pairs.digest, _hash(pairs.file_digest + _profile(pairs)))
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _profile(pairs: Pairs) -> str:
-    settings = pairs.settings
-    columns = {
-        "input": _column(settings.input, settings.input_unit, pairs.t_u),
-        "target": _column(settings.target, settings.target_unit, pairs.t_c),
-    }
-    return json.dumps({"num_rows": len(pairs.t_u), **columns})
-
-
-def _column(name: str, unit: str, values: Floats) -> dict[str, str | float]:
-    return {"name": name, "unit": unit, "min": float(values.min()), "max": float(values.max())}
-
-
-@cache
-def common_tags() -> dict[str, str]:
-    """What a run inherits from where it was started: the user, the program, the commit."""
-    tags = {
-        "mlflow.user": _user(),
-        "mlflow.source.name": f"{NAME}.train",
-        "mlflow.source.type": "LOCAL",
-    }
-    return tags | _commit()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
-
-
-def _commit() -> dict[str, str]:
-    """The commit of this code, and whether it was changed since; nothing where git does not say."""
-    said = _git("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=no")
-    commit = re.search(r"^# branch\.oid ([0-9a-f]{40,64})$", said, re.MULTILINE)
-    if not commit:
-        return {}
-    is_dirty = any(not line.startswith("#") for line in said.splitlines())
-    return {"mlflow.source.git.commit": commit[1], "git_dirty": str(is_dirty).lower()}
-
-
-def _git(*command: str) -> str:
-    """What git says of this code; empty where there is no git, it hangs, or the code is no checkout.
-
-    An installed package may lie within another project's.
-    """
-    if not IS_CHECKOUT:
-        return ""
-    try:
-        answer = subprocess.run(
-            ["git", "--no-optional-locks", *command],
-            cwd=Path(__file__).parent,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=LONGEST_GIT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout if answer.returncode == 0 else ""

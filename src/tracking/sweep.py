@@ -19,8 +19,11 @@ from mlflow.entities import Run as MlflowRun
 
 from ..settings import Origin
 from ..workplace import Process, Sweep, digest, without_head
-from .record import LONGEST_NAME, LONGEST_TAG, NOTE, Status, common_tags, cut, dataset_record
+from .dataset import dataset_record
+from .limits import LONGEST_NAME, LONGEST_TAG, cut
+from .record import NOTE, Status
 from .selection import quoted
+from .started import common_tags
 from .store import Store, existing
 from .writer import dataset_input, exchange
 

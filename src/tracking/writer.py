@@ -11,7 +11,8 @@ from mlflow.exceptions import MlflowException
 from .bulk import BulkWriter
 from .bulk import exchange as exchange_in_bulk
 from .bulk import knows as bulk_knows
-from .record import DatasetRecord, RunRecord
+from .dataset import DatasetRecord
+from .record import RunRecord
 from .store import Store
 
 

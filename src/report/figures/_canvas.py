@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch
 
-from ...tracking.record import cut
+from ...tracking.limits import cut
 
 Floats = npt.NDArray[np.float64]
 Dashes = str | tuple[int, tuple[int, ...]]
