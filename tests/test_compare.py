@@ -138,6 +138,7 @@ def test_a_page_of_the_chosen_runs(tmp_path: Path) -> None:
     assert files == {
         "runs.csv",
         "runs.html",
+        "observations.csv",
         "note.md",
         "loss_curves.png",
         "loss_gap.png",

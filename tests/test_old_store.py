@@ -63,6 +63,7 @@ def test_its_page_is_written(old_store: Path) -> None:
     assert names == {
         "runs.csv",
         "runs.html",
+        "observations.csv",
         "note.md",
         "loss_curves.png",
         "loss_gap.png",

@@ -1,5 +1,6 @@
 """The files that a sweep's page holds."""
 
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ from mlflow import MlflowClient
 
 from src.report import table
 from src.tracking.record import TrackedRun
+from tests.conftest import ROOT
 from tests.test_record import recorded
 
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=50,500")
@@ -54,7 +56,13 @@ def page(command: Callable[..., int], client: MlflowClient, tmp_path: Path) -> P
 
 def test_table_figures_words_and_config_are_there(page: Path) -> None:
     names = {path.name for path in page.iterdir()}
-    assert names == {"runs.csv", "runs.html", "note.md", "sweep.yaml", *PICTURES}
+    assert names == {"runs.csv", "runs.html", "note.md", "sweep.yaml", "observations.csv", *PICTURES}
+    observations = pd.read_csv(page / "observations.csv")
+    known = json.loads((ROOT / "tests" / "oracles" / "statistics.json").read_text())["thermometer, linear"]
+    for name in ("leverage", "cooks_distance"):  # by mpmath
+        told = observations[name.removesuffix("s_distance")]
+        assert told.tolist() == pytest.approx([float(value) for value in known[name]], rel=1e-9)
+    assert observations["line"].tolist() == list(range(2, 13))
     for name in PICTURES:
         picture = (page / name).read_bytes()
         assert picture.startswith(b"\x89PNG")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from src.config import ConfigError
-from src.tracking.ranking import data_sets, has_one_best_fit, ranked
+from src.tracking.ranking import data_sets, ranked
 from src.tracking.record import TrackedRun
 
 LINE, PARABOLA, CURVE = "linear", "quadratic", "exponential"
@@ -88,7 +88,6 @@ def test_rounding_is_no_rank() -> None:
     ]
     for runs in (exact, searched):
         assert order(*runs) == ["a", "b"]
-        assert has_one_best_fit(runs)
 
 
 def test_families_by_best_fit() -> None:
@@ -98,7 +97,6 @@ def test_families_by_best_fit() -> None:
         run("a", model=CURVE, normalization="zscore", best_loss=2.0),
     ]
     assert order(*runs) == ["a", "b"]
-    assert not has_one_best_fit(runs)
 
 
 def test_losses_apart() -> None:

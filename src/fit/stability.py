@@ -1,4 +1,4 @@
-"""What descent sees: the units of the parameters, the curvature of the loss in these, the rates that are stable."""
+"""What descent sees: the units of the parameters, the curvature in these, and the rates that are stable."""
 
 from __future__ import annotations
 

@@ -88,11 +88,6 @@ def best(runs: Sequence[TrackedRun]) -> TrackedRun | None:
     return next((run for run in runs if run.outcome in USABLE), None)
 
 
-def has_one_best_fit(runs: Iterable[TrackedRun]) -> bool:
-    """Whether all runs whose best fit is known have the same, so that their gaps compare."""
-    return len(set(_levels(run for run in runs if "loss_gap" in run.metrics).values())) < 2
-
-
 def several_losses(runs: Sequence[TrackedRun]) -> list[str]:
     """The loss functions of runs on one data set, where they are several; first that of the best."""
     if len(set(map(_loss_function, runs))) < 2:
