@@ -100,7 +100,7 @@ def _trusted(first: Sequence[TrackedRun]) -> Iterator[str]:
     for run in first:
         if known := parameters_found(run.params, run.metrics):
             trained = trained_enough(run.metrics, run.outcome == "converged")
-            yield f"#1: {known} (standard uncertainties), {trained}"
+            yield f"#1: {known}, {trained}"
 
 
 def print_calibration(run: TrackedRun, ranges: Ranges | None, unit: str = "") -> None:
@@ -116,7 +116,7 @@ def print_calibration(run: TrackedRun, ranges: Ranges | None, unit: str = "") ->
     elif found:
         _say("loss_gap     unknown: the search for the best fit did not settle")
     if known := parameters_found(run.params, run.metrics):
-        _say(f"parameters   {known} (standard uncertainties)")
+        _say(f"parameters   {known}")
         _say(f"residuals    {quality(run.metrics, unit)}")
     if trained := trained_enough(run.metrics, run.outcome == "converged"):
         _say(f"trained      {trained}")

@@ -89,7 +89,7 @@ def _best(comparison: Comparison) -> Iterator[str]:
     yield f"**Best is `{best.name}`: `{formula(best.params, found, comparison.ranges, best.loss)}`**,"
     yield f"with loss {best.loss:.6g}, {distance(best.params, metrics)}."
     if known := parameters_found(best.params, metrics):
-        yield f"{known} (standard uncertainties). Residuals: {quality(metrics, comparison.unit)}."
+        yield f"{known}. Residuals: {quality(metrics, comparison.unit)}."
     others = sum(run.outcome == "converged" for run in runs) - 1
     if best.outcome == "converged" and others:
         yield f"{others:,} more converged; of those with this best fit it is the cheapest."
