@@ -25,7 +25,7 @@ from src.tracking.curve import Curve
 
 Floats = npt.NDArray[np.float64]
 DIGITS = 60
-QUICK = 40  # of them in the default run
+QUICK = 15  # of them in the default run
 NUMBERED = pytest.mark.parametrize(
     "number", [pytest.param(each, marks=[pytest.mark.slow] * (each >= QUICK)) for each in range(200)]
 )

@@ -101,3 +101,16 @@ def test_other_data(mine: np.ndarray, command: Command, client: MlflowClient) ->
     assert command("-m", *FLAGS, "data.sigma=s,ten,0.5") == 0
     digests = {run.data.tags.get("data_digest") for run in recorded(client)}
     assert len(digests - {None}) == 3
+
+
+def test_as_alone(mine: np.ndarray, command: Command, client: MlflowClient) -> None:
+    """A weighted run has, to the bit, the curve in a sweep over other weights that it has alone."""
+    del mine
+    flags = ("data.path=mine.csv", "normalization=zscore", "epochs=40", "lr=0.1")
+    assert command(*flags, "data.sigma=s") == 0
+    assert command("-m", *flags[:3], "lr=0.1,0.2", "data.sigma=s,ten,0.5") == 0
+    alike = recorded(client, "params.data_sigma = 's' and params.lr = '0.1'")
+    first, second = (
+        [point.value for point in client.get_metric_history(run.info.run_id, "loss")] for run in alike
+    )
+    assert first == second
