@@ -16,7 +16,7 @@ RATES = re.findall(
 
 
 def test_all_sets_are_told() -> None:
-    assert set(SETS) == set(NIST)
+    assert set(SETS) == set(NIST) - {"source"}
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -192,7 +192,7 @@ class Uncertainty:
     def loo_rmse(self) -> float:
         """The root mean square of the errors of observations by fits without them, as they are weighed.
 
-        From the leverages where the model is a polynomial, or the observations are more than a thousand; else
+        From the leverages where the model is a polynomial, or the observations are too many to refit; else
         refitted. NaN where a leverage is 1, and for other losses than squares.
         """
         found = self.of
