@@ -140,7 +140,7 @@ class _Refits:
         return whole.flatten() - second_derivatives(found.loss, t_p, self._t_c) @ self._products
 
     def _steps(self, params: Tensor) -> Iterator[Tensor]:
-        """From fits (N, K) to the lowest loss: (N, K) each, by its curvature and by one that is never less."""
+        """From fits (N, K) downhill: (N, K) each, by the curvature and by one that is never less."""
         params = params.detach().requires_grad_()
         t_p = self._predicted(params)
         losses = self.found.loss(t_p, self._t_c).sum() * len(self._t_c)
