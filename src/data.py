@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -77,7 +78,8 @@ class Pairs:
         """
         known = [self.t_u, self.t_c, *([] if self.sigma is None else [self.sigma])]
         numbers = np.stack(known) + 0.0  # -0 is 0
-        return _hash(numbers.astype("<f8").tobytes() + (self.settings.sigma_scale or "").encode())
+        ratios = b"" if self.sigma is None or self.settings.sigma_is_absolute else b"relative"
+        return _hash(numbers.astype("<f8").tobytes() + ratios)
 
 
 def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> Pairs:
@@ -124,6 +126,8 @@ def _read_pairs(settings: DataSettings, path: str, setting: str, n_parameters: i
     t_u, t_c, *sigmas = columns
     if isinstance(settings.sigma, float):
         sigmas = [np.full(len(t_u), settings.sigma)]
+        if not is_usable(sigmas[0]).all():
+            raise ConfigError(f"data.sigma={settings.sigma:g} is out of the range of arithmetic")
     lines = table.index[1:].to_numpy(dtype=np.int64) + 1
     return Pairs(settings, _hash(content), t_u, t_c, sigmas[0] if sigmas else None, lines)
 
@@ -133,7 +137,8 @@ def _split(pairs: Pairs, part: float, seed: int) -> Pairs:
     n = len(pairs.t_u)
     count = int(part * n)
     if not count:
-        raise ConfigError(f"data.validation={part:g} of {n} observations is none: give {1 / n:.2g} or more")
+        enough = math.ceil(1000 / n) / 1000
+        raise ConfigError(f"data.validation={part:g} of {n} observations is none: give {enough:g} or more")
     chosen = np.zeros(n, dtype=bool)
     chosen[np.random.default_rng(seed).permutation(n)[:count]] = True
     return replace(pairs.only(~chosen), held_out=pairs.only(chosen))
@@ -226,8 +231,16 @@ def _bad_cells(name: str, cells: pd.Series[str], values: Floats, largest: float)
 def _no_uncertainties(name: str, cells: pd.Series[str], values: Floats) -> list[str]:
     return [
         f"line {int(str(row)) + 1}, column {name}: {cell.strip()} is not greater than 0, as an uncertainty is"
-        for row, cell in cells[~(values > 0)].items()
+        if not float(cell) > 0
+        else f"line {int(str(row)) + 1}, column {name}: {cell.strip()} is out of the range of arithmetic"
+        for row, cell in cells[~is_usable(values)].items()
     ]
+
+
+def is_usable(sigma: Floats) -> npt.NDArray[np.bool_]:
+    """Which uncertainties are greater than 0, their squares within the range of arithmetic."""
+    with np.errstate(all="ignore"):
+        return np.asarray((sigma > 0) & np.isfinite(sigma**2) & np.isfinite(sigma**-2.0))
 
 
 def _fault(cell: str) -> str:

@@ -22,6 +22,7 @@ from .polynomial import is_polynomial
 from .settings import DataSettings, Setting, Settings, settings_with
 
 SIGMA = "data_sigma"  # the param of runs whose observations have weights
+HELD_OUT = ("data_validation", "data_seed")  # those of runs with observations that validate
 SHIFT, SCALE = "normalization_shift", "normalization_scale"  # the params of what was fitted
 
 
@@ -227,9 +228,11 @@ def _text(value: object) -> str:
 
 def spelled(value: object) -> str:
     """As Hydra reads it: numbers as short as they are, a text in quotes where it could be anything else."""
-    text = _text(value)
+    text = "null" if value is None else _text(value)
     if isinstance(value, float):
         return text.removesuffix(".0")
+    if value is None:
+        return text
     is_plain = not isinstance(value, str) or re.fullmatch(r"[A-Za-z_.][\w./-]*", text, re.ASCII)
     is_word = text.lower() in ("true", "false", "null", "nan", "inf")
     return text if is_plain and not is_word else "'" + re.sub(r"(\\*)('|$)", _escaped, text) + "'"

@@ -54,7 +54,9 @@ def test_parabola_where_it_is_one(
     x = np.arange(1.0, 13)
     write(x.tolist(), (0.5 * x**2 + 0.1 * np.cos(9 * x)).tolist())
     assert command("-m", *MINE, "model=linear,quadratic", "epochs=2") == 0
-    assert "model=quadratic is better, but no run of it is trained: more epochs" in capfd.readouterr().out
+    assert (
+        "model=quadratic is better, but no run of it is trained enough: more epochs" in capfd.readouterr().out
+    )
     assert command("-m", *MINE, "model=linear,quadratic", "epochs=300") == 0
     assert "models by AICc: quadratic" in capfd.readouterr().out
 
@@ -142,3 +144,24 @@ def test_losses_left_out(gain: float, taken: str) -> None:
     found = Choice.of(runs)
     assert found.taken
     assert found.taken.name == taken
+
+
+def test_too_few_to_tell(empty_folder: Path, command: Command, client: MlflowClient, capfd: Capture) -> None:
+    """Four observations of a line: AICc is of one parameter alone, and that is said."""
+    del empty_folder, client
+    write([0, 1, 2, 3], [1.1, 2.9, 5.2, 6.8])
+    assert command("-m", *MINE, "model=linear,quadratic", "epochs=100") == 0
+    assert (
+        "too few observations to tell, the fewest parameters are taken; linear (taken)"
+        in capfd.readouterr().out
+    )
+
+
+def test_no_promise_under_another_loss() -> None:
+    """What is not trained has no losses of observations left out, and is not called better."""
+    runs = [
+        tracked("linear", 1.0, 0.05, [1.0] * 20, loss="huber"),
+        tracked("quadratic", 0.1, 5.0, loss="huber"),
+    ]
+    found = Choice.of(runs)
+    assert (found.taken and found.taken.name, found.untrained) == ("linear", None)

@@ -148,3 +148,15 @@ def test_absent() -> None:
     assert line(3, noisy).factor is not None
     assert math.isnan(line(4, noisy).aicc)
     assert math.isfinite(line(3, noisy).loo_rmse)
+
+
+def test_where_all_curves_meet() -> None:
+    """A line through the origin has no uncertainty at 0; its training error is the same everywhere else."""
+    t_u = tensor(0, 1, 2, 3, 4)
+    t_c = 2 * t_u + tensor(0.1, -0.1, 0.2, -0.1, 0.05)
+    found = Uncertainty(
+        yardstick(MODELS["proportional"], LOSSES["mse"], UNCHANGED, t_u, t_c, tensor(1), weights=EQUAL)
+    )
+    assert found.raw_errors is not None
+    near(found.training_errors(found.of.params[None] + 3 * found.raw_errors[None])[0], 3, 1e-9)
+    near(found.training_errors(found.of.params[None])[0], 0, 1e-9)

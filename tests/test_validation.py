@@ -81,3 +81,14 @@ def test_mistakes(
     del empty_folder
     assert command(*FLAGS, given) == 2
     assert said in capfd.readouterr().err
+
+
+def test_no_value(
+    empty_folder: Path, command: Command, client: MlflowClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A power of a negative reading is refused before training; the other points of a sweep go on."""
+    del empty_folder
+    Path("new.csv").write_text("t_u,t_c\n-1,9\n")
+    flags = ("normalization=none", "lr=1e-9", "epochs=5", "data.validation=new.csv")
+    assert command("-m", "model=power,linear", "model.start.k=0.9", *flags) == 2
+    assert "model=power has no value at its start" in capfd.readouterr().err

@@ -114,3 +114,10 @@ def test_as_alone(mine: np.ndarray, command: Command, client: MlflowClient) -> N
         [point.value for point in client.get_metric_history(run.info.run_id, "loss")] for run in alike
     )
     assert first == second
+
+
+def test_absolute_is_the_default(mine: np.ndarray, command: Command, client: MlflowClient) -> None:
+    """Written out, it is the same data."""
+    del mine
+    assert command("-m", *FLAGS, "data.sigma=s", "data.sigma_scale=null,absolute") == 0
+    assert len({run.data.tags.get("data_digest") for run in recorded(client)} - {None}) == 1

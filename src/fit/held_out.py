@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from ..data import Pairs
+from ..models import Model
+from ..normalization import Affine
 from .yardstick import Yardstick, predict
 
 
@@ -28,6 +30,10 @@ class HeldOut:
         if held_out.sigma is not None and pairs.sigma_of_one is not None:
             root = torch.from_numpy(pairs.sigma_of_one / held_out.sigma)
         return cls(torch.from_numpy(held_out.t_u), torch.from_numpy(held_out.t_c), root)
+
+    def is_defined(self, model: Model, fitted: Affine, params: Tensor) -> bool:
+        """Whether the model has a value at parameters (K,) for each reading."""
+        return bool(torch.as_tensor(model(fitted.apply(self.t_u, torch.float64), *params)).isfinite().all())
 
     def losses(self, yardstick: Yardstick, path: Tensor) -> Tensor:
         """Of parameters as trained (R, P, K): (R, P) float64."""

@@ -20,7 +20,7 @@ from .weights import Weights
 from .yardstick import Yardstick, predict
 
 MOST_REFITTED = 300  # fits, a fifth of a second: of more, each observation has next to no influence
-MOST_CORNERS = 200  # fits without a curvature: each is a search of its own
+MOST_CORNERS = 50  # fits without a curvature: each is a search of its own
 STEPS = 200  # five to ten are common
 SHORTENED = (1.0, 0.5, 1 / 8, 1 / 64)
 LEVEL = 1e-12  # of a loss: rounding

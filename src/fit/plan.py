@@ -182,6 +182,11 @@ def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> In
     start = torch.tensor(model.start_in_order, dtype=torch.float64)
     try_model(problem.model, problem.names, model.name, t_un, start, metrics)
     try_loss(problem.loss, settings.loss.name, t_un)
+    if problem.held_out and not problem.held_out.is_defined(problem.model, fitted, start):
+        raise ConfigError(
+            f"data.validation: model={model.name} has no value at its start for a reading that is held out: "
+            "give others, or another model.start"
+        )
     found = _yardstick(problem, fitted, start, settings.scaling)
     if not found.scales.isfinite().all():
         raise ConfigError("scaling=jacobian: a parameter has no effect at the start: start elsewhere")

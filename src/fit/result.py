@@ -36,9 +36,9 @@ class Result:
     are none, and no gap where no best fit is known, nor a `training_error` where nothing tells how well the
     data settle it. `epochs` and `losses` are the points of the loss curve,
     measured before each epoch's update, all finite; `validation` are the losses there on the observations
-    held out, where there are any, and `final_validation` that of the final parameters; `path` holds the
-    parameters there, as trained, of a run that belongs to no sweep. `diverged_at` is the first epoch that was
-    not finite.
+    held out, where there are any and all are finite, and `final_validation` that of the final parameters;
+    `path` holds the parameters there, as trained, of a run that belongs to no sweep. `diverged_at` is the
+    first epoch that was not finite.
     `outcome` is `killed` for a run that was interrupted; `reason` says why a run did not settle and what to
     try; `outlook` what one that stopped under the limit needs. `caution` is what is to be known before the
     calibration is used.
@@ -148,15 +148,17 @@ def _result(
     is_measured = bool(epochs) and yardstick.fit.settled and gap >= -NOISE * yardstick.fit.loss
     outcome = _outcome(run, points, diverged_at, is_measured and is_close, _grows(run, before, final_loss))
     usable = bool(epochs) and outcome != "diverged"
+    reached = [*validation[:points], *validation[-1:] * usable]
+    is_validated = run.problem.held_out is not None and all(map(math.isfinite, reached))
     return Result(
         run=run,
         trained=dict(zip(names, trained, strict=True)) if usable else {},
         raw=dict(zip(names, raw, strict=True)) if usable and all(map(math.isfinite, raw)) else {},
         epochs=epochs,
         losses=losses[:points],
-        validation=validation[:points] if run.problem.held_out else (),
+        validation=validation[:points] if is_validated else (),
         path={},
-        final_validation=validation[-1] if usable and run.problem.held_out else None,
+        final_validation=validation[-1] if usable and is_validated else None,
         final_loss=final_loss if usable else None,
         loss_gap=max(gap, 0.0) if usable and is_measured else None,
         training_error=error if usable and is_measured and math.isfinite(error) else None,

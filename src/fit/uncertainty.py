@@ -122,7 +122,8 @@ class Uncertainty:
         for _ in range(NARROWED):
             seen = left[:, None] + (right - left)[:, None] * grid
             errors = self.of.distances(params, seen).abs() / self.of_curve(seen)
-            place = errors.nan_to_num(0).argmax(dim=-1, keepdim=True)
+            errors = errors.nan_to_num(0, math.inf)  # where all curves of a model meet there is none
+            place = errors.argmax(dim=-1, keepdim=True)
             seen = seen.expand(len(params), -1)
             left = seen.gather(-1, (place - 1).clamp(min=0))[:, 0]
             right = seen.gather(-1, (place + 1).clamp(max=len(grid) - 1))[:, 0]
@@ -263,7 +264,7 @@ def _lengths(rows: Tensor) -> Tensor:
 
 def _highest(values: Tensor) -> Tensor:
     """(R, P) at even steps -> the highest (R,) of a smooth curve through them, by the parabola at its top."""
-    place = values.nan_to_num(0).argmax(dim=-1).clamp(1, values.shape[-1] - 2)
+    place = values.argmax(dim=-1).clamp(1, values.shape[-1] - 2)
     before, at, after = (values.gather(-1, place[:, None] + step)[:, 0] for step in (-1, 0, 1))
     bend, slope = before - 2 * at + after, (after - before) / 2
     top = at - slope**2 / (2 * bend)

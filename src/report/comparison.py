@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..config import ConfigError
 from ..formula import Ranges
-from ..spelling import DATA, SIGMA
+from ..spelling import DATA, HELD_OUT, SIGMA
 from ..tracking import ranking, reader
 from ..tracking.dataset import DatasetRecord, is_trained_on
 from ..tracking.record import TrackedRun, rebuild
@@ -49,7 +49,9 @@ class Comparison:
             return "no data on record"
         path, *columns = (run.params.get(key, "?") for key in DATA)
         weighed = f" weighed by {run.params[SIGMA]}" if SIGMA in run.params else ""
-        return f"{path}, {' to '.join(columns)}{weighed}, data digest {run.data_digest}"
+        held_out = [f"{key.partition('_')[2]}={run.params[key]}" for key in HELD_OUT if key in run.params]
+        told = "".join(f", {each}" for each in held_out)
+        return f"{path}, {' to '.join(columns)}{weighed}{told}, data digest {run.data_digest}"
 
     @property
     def folder(self) -> str:

@@ -46,15 +46,17 @@ def _models(runs: Sequence[TrackedRun]) -> Iterator[str]:
     if choice.taken and choice.others:
         first = f"{choice.taken.name}{_criterion(choice.taken)} (taken)"
         others = (f"{each.name}{_criterion(each)}" for each in choice.others)
-        yield f"models by {_name(choice.taken)}: {', '.join([first, *others])}"
+        few = "too few observations to tell, the fewest parameters are taken; " * choice.is_too_early
+        yield f"models by {_name(choice.taken)}: {few}{', '.join([first, *others])}"
     if choice.untrained:
-        yield f"model={choice.untrained.name} is better, but no run of it is trained: more epochs, or lr=auto"
+        better = f"model={choice.untrained.name} is better, but no run of it is trained enough"
+        yield f"{better}: more epochs, or lr=auto"
 
 
 def _name(candidate: Candidate) -> str:
     if len(candidate.left_out):
         return "the loss of observations left out"
-    return "AICc" if math.isfinite(candidate.aicc) else "loss"
+    return "loss" if math.isnan(candidate.aicc) else "AICc"
 
 
 def _criterion(candidate: Candidate) -> str:

@@ -118,6 +118,8 @@ def print_calibration(run: TrackedRun, ranges: Ranges | None, unit: str = "") ->
     if known := parameters_found(run.params, run.metrics):
         _say(f"parameters   {known}")
         _say(f"residuals    {quality(run.metrics, unit)}")
+    elif found and run.outcome == "converged":
+        _say("uncertainty  none: nothing is left of the targets, but rounding, to tell it from")
     if trained := trained_enough(run.metrics, run.outcome == "converged"):
         _say(f"trained      {trained}")
     if "loss_gap" in run.metrics:

@@ -40,7 +40,12 @@ class Candidate:
     @classmethod
     def of(cls, runs: Sequence[TrackedRun]) -> Candidate:
         """From all runs of one model."""
-        return cls(min(runs, key=lambda run: (not is_trained(run), run.metrics.get("best_loss", math.inf))))
+
+        def order(run: TrackedRun) -> tuple[bool, bool, float, str]:
+            metrics = run.metrics
+            return not is_trained(run), "aicc" not in metrics, metrics.get("best_loss", math.inf), run.run_id
+
+        return cls(min(runs, key=order))
 
     @property
     def name(self) -> str:
@@ -63,6 +68,8 @@ class Candidate:
         metrics, data = self.run.metrics, self.run.data
         if "aicc" in metrics:
             return metrics["aicc"]
+        if data and data.observations - self.size - 2 <= 0:
+            return math.inf
         if not data or "best_loss" not in metrics or SIGMA in self.run.params:
             return math.nan
         rounding = (ROUNDING * data.largest_target) ** 2
@@ -107,33 +114,44 @@ class Choice:
         trained = [each for each in known if each.is_trained]
         taken = _taken(trained)
         others = sorted((each for each in trained if each is not taken), key=_quality)
-        best = _taken([each for each in known if each.is_trained or not math.isnan(each.aicc)])
+        compared = [each for each in known if each.is_trained or not math.isnan(each.aicc)]
+        best = _taken(compared) if len(compared) > 1 and _is_squares(known[0]) else None
         return cls(taken, others, None if best is None or best.is_trained else best)
 
+    @property
+    def is_too_early(self) -> bool:
+        """Whether there are too few observations to compare by AICc: the fewest parameters are taken."""
+        known = [each for each in (self.taken, *self.others) if each]
+        return len(known) > 1 and _is_squares(known[0]) and any(each.aicc == math.inf for each in known)
 
-def _quality(candidate: Candidate) -> tuple[float, float, int]:
+
+def _is_squares(candidate: Candidate) -> bool:
+    return candidate.run.params.get("loss", FIRST_LOSS) == FIRST_LOSS
+
+
+def _quality(candidate: Candidate) -> tuple[float, float, int, str]:
     aicc = candidate.aicc
-    return math.inf if math.isnan(aicc) else aicc, candidate.level, candidate.size
+    return math.inf if math.isnan(aicc) else aicc, candidate.level, candidate.size, candidate.name
 
 
 def _taken(candidates: Sequence[Candidate]) -> Candidate | None:
     if len(candidates) < 2:
         return candidates[0] if candidates else None
-    if candidates[0].run.params.get("loss", FIRST_LOSS) != FIRST_LOSS:
+    if not _is_squares(candidates[0]):
         return _by_left_out(candidates)
     if any(math.isnan(each.aicc) for each in candidates):
-        return min(candidates, key=lambda each: each.level)
+        return min(candidates, key=lambda each: (each.level, each.name))
     lowest = min(each.aicc for each in candidates)
     near = (each for each in candidates if each.aicc <= lowest + MARGIN)
-    return min(near, key=lambda each: (each.size, each.aicc))
+    return min(near, key=lambda each: (each.size, each.aicc, each.name))
 
 
 def _by_left_out(candidates: Sequence[Candidate]) -> Candidate:
     """From the smallest on, each that is better beyond doubt."""
     lengths = {len(each.left_out) for each in candidates}
     if len(lengths) > 1 or lengths == {0}:
-        return min(candidates, key=lambda each: each.level)
-    taken, *larger = sorted(candidates, key=lambda each: (each.size, float(each.left_out.mean())))
+        return min(candidates, key=lambda each: (each.level, each.name))
+    taken, *larger = sorted(candidates, key=lambda each: (each.size, float(each.left_out.mean()), each.name))
     for each in larger:
         better = taken.left_out - each.left_out
         if better.mean() > MARGIN * better.std(ddof=1) / math.sqrt(len(better)):

@@ -49,6 +49,7 @@ DONE = ("converged", "stopped", "diverged")
 
 RANK = "rank"  # the metric of a run's place in its sweep, which `ranks` writes
 JOB = "job"  # the tag of a run's number in its sweep
+HELD_OUT_DIGEST = "held_out_digest"  # and which validate it
 DATA_DIGEST = "data_digest"  # the tag that says which readings a run was trained on
 LEFT_OUT = "left_out_losses"  # the tag of what each observation loses by a fit without it, as JSON
 MOST_LEFT_OUT = 400  # of these: of more observations, means of some together
@@ -171,7 +172,8 @@ def of_result(result: Result, call: Call, replaces: str = "") -> RunRecord:
         tags |= {"reason": str(result.reason), "advice": result.reason.advice}
     if result.uncertainty:
         common = result.run.settings.data.common or 0.0
-        tags[UNCERTAINTY] = json.dumps(result.uncertainty.for_predictions(common))
+        found = json.dumps(result.uncertainty.for_predictions(common))
+        tags |= {UNCERTAINTY: found} if len(found) <= LONGEST_TAG else {}  # of two dozen parameters or more
         if result.run.settings.loss.name != FIRST_LOSS and (lost := _left_out(result.uncertainty)):
             tags[LEFT_OUT] = lost
     if result.caution:
@@ -201,6 +203,7 @@ def _bare(run: Run, call: Call, status: Status, tags: dict[str, str], replaces: 
     settings, pairs = run.settings, run.problem.pairs
     tags |= common_tags() | {
         DATA_DIGEST: pairs.digest,
+        **({HELD_OUT_DIGEST: pairs.held_out.digest} if pairs.held_out else {}),
         "code": json.dumps(run.code),
         "processor": run.processor,
         "fingerprint": run.fingerprint,

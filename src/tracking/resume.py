@@ -17,7 +17,7 @@ from ..terminal.errors import BusyError
 from ..workplace import Sweep
 from . import reader
 from .abandoned import end_abandoned
-from .record import JOB, TrackedRun, rebuild
+from .record import HELD_OUT_DIGEST, JOB, TrackedRun, rebuild
 from .selection import Selection
 from .store import Store, existing
 from .sweep import Parent, latest_parents, parents_of
@@ -139,4 +139,6 @@ def _changed(recorded: TrackedRun, settings: Settings, pairs: Pairs) -> str:
         parts.append(f"torch (now {now['torch']}, then {before.get('torch')})")
     if recorded.data_digest != pairs.digest:
         parts.append(f"what {settings.data.path} holds")
+    if recorded.tags.get(HELD_OUT_DIGEST) != (pairs.held_out.digest if pairs.held_out else None):
+        parts.append(f"what data.validation={settings.data.validation} holds")
     return f"{' and '.join(parts)} was changed" if parts else ""

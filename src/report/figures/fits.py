@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ...data import Pairs
+from ...functions import resolve
+from ...models import MODELS
 from ...spelling import best_is
 from ...tracking.record import TrackedRun
 from ..comparison import Comparison
@@ -42,10 +44,17 @@ NARROW = 1e-6  # a range that is smaller than this part of its values is none
 
 
 def draw(comparison: Comparison) -> Figure | None:
-    """The fits of all runs on the first one's data; None where these data are gone."""
-    if not comparison.pairs:
-        return None
-    return fits(comparison.runs, comparison.pairs)
+    """The fits of all runs on the first one's data whose models are there; None where these data are gone."""
+    runs = [run for run in comparison.runs if _is_there(run.params.get("model", ""))]
+    return fits(runs, comparison.pairs) if runs and comparison.pairs else None
+
+
+def _is_there(model: str) -> bool:
+    try:
+        resolve(model, MODELS)
+    except LookupError:
+        return False
+    return True
 
 
 def fits(runs: Sequence[TrackedRun], pairs: Pairs) -> Figure:
