@@ -131,6 +131,10 @@ class ModelSettings(FunctionSettings):
     physical: Annotated[
         bool, About("true for a model in physical units, which takes the input as it is", decides=False)
     ] = False
+    through_origin: Annotated[
+        bool,
+        About("true for a model that is 0 where its input is, which takes no shifted one", decides=False),
+    ] = False
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -34,6 +34,14 @@ def proportional(t_u: Tensor, w: Tensor) -> Tensor:
     return w * t_u
 
 
+def _proportional_in_raw_units(shift: float, scale: float, w: Tensor) -> tuple[Tensor, ...]:
+    del shift  # there is none
+    return (w * scale,)
+
+
+proportional.in_raw_units = _proportional_in_raw_units  # type: ignore[attr-defined]
+
+
 def quadratic(t_u: Tensor, w2: Tensor, w1: Tensor, b: Tensor) -> Tensor:
     """The chapter's exercise, `w2 * t_u**2 + w1 * t_u + b`: for an instrument that is not straight."""
     return w2 * t_u**2 + w1 * t_u + b

@@ -1,5 +1,8 @@
 """Models and losses: their gradients, and the shapes they refuse."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -46,3 +49,17 @@ def test_which_are_polynomials() -> None:
     found = [name for name, each in MODELS.items() if is_polynomial(each, len(parameter_names(each)))]
     assert found == ["linear", "quadratic"]
     assert not is_polynomial(lambda t_u, b, w: w * t_u + b, 2), "the highest power comes first"
+
+
+def test_no_shift_through_the_origin(
+    empty_folder: Path, command: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Shifted it would go through another point, and be called proportional all the same."""
+    del empty_folder
+    assert command("model=proportional", "normalization=zscore", "epochs=5") == 2
+    assert (
+        "model=proportional is through the origin, which normalization=zscore shifts"
+        in capfd.readouterr().err
+    )
+    assert command("model=proportional", "lr=auto", "epochs=50") == 0
+    assert "parameters   w = 0.232 ± 0.031 (standard uncertainties)" in capfd.readouterr().out

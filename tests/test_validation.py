@@ -83,9 +83,7 @@ def test_mistakes(
     assert said in capfd.readouterr().err
 
 
-def test_no_value(
-    empty_folder: Path, command: Command, client: MlflowClient, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_no_value(empty_folder: Path, command: Command, capfd: pytest.CaptureFixture[str]) -> None:
     """A power of a negative reading is refused before training; the other points of a sweep go on."""
     del empty_folder
     Path("new.csv").write_text("t_u,t_c\n-1,9\n")

@@ -109,7 +109,8 @@ def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[st
         (kept, fitted, settings.lr),
         (kept, fitted, None),
     ]
-    if settings.normalization.name != ADVISED and not settings.model.physical:
+    model = settings.model
+    if settings.normalization.name != ADVISED and not (model.physical or model.through_origin):
         tries.append((elsewhere | {"normalization": ADVISED}, NORMALIZATIONS[ADVISED](t_u), None))
     found, fewest = [], math.inf
     for how, affine, rate in tries:

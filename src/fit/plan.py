@@ -176,6 +176,11 @@ def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> In
         fitted = choice.function(problem.t_u)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if model.through_origin and fitted.shift:
+        raise ConfigError(
+            f"model={model.name} is through the origin, which normalization={choice.name} shifts: "
+            "give normalization=none or scale"
+        )
     t_un = fitted.apply(problem.t_u, getattr(torch, settings.dtype))
     if not t_un.isfinite().all():
         raise _out_of_range(fitted, settings)
