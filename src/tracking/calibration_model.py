@@ -30,6 +30,9 @@ Remarks = npt.NDArray[np.object_]  # text, or None
 MOST_NAMED = 10  # of the numbers that are none, and of one value's readings
 
 
+NOWHERE = "no reading: the curve does not take this value on its branch through the range"
+
+
 class CalibrationModel(PythonModel):
     """A function and its inverse, with their uncertainty, and a word on how far they hold."""
 
@@ -115,6 +118,7 @@ class CalibrationModel(PythonModel):
         found, several = self.curve.inverse(values)
         answers = _answers(self.input, found, self.curve.is_calibrated(found, ROUNDING))
         remarks = answers["remark"].to_numpy(copy=True)
+        remarks[np.isfinite(values) & ~np.isfinite(found)] = NOWHERE
         for place, readings in several.items():
             remarks[place] = f"no reading: {_listed(readings)} within the range"
         if known is None:
@@ -137,7 +141,7 @@ class CalibrationModel(PythonModel):
         count = len(answers)
         other = self.input if given == self.target else self.target
         is_missing = answers[other].isna()
-        is_several = is_missing & answers["remark"].notna()
+        is_several = is_missing & answers["remark"].notna() & (answers["remark"] != NOWHERE)
         extrapolated = ~is_missing & ~answers["in_range"]
         counts: dict[str, pd.Series[bool] | Truths] = {
             f"of {count} readings are outside the calibrated range, "
