@@ -212,7 +212,9 @@ def test_a_parabola_has_no_reading_for_a_temperature_beyond_its_vertex(ask: Ask,
     beyond = "-1e9" if run.data.metrics["w2"] > 0 else "1e9"
     nowhere = ask("best", "--experiment", "parabola", "--inverse", "5", beyond)
     assert nowhere.err == "warning: 1 of 2 values of t_c have no t_u\n"
-    assert nowhere.rows[1] == dict.fromkeys(["t_u", *KNOWN], "") | {"t_c": beyond, "in_range": "false"}
+    why = "no reading: the curve does not take this value on its branch through the range"
+    nothing = dict.fromkeys(["t_u", *KNOWN], "")
+    assert nowhere.rows[1] == nothing | {"t_c": beyond, "in_range": "false", "remark": why}
 
 
 def test_what_is_known_of_an_answer(ask: Ask) -> None:
