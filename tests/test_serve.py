@@ -240,7 +240,7 @@ def test_where_no_reading_leads_the_server_answers_null(
     assert reply.status == 200
     [there, nowhere] = reply.content["predictions"]
     assert there["in_range"] is True
-    assert {name for name, each in nowhere.items() if each is not None} == {"in_range"}
+    assert {name for name, each in nowhere.items() if each is not None} == {"in_range", "remark"}
     assert nowhere["in_range"] is False
 
 
