@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from . import data as data
     from . import pipeline as pipeline
     from .report import comparison as comparison
+    from .report import forecasts as forecasts
     from .report import page as page
     from .report import publish as publish
     from .report import screen as screen
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 ROOMS = {
     "data": ".data",
     "pipeline": ".pipeline",
-    **dict.fromkeys(("comparison", "page", "publish", "screen"), ".report.{}"),
+    **dict.fromkeys(("comparison", "forecasts", "page", "publish", "screen"), ".report.{}"),
     **dict.fromkeys(
         ("abandoned", "model", "ranking", "reader", "resume", "selection", "store"), ".tracking.{}"
     ),

@@ -104,16 +104,18 @@ class Launch:
     @property
     def register(self) -> str | None:
         """The name to register a sweep's best run under; raises ConfigError for several."""
+        name = self._one("register", "a sweep registers the model of its best run, under one name")
+        return None if name is None else str(name)
+
+    def _one(self, key: str, why: str) -> Any:
+        """What a setting is for the whole sweep; raises ConfigError, which says why, where it has several."""
         swept = self.config.hydra.sweeper.get("params") or {}
-        lines = [f"{key}={value}" for key, value in swept.items()] + self.overrides
-        lines = [line for line in lines if re.match(r"\+*register=", line)]
+        lines = [f"{name}={value}" for name, value in swept.items()] + self.overrides
+        lines = [line for line in lines if re.match(rf"\+*{key}=", line)]
         for each in (parsed := OverridesParser.create().parse_overrides(lines)):
             if each.is_sweep_override():
-                raise ConfigError(
-                    f"{each.input_line}: a sweep registers the model of its best run, under one name"
-                )
-        name = parsed[-1].value() if "register" in swept else self.config.get("register")
-        return None if name is None else str(name)
+                raise ConfigError(f"{each.input_line}: {why}")
+        return parsed[-1].value() if key in swept else self.config.get(key)
 
     @property
     def resume(self) -> bool | str:
@@ -137,6 +139,16 @@ class Launch:
         return Launch([*others, "--config-name", name])
 
     @property
+    def is_dry(self) -> bool:
+        """Whether a forecast alone is asked for; raises ConfigError where none can be given."""
+        is_dry = self._one("dry", "a sweep is trained, or it is forecast") is True
+        if is_dry and self.resume:
+            raise ConfigError("dry=true forecasts what is not trained yet: leave resume out")
+        if is_dry and self.is_sweep and self.jobs is None:
+            raise ConfigError("dry=true: this sweeper proposes its points by what was trained: leave it out")
+        return is_dry
+
+    @property
     def jobs(self) -> int | None:
         """How many jobs the sweep has; None where its sweeper proposes points as it goes."""
         sweeper = self.config.hydra.sweeper
@@ -152,11 +164,15 @@ class Launch:
         overrides = ["hydra.mode=RUN", *self.overrides]  # a file may ask for a sweep, and --run for none
         return self.hydra.run(self.config_name, job, overrides).return_value
 
-    def sweep(self, job: Job, origin: Origin) -> None:
-        """Run the job for every point of the sweep; raises what the jobs raise."""
+    def sweep(self, job: Job, origin: Origin) -> list[Any]:
+        """What the job returns for every point of the sweep; raises what the jobs raise.
+
+        Nothing where its sweeper proposes points as it goes.
+        """
         belonging = [f"hydra.sweep.dir='{origin.folder}'", f"origin.sweep='{origin.sweep}'"]
         mine = [*belonging, f"origin.folder='{origin.folder}'", "hydra.mode=MULTIRUN"]
-        self.hydra.multirun(self.config_name, job, [*mine, *self.overrides])
+        batches = self.hydra.multirun(self.config_name, job, [*mine, *self.overrides])
+        return [each.return_value for batch in batches or () for each in batch]
 
 
 @contextmanager

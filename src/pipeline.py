@@ -14,6 +14,7 @@ from hydra_plugins.batch_launcher import bar
 
 from .config import ConfigError
 from .data import load
+from .fit.forecast import Forecast, forecast
 from .fit.metrics import METRICS
 from .fit.plan import Preparation, Run
 from .fit.result import Result
@@ -36,17 +37,23 @@ from .tracking.store import Store, open_store
 from .tracking.sweep import CONFIG, Parent, parent_id, parents
 from .workplace import Sweep
 
-Results = dict[int, float | Exception]
+Results = dict[int, float | Forecast | Exception]
 
 
 def run(settings: dict[int, Settings]) -> Results:
-    """Train and record: for each its final loss, infinity where it diverged, or what is wrong with it."""
+    """Train and record: for each its final loss, infinity where it diverged, or what is wrong with it.
+
+    Of dry runs the forecasts, and nothing is trained nor recorded.
+    """
     runs, failed = attempt_each(Preparation(load, METRICS).prepare, settings)
     results: Results = {**failed}
     try:
         model.check_registration(_name(runs.values()), {each.problem.pairs.digest for each in runs.values()})
     except ConfigError as error:
         return {**results, **dict.fromkeys(runs, error)}
+    dry = {index: each for index, each in runs.items() if each.settings.dry}
+    results |= zip(dry, forecast(list(dry.values())), strict=True)
+    runs = {index: each for index, each in runs.items() if index not in dry}
     for experiment in dict.fromkeys(each.settings.tracking.experiment for each in runs.values()):
         mine = {
             index: each for index, each in runs.items() if each.settings.tracking.experiment == experiment
@@ -64,7 +71,7 @@ def _name(runs: Iterable[Run]) -> str | None:
     return next((each.settings.register_as for each in runs if each.settings.register_as), None)
 
 
-def _train_and_record(runs: list[Run], store: Store) -> list[float | Exception]:
+def _train_and_record(runs: list[Run], store: Store) -> list[float | Forecast | Exception]:
     """What is on record of a sweep's jobs is left out, and replaced where it did not come to its end."""
     end_abandoned(store)
     kept.put_back(store, runs[0].settings.origin)

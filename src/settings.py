@@ -254,6 +254,9 @@ class Settings(Group):
         bool | Name | None,
         About("true, latest or the name of a sweep that ended early", decides=False),
     ] = None
+    dry: Annotated[
+        bool, About("true or false: a forecast alone, nothing trained nor recorded", decides=False)
+    ] = False
     origin: Origin = Origin()
 
     def in_sweep(self, origin: Origin, job: int) -> Settings:

@@ -5,6 +5,7 @@
     python -m src.train -m lr=1e-2,1e-3 normalization=none,scale,zscore epochs=500,5000
     python -m src.train -m lr=1e-2,1e-3 register=NAME     # and the best run's model under a name
     python -m src.train resume=latest                     # the latest sweep that ended early goes on
+    python -m src.train -m lr=1e-2,1e-3 dry=true          # what it would come to, nothing trained
     python -m src.train --help                            # every setting
 
 Exit codes: 0, diverged runs included; 1 where some jobs of a sweep failed; 2 for a mistake, with nothing
@@ -32,20 +33,25 @@ from .workplace import require_temporary_folder, sweep_begun
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from .fit.forecast import Forecast
     from .tracking.record import Status
+
+    Outcome = float | Forecast | Exception
 
 STATUS: dict[int, Status] = {0: "FINISHED", 1: "FAILED", 2: "FINISHED"}  # a sweep's, by its jobs' exit code
 
 
-def train(cfgs: Sequence[DictConfig]) -> list[float | Exception]:
+def train(cfgs: Sequence[DictConfig]) -> list[Outcome]:
     """Train and record one run per config; for each its final loss, infinity where it diverged.
+
+    Of a dry one its forecast, and nothing is trained nor recorded.
 
     Several configs that belong to no sweep are one of their own. A config that is wrong gives a ConfigError
     in its place, and the others go on; an error in the training gives a TrainingError, with the runs on
     record as FAILED.
     """
     settings, failed = attempt_each(_check, dict(enumerate(cfgs)))
-    results: dict[int, float | Exception] = {**failed}
+    results: dict[int, Outcome] = {**failed}
     if len(settings) > 1 and not any(each.origin.sweep for each in settings.values()):
         results |= _train_as_sweep(cfgs, settings)
     elif settings:
@@ -63,9 +69,7 @@ def _check(cfg: DictConfig) -> Settings:
     return settings
 
 
-def _train_as_sweep(
-    cfgs: Sequence[DictConfig], settings: dict[int, Settings]
-) -> dict[int, float | Exception]:
+def _train_as_sweep(cfgs: Sequence[DictConfig], settings: dict[int, Settings]) -> dict[int, Outcome]:
     first = next(iter(settings))
     status: Status = "KILLED"
     config = repeat.of_points(cfgs[first], list(settings.values()))
@@ -81,7 +85,7 @@ def _train_as_sweep(
         return results
 
 
-def job(cfg: DictConfig) -> float | Exception:
+def job(cfg: DictConfig) -> Outcome:
     """One job of Hydra's: any launcher calls it once per point of a sweep."""
     with where_it_began():
         [result] = train([cfg])
@@ -103,11 +107,27 @@ def _launch(arguments: Sequence[str], arrived: interrupts.Raising) -> int:
         require_temporary_folder()
         if isinstance(launch.resume, str):
             return _launch_from_record(launch, launch.resume, arrived)
+        if launch.is_dry:
+            return _forecast(launch)
         if launch.is_sweep:
             return _launch_sweep(launch, arrived)
         result = launch.run(job)
     if isinstance(result, Exception):
         raise result
+    return 0
+
+
+def _forecast(launch: Launch) -> int:
+    """What the run or the sweep would come to; nothing is on record of it."""
+    if launch.is_sweep:
+        with sweep_begun("", None) as origin:
+            found = launch.sweep(job, origin)
+    else:
+        found = [launch.run(job)]
+    for each in found:
+        if isinstance(each, Exception):
+            raise each
+    heavy.forecasts.show(found)
     return 0
 
 
@@ -128,7 +148,11 @@ def _launch_sweep(launch: Launch, arrived: interrupts.Raising, name: str = "") -
     with sweep_begun(config, jobs, name) as origin:
         if name:
             heavy.resume.claim(origin)
-        code = run_command(lambda: launch.sweep(job, origin))
+
+        def run_jobs() -> None:
+            launch.sweep(job, origin)
+
+        code = run_command(run_jobs)
         with interrupts.deferred():
             return _end(origin, arrived.exit_code or code, register)
 

@@ -29,13 +29,13 @@ def calibrate(
 ) -> list[Result]:
     """Train all runs, in the order given; `stop` ends the work early and leaves the rest `killed`."""
     done: dict[int, Result] = {}
-    for part in _parts(runs):
+    for part in parts(runs):
         together = _train_together([runs[index] for index in part], on_record, stop)
         done.update(zip(part, together, strict=True))
     return [done[index] for index in range(len(runs))]
 
 
-def _parts(runs: Sequence[Run]) -> Iterator[list[int]]:
+def parts(runs: Sequence[Run]) -> Iterator[list[int]]:
     """The places of runs that train together, as many as memory holds.
 
     Runs of several lengths do not: a row that ends in zeros is added in another order, with other last bits.
@@ -57,13 +57,13 @@ def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], boo
         params=torch.tensor(starts, dtype=runs[0].input.t_un.dtype, device=runs[0].settings.device),
         curves=curves,
         stop=stop,
-        **_given(runs),
+        **given(runs),
     )
     _date_divergences(runs, curves)
     return list(measure(runs, trained, curves))
 
 
-def _given(runs: list[Run]) -> dict[str, Any]:
+def given(runs: list[Run]) -> dict[str, Any]:
     """What the loop is given of runs besides where they start and how far they go."""
     roots = [root for run in runs if (root := run.problem.weights.root) is not None]  # all have one, or none
     return {
@@ -88,8 +88,8 @@ def _date_divergences(runs: list[Run], curves: LossCurves) -> None:
     since = recorded[late, curves.points[late]]  # the last epoch whose loss was finite, or the first of all
     lengths = curves.diverged_at[late] - since + 1
     every = LossCurves([range(1, length + 1) for length in lengths.tolist()])
-    given = _given([runs[place] for place in late.tolist()])
-    training_loop(n_epochs=lengths, params=curves.measured[late], curves=every, **given)
+    rows = given([runs[place] for place in late.tolist()])
+    training_loop(n_epochs=lengths, params=curves.measured[late], curves=every, **rows)
     curves.diverged_at[late] = since + every.diverged_at - 1
 
 

@@ -167,10 +167,13 @@ class Yardstick:
     def gap_to_reach(self, dtype: torch.dtype, lr: float) -> float:
         """The gap to be reached in exact arithmetic to converge in `dtype`; 0 where none will do."""
         enough = self.gap_of(self.enough(dtype))
-        if not self.fit.settled or not self.limit > 0 or not self.curvature[0] > 0:
-            return enough
-        added = self._rounding.gap(dtype, lr)
+        added = self.rounding(dtype, lr)
         return (math.sqrt(enough) - math.sqrt(added)) ** 2 if added < enough else 0  # distances add up
+
+    def rounding(self, dtype: torch.dtype, lr: float) -> float:
+        """The gap that rounding alone leaves at this rate, estimated from above; 0 where nothing tells it."""
+        is_known = self.fit.settled and self.fit.hessian is not None
+        return self._rounding.gap(dtype, lr) if is_known and self.limit > 0 and self.curvature[0] > 0 else 0
 
     @cached_property
     def _rounding(self) -> Rounding:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from ..spelling import ALWAYS, CHOICES, DATA, SCALE, SHIFT, is_detail
-from ..tracking.record import TrackedRun
+
+
+class HasParams(Protocol):
+    """A run on record, or one that is forecast."""
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """As they are on record, or would be."""
+
 
 DECISIVE = (DATA[0], *CHOICES)
 
 
-def distinguishing(runs: Sequence[TrackedRun]) -> list[str]:
+def distinguishing(runs: Sequence[HasParams]) -> list[str]:
     """The params that differ between runs, less those that follow from others that do."""
     keys = dict.fromkeys(key for run in runs for key in run.params)
     differing = [key for key in keys if len({run.params.get(key) for run in runs}) > 1]
@@ -22,13 +31,13 @@ def distinguishing(runs: Sequence[TrackedRun]) -> list[str]:
     return apart
 
 
-def columns(runs: Sequence[TrackedRun]) -> list[str]:
+def columns(runs: Sequence[HasParams]) -> list[str]:
     """The params that tell the runs apart, and those that are always worth a column."""
     apart = {*ALWAYS, *distinguishing(runs)}
     return [key for key in dict.fromkeys(key for run in runs for key in run.params) if key in apart]
 
 
-def _differs_among_alike(runs: Sequence[TrackedRun], alike: Sequence[str], key: str) -> bool:
+def _differs_among_alike(runs: Sequence[HasParams], alike: Sequence[str], key: str) -> bool:
     """Whether runs that have all of `alike` in common, `lr` and `epochs` apart, differ in `key`."""
     values: dict[tuple[str | None, ...], set[str | None]] = {}
     for run in runs:
