@@ -1,4 +1,4 @@
-"""Calibrate an instrument: one command to train, to compare and to predict.
+"""Calibrate an instrument: one command to train, to compare, to predict and to export.
 
     calibrate train -m lr=1e-2,1e-3       # where it is installed
     python -m src train -m lr=1e-2,1e-3   # in a checkout: the same as python -m src.train -m lr=1e-2,1e-3
@@ -16,7 +16,7 @@ from types import ModuleType
 from . import early
 from .package import command
 
-COMMANDS = ("train", "compare", "predict")
+COMMANDS = ("train", "compare", "predict", "export")
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from . import data as data
     from . import pipeline as pipeline
     from .report import comparison as comparison
+    from .report import exports as exports
     from .report import forecasts as forecasts
     from .report import page as page
     from .report import publish as publish
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 ROOMS = {
     "data": ".data",
     "pipeline": ".pipeline",
-    **dict.fromkeys(("comparison", "forecasts", "page", "publish", "screen"), ".report.{}"),
+    **dict.fromkeys(("comparison", "exports", "forecasts", "page", "publish", "screen"), ".report.{}"),
     **dict.fromkeys(
         ("abandoned", "model", "ranking", "reader", "resume", "selection", "store"), ".tracking.{}"
     ),

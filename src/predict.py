@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import gc
 import math
-import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -33,18 +32,16 @@ import numpy as np
 from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError, printable
 from .settings import PREDICTED
-from .spelling import defaults_of
 from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
 from .terminal.streams import print_data
 from .tracking.band import Wanted, wanted
+from .which import ALLOWED, HELP, WHICH, is_model, run_of, store_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .tracking.model import Predictor
-
-WHICH = re.compile(r"best|[0-9a-f]{32}|models:/[^/:@]+(/\d+|/latest|@[^/:@]+)?")
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "words",
         nargs="*",
         metavar="WHICH [READING ...]",
-        help="WHICH is best, a run's id, models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME (latest)",
+        help=HELP,
     )
     parser.add_argument("--csv", metavar="FILE", help="a CSV with a column of readings, or of true values")
     parser.add_argument("--experiment", metavar="NAME", help="where best looks, if not in the default one")
@@ -95,10 +92,7 @@ def _wanted(options: argparse.Namespace) -> dict[str, Any]:
 
 def _mistakes(options: argparse.Namespace) -> Iterator[str]:
     if not WHICH.fullmatch(options.which):
-        yield (
-            f"{options.which.strip()!r} is no calibration: give best, a run's id (32 digits), "
-            "models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME"
-        )
+        yield f"{options.which.strip()!r} is no calibration: {ALLOWED}"
     if bad := [word.strip() for word in options.readings if not _is_number(word) or math.isinf(float(word))]:
         yield f"{', '.join(bad)}: not a finite number; give readings like 35.7, or a file as --csv FILE"
     if options.readings and options.csv is not None:
@@ -161,20 +155,12 @@ def read(options: argparse.Namespace) -> Given:
 
 def choose(which: str, experiment: str | None) -> Predictor:
     """Raises ConfigError where there is no store, no such run or model, or it has no calibration."""
-    store = heavy.store.existing()
-    heavy.abandoned.end_abandoned(store)
-    if which.startswith("models:/"):
+    store = store_of(which, experiment)
+    if is_model(which):
         return heavy.model.load(store, which)
-    if which != "best":
-        return heavy.model.of_run(store, heavy.reader.get(store, which))
-    if experiment is None:
-        experiment = heavy.model.where_best(
-            store, defaults_of("tracking", "mlflow")["tracking", "experiment"]
-        )
-    store = heavy.store.existing(experiment)
-    best = heavy.model.best(store)
-    predictor = heavy.model.of_run(store, best.run)
-    return replace(predictor, of="; ".join(filter(None, [predictor.of, best.remark])))
+    run, remark = run_of(store, which)
+    predictor = heavy.model.of_run(store, run)
+    return replace(predictor, of="; ".join(filter(None, [predictor.of, remark])))
 
 
 def columns(given: Given, predictor: Predictor, inverse: bool) -> list[str]:

@@ -32,7 +32,7 @@ from . import ranking, reader, standalone
 from .calibration_model import CalibrationModel
 from .dataset import DatasetRecord, is_trained_on
 from .record import DATA_DIGEST, NOTE, TrackedRun, rebuild
-from .selection import Selection
+from .selection import Selection, quoted
 from .store import Store
 
 NAME = "calibration"  # of a run's model
@@ -77,7 +77,7 @@ def config_of(run: TrackedRun, dataset: DatasetRecord) -> dict[str, Any]:
 
     Raises ConfigError for a run that has no usable parameters.
     """
-    function = _function(run)
+    function = function_of(run)
     known = _parameters(run)
     try:
         readings = json.loads(dataset.profile)["input"]
@@ -107,7 +107,7 @@ def _uncertainty(run: TrackedRun) -> dict[str, Any] | None:
     return found
 
 
-def _function(run: TrackedRun) -> Function:
+def function_of(run: TrackedRun) -> Function:
     """The run's model; raises ConfigError where it is not to be had."""
     if "model" not in run.params:
         raise _unusable(run)
@@ -213,7 +213,7 @@ def _pairs(store: Store, run: TrackedRun) -> Pairs | None:
 def of_run(store: Store, run: TrackedRun) -> Predictor:
     """A run's calibration, from its record alone. Raises ConfigError for a run that has none."""
     config = config_of(run, reader.dataset(store, run.run_id))
-    model = CalibrationModel(standalone.numeric(_function(run)))
+    model = CalibrationModel(standalone.numeric(function_of(run)))
     model.load_context(PythonModelContext({}, config))  # type: ignore[no-untyped-call]
     of = f"{run.name}, run {run.run_id}"
 
@@ -245,10 +245,7 @@ def load(store: Store, uri: str) -> Predictor:
         with warnings.catch_warnings(action="ignore"):  # of versions a little newer than the model's
             model = mlflow.pyfunc.load_model(f"{uri}/latest" if is_latest else uri)
     except (MlflowException, OSError, ImportError) as error:
-        known = ", ".join(each.name for each in store.client.search_registered_models())
-        raise ConfigError(
-            f"{uri} cannot be loaded: {one_line(error)}; the store's registered models: {known or 'none'}"
-        ) from error
+        raise _no_model(store, uri, one_line(error)) from error
     config = model.model_config
     if not {"params", "input", "target", "input_range"} <= set(config):
         raise ConfigError(
@@ -265,6 +262,32 @@ def load(store: Store, uri: str) -> Predictor:
 
     has_uncertainty = config.get(UNCERTAINTY) is not None
     return Predictor(uri, config["input"], config["target"], predict, has_uncertainty)
+
+
+def run_id(store: Store, uri: str) -> str:
+    """The run that a model is of, by its address; raises ConfigError where there is no such model."""
+    name, _, version = uri.removeprefix("models:/").partition("/")
+    client = store.client
+    try:
+        if re.fullmatch("m-[0-9a-f]{32}", name):
+            found = client.get_logged_model(name).source_run_id
+        elif "@" in name:
+            found = client.get_model_version_by_alias(*name.split("@")).run_id
+        elif version.isdigit():
+            found = client.get_model_version(name, version).run_id
+        else:
+            newest = client.search_model_versions(f"name = {quoted(name)}", 1, ["version_number DESC"])
+            found = newest[0].run_id if newest else None
+    except MlflowException as error:
+        raise _no_model(store, uri, one_line(error)) from error
+    if not found:
+        raise _no_model(store, uri, "there is none, or it is of no run")
+    return str(found)
+
+
+def _no_model(store: Store, uri: str, why: str) -> ConfigError:
+    known = ", ".join(each.name for each in store.client.search_registered_models())
+    return ConfigError(f"{uri} cannot be loaded: {why}; the store's registered models: {known or 'none'}")
 
 
 def log(store: Store, run: TrackedRun, register: str | None = None) -> Logged:

@@ -1,0 +1,107 @@
+"""A run's calibration as the formats need it, from the record alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...formula import formula
+from ...normalization import UNCHANGED, Affine
+from ...polynomial import fold_matrix
+from ...spelling import parameters
+from ...tracking import model, reader, standalone
+from ...tracking.curve import Curve
+from ...tracking.dataset import DatasetRecord
+from ...tracking.record import TrackedRun
+from ...tracking.store import Store
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a run has found, with K parameters.
+
+    `config` is what its logged model knows, see `tracking.calibration_model`.
+    """
+
+    run: TrackedRun
+    dataset: DatasetRecord
+    config: dict[str, Any]
+
+    @classmethod
+    def of(cls, store: Store, run: TrackedRun) -> Calibration:
+        """Raises ConfigError for a run that has none."""
+        dataset = reader.dataset(store, run.run_id)
+        return cls(run, dataset, model.config_of(run, dataset))
+
+    @property
+    def input(self) -> str:
+        """The column of readings."""
+        return str(self.config["input"])
+
+    @property
+    def target(self) -> str:
+        """The column of true values."""
+        return str(self.config["target"])
+
+    @cached_property
+    def curve(self) -> Curve:
+        """The function of readings, which predicts."""
+        config = self.config
+        params, (low, high) = np.array(config["params"], dtype=float), config["input_range"]
+        function = standalone.numeric(model.function_of(self.run))
+        return Curve(function, params, config["shift"], config["scale"], config["polynomial"], low, high)
+
+    def readings(self, number: int) -> Floats:
+        """So many, evenly over the calibrated range."""
+        return np.linspace(self.curve.low, self.curve.high, number)
+
+    @property
+    def formula(self) -> str:
+        """In terms of the columns."""
+        found = self.run.readable()
+        assert found is not None
+        return formula(self.run.params, found, self.dataset.ranges, self.run.loss)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters'."""
+        return parameters(self.run.params)
+
+    @cached_property
+    def about(self) -> Affine:
+        """The input that `parameters` are of: the raw one, where a polynomial's lose no digits there."""
+        is_raw = self.config["polynomial"] and all(name in self.run.metrics for name in self.names)
+        return UNCHANGED if is_raw else Affine(self.config["shift"], self.config["scale"])
+
+    @cached_property
+    def parameters(self) -> Floats:
+        """(K,), about that input."""
+        return self.coefficients(self.about) if self.config["polynomial"] else self.curve.params
+
+    def coefficients(self, about: Affine) -> Floats:
+        """A polynomial's (K,), of another input, the highest power first."""
+        trained = Affine(self.config["shift"], self.config["scale"])
+        return np.asarray(fold_matrix(trained.of(about), len(self.names)) @ self.curve.params)
+
+    @cached_property
+    def covariance(self) -> Floats | None:
+        """Of `parameters`, (K, K); None where there is none on record."""
+        known = self.config["uncertainty"]
+        if known is None:
+            return None
+        factor = np.array(known["factor"])
+        if self.config["polynomial"]:
+            factor = fold_matrix(Affine(known["shift"], known["scale"]).of(self.about), len(factor)) @ factor
+        return np.asarray(factor @ factor.T)
+
+    @property
+    def source(self) -> str:
+        """Which run of which data it is, in a line."""
+        digest = f", data {self.run.data_digest}" if self.run.data_digest else ""
+        return f"{self.run.name}, run {self.run.run_id}{digest}"

@@ -1,0 +1,50 @@
+"""Which calibration is meant on a command line: the experiment's best run, a run by its id, or a model."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from . import heavy
+from .spelling import defaults_of
+
+if TYPE_CHECKING:
+    from .tracking.record import TrackedRun
+    from .tracking.store import Store
+
+WHICH = re.compile(r"best|[0-9a-f]{32}|models:/[^/:@]+(/\d+|/latest|@[^/:@]+)?")
+HELP = "WHICH is best, a run's id, models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME (latest)"
+ALLOWED = "give best, a run's id (32 digits), models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME"
+
+
+def is_model(which: str) -> bool:
+    """Whether a model is named by its address."""
+    return which.startswith("models:/")
+
+
+def store_of(which: str, experiment: str | None) -> Store:
+    """The store with what is meant; that of the experiment for the best run.
+
+    Raises ConfigError where there is none.
+    """
+    store = heavy.store.existing()
+    heavy.abandoned.end_abandoned(store)
+    if which != "best":
+        return store
+    if experiment is None:
+        experiment = heavy.model.where_best(
+            store, defaults_of("tracking", "mlflow")["tracking", "experiment"]
+        )
+    return heavy.store.existing(experiment)
+
+
+def run_of(store: Store, which: str) -> tuple[TrackedRun, str]:
+    """The run that is meant, or that a model is of, and in words what was left out for it.
+
+    Raises ConfigError where there is no such run or model.
+    """
+    if which == "best":
+        best = heavy.model.best(store)
+        return best.run, best.remark
+    run_id = heavy.model.run_id(store, which) if is_model(which) else which
+    return heavy.reader.get(store, run_id), ""

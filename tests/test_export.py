@@ -1,0 +1,192 @@
+"""A calibration taken elsewhere: against the record, a compiler, and ESPHome's own package."""
+
+import json
+import shutil
+import subprocess
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from src import export, predict
+
+Command = Callable[..., int]
+
+MODELS = {
+    "linear": ("normalization=zscore", "lr=0.1"),
+    "proportional": ("normalization=scale", "lr=0.01"),
+    "quadratic": ("normalization=minmax", "lr=0.5", "epochs=20000"),
+    "exponential": (
+        "normalization=zscore",
+        "lr=auto",
+        "dtype=float64",
+        "model.start.a=5",
+        "model.start.k=0.5",
+    ),
+    "power": ("normalization=scale", "lr=auto", "dtype=float64"),
+}
+CC = shutil.which("cc")
+
+
+@pytest.fixture
+def exported(folder: Path, command: Command, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What `export` prints of a run with these settings; it trains the run first."""
+    data = pd.DataFrame({"volt": np.linspace(1, 9, 9)})
+    data["celsius"] = 3 * data.volt + 0.2 * data.volt**1.5 + [0.1, -0.1, 0.05, 0, -0.05, 0.1, -0.1, 0, 0.02]
+    data.to_csv(folder / "mine.csv", index=False)
+
+    def run(model: str, format: str, *settings: str) -> str:
+        mine = ("data.path=mine.csv", "data.input=volt", "data.target=celsius")
+        assert command(f"model={model}", *mine, *MODELS.get(model, ()), *settings) == 0
+        newest = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_runs(["1"], max_results=1)[0]
+        capsys.readouterr()
+        assert export.command([newest.info.run_id, "--format", format]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def answers(readings: np.ndarray, capsys: pytest.CaptureFixture[str], folder: Path) -> np.ndarray:
+    """What `predict` says of readings, of the newest run."""
+    newest = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_runs(["1"], max_results=1)[0]
+    pd.DataFrame({"volt": readings}).to_csv(folder / "new.csv", index=False)
+    assert predict.command([newest.info.run_id, "--csv", "new.csv"]) == 0
+    (folder / "answers.csv").write_text(capsys.readouterr().out)
+    return pd.read_csv(folder / "answers.csv")["celsius"].to_numpy()
+
+
+@pytest.mark.parametrize("model", ["linear", "quadratic", "power"])
+def test_json(
+    model: str, exported: Callable[..., str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its parameters predict what `predict` does; the roots of its variances are the record's `se_…`."""
+    found = json.loads(exported(model, "json"))
+    run = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_runs(["1"], max_results=1)[0]
+    metrics = run.data.metrics
+    x = (np.linspace(1, 9, 5) - found["shift"]) * found["scale"]
+    params = list(found["parameters"].values())
+    mine = params[0] * x ** params[1] if model == "power" else np.polyval(params, x)
+    np.testing.assert_allclose(mine, answers(np.linspace(1, 9, 5), capsys, folder), rtol=1e-12)
+    if model != "power":  # whose errors on record are in raw units
+        errors = [metrics[f"se_{name}"] for name in found["parameters"]]
+        np.testing.assert_allclose(np.sqrt(np.diag(found["covariance"])), errors, rtol=1e-9)
+    assert found["degrees_of_freedom"] == 9 - len(params)
+    assert found["input"]["calibrated_range"] == [1, 9]
+    assert (found["run"], found["data_digest"]) == (run.info.run_id, run.data.tags["data_digest"])
+
+
+@pytest.mark.skipif(CC is None, reason="there is no C compiler")
+@pytest.mark.parametrize("model", MODELS)
+def test_c(
+    model: str, exported: Callable[..., str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Compiled without a warning; at 999 readings it is as near to `predict` as it says."""
+    header = exported(model, "c")
+    (folder / "calibration.h").write_text(header)
+    (folder / "main.c").write_text(
+        '#include "calibration.h"\n#include <stdio.h>\nint main(void) { float x; '
+        'while (scanf("%f", &x) == 1) printf("%.9g\\n", (double)celsius_of_volt(x)); return 0; }\n'
+    )
+    readings = np.linspace(1, 9, 999).astype(np.float32).astype(float)
+    build = [str(CC), "-std=c99", "-Wall", "-Wextra", "-Werror", "main.c", "-o", "main", "-lm"]
+    subprocess.run(build, cwd=folder, check=True)
+    given = "\n".join(f"{each:.9g}" for each in readings)
+    printed = subprocess.run(
+        ["./main"], cwd=folder, input=given, capture_output=True, text=True, check=True
+    ).stdout
+    stated = float(header.partition("within ")[2].split()[0])
+    off = np.abs(np.array(printed.split(), dtype=float) - answers(readings, capsys, folder)).max()
+    assert 0 < off <= stated < 1e-4
+
+
+def test_a_model_that_is_not_cs(folder: Path, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    """A function of the user's own that C has no word for is refused, and as JSON it goes."""
+    (folder / "mine.py").write_text(
+        "import torch\n\n\ndef bent(t_u, w, b):\n    return w * torch.tanh(t_u / 50) + b\n"
+    )
+    own = ("model.function=mine.bent", "model.start.w=1", "model.start.b=0", "normalization=none", "lr=0.1")
+    assert command(*own) == 0
+    capsys.readouterr()
+    assert export.command(["best", "--format", "c"]) == 2
+    assert "model=mine.bent cannot be written in C" in capsys.readouterr().err
+    assert export.command(["best", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "mine.bent"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["best"], "--format"),
+        (["best", "--format", "xml"], "give c, esphome or json"),
+        (["last", "--format", "c"], "'last' is no calibration: give best"),
+        (["models:/none/1", "--format", "c"], "models:/none/1 cannot be loaded"),
+        (["0" * 32, "--format", "c"], "there is no run"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_mistakes(
+    arguments: list[str], words: str, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command() == 0
+    capsys.readouterr()
+    assert export.command(arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_registered_model(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    """By its version, as the latest and by the id of its own, it is the run's calibration."""
+    assert command("register=thermometer") == 0
+    capsys.readouterr()
+    texts = []
+    for which in ("best", "models:/thermometer/1", "models:/thermometer"):
+        assert export.command([which, "--format", "json"]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] == texts[2]
+
+
+POINTS = {"linear": [2], "quadratic": [12], "exponential": [33, 65], "power": [9, 17]}
+
+
+@pytest.mark.parametrize("model", POINTS)
+def test_esphome_points(
+    model: str, exported: Callable[..., str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The filter made of the data points predicts as `predict` does, within what the block says."""
+    text = exported(model, "esphome")
+    [(name, options)] = yaml.safe_load(text)["filters"][0].items()
+    points = np.array([list(map(float, each.split(" -> "))) for each in options["datapoints"]])
+    readings = np.linspace(1, 9, 999)
+    if name == "calibrate_polynomial":
+        found = np.polyval(np.polyfit(*points.T, options["degree"]).astype(np.float32), readings)
+    else:
+        found = np.interp(readings, *points.T)
+    stated = float(text.partition("within ")[2].split()[0])
+    assert np.abs(found - answers(readings, capsys, folder)).max() <= stated < 0.02
+    assert len(points) in POINTS[model]
+
+
+@pytest.mark.slow
+def test_esphome_itself(
+    exported: Callable[..., str], folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """ESPHome's own package takes the blocks, in a device of its `host` platform."""
+    place = tmp_path_factory.mktemp("esphome")
+    venv.create(place / "venv", with_pip=True)
+    install = [str(place / "venv" / "bin" / "pip"), "install", "-q", "esphome>=2026.1"]
+    subprocess.run(install, check=True, capture_output=True, timeout=1800)
+    for model in POINTS:
+        block = exported(model, "esphome")
+        indented = "".join(f"    {line}\n" for line in block.splitlines())
+        (folder / "device.yaml").write_text(
+            f"esphome:\n  name: bench\nhost:\nsensor:\n  - platform: template\n    name: celsius\n{indented}"
+        )
+        check = [str(place / "venv" / "bin" / "esphome"), "config", "device.yaml"]
+        done = subprocess.run(check, cwd=folder, capture_output=True, text=True, timeout=600)
+        assert "Configuration is valid!" in done.stdout + done.stderr, done.stdout + done.stderr
+    shutil.rmtree(place)
