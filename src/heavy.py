@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .report import forecasts as forecasts
     from .report import page as page
     from .report import publish as publish
+    from .report import repetitions as repetitions
     from .report import screen as screen
     from .tracking import abandoned as abandoned
     from .tracking import model as model
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 ROOMS = {
     "data": ".data",
     "pipeline": ".pipeline",
-    **dict.fromkeys(("comparison", "exports", "forecasts", "page", "publish", "screen"), ".report.{}"),
+    **dict.fromkeys(
+        ("comparison", "exports", "forecasts", "page", "publish", "repetitions", "screen"), ".report.{}"
+    ),
     **dict.fromkeys(
         ("abandoned", "model", "ranking", "reader", "resume", "selection", "store"), ".tracking.{}"
     ),

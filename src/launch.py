@@ -124,13 +124,26 @@ class Launch:
         Raises ConfigError where settings stand beside a name.
         """
         given: bool | str = self.config.get("resume") or False
-        others = [each for each in self.overrides if not re.match(r"\+*(resume=|hydra[./])", each)]
-        if given is not True and given and others:
+        if given is not True and given and (others := self._beside("resume")):
             raise ConfigError(
                 f"resume={given} takes its settings from the record: leave out {' '.join(others)}, "
                 "or give resume=true to go on with the latest sweep that has these settings"
             )
         return given
+
+    @property
+    def repeat(self) -> str | None:
+        """Which run is to be trained again; raises ConfigError where settings stand beside it."""
+        which = self.config.get("repeat")
+        if which is not None and (others := self._beside("repeat")):
+            raise ConfigError(
+                f"repeat={which} takes its settings from the record: leave out {' '.join(others)}"
+            )
+        return None if which is None else str(which)
+
+    def _beside(self, key: str) -> list[str]:
+        """The settings that are given beside this one."""
+        return [each for each in self.overrides if not re.match(rf"\+*({key}=|hydra[./])", each)]
 
     def of_record(self, name: str, config: str) -> Launch:
         """The launch of a sweep's own config, with what this one says of Hydra."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hydra_plugins.batch_launcher import bar
 
+from . import which
 from .config import ConfigError
 from .data import load
 from .fit.forecast import Forecast, forecast
@@ -28,10 +29,11 @@ from .settings import Origin, Settings
 from .spelling import swept
 from .terminal import interrupts
 from .terminal.errors import PageError, StoreError, TrainingError, attempt_each, explain
-from .tracking import kept, model, reader, resume
+from .tracking import kept, model, observed, reader, resume
 from .tracking.abandoned import end_abandoned, so_far
 from .tracking.ranking import ranked
 from .tracking.record import Call, Status, TrackedRun, as_text, of_crash, of_result
+from .tracking.repetition import Repetition, repeat
 from .tracking.selection import Selection
 from .tracking.store import Store, open_store
 from .tracking.sweep import CONFIG, Parent, parent_id, parents
@@ -66,6 +68,15 @@ def run(settings: dict[int, Settings]) -> Results:
     return results
 
 
+def repeat_run(named: str) -> Repetition:
+    """A run on record trained again; raises ConfigError for what is none."""
+    if not which.WHICH.fullmatch(named):
+        raise ConfigError(f"repeat={named} is no calibration: {which.ALLOWED}")
+    store = which.store_of(named, None)
+    found, _ = which.run_of(store, named)
+    return repeat(store, found, load)
+
+
 def _name(runs: Iterable[Run]) -> str | None:
     """What the best run's model is to be registered as."""
     return next((each.settings.register_as for each in runs if each.settings.register_as), None)
@@ -92,6 +103,8 @@ def _train_the_rest(
 ) -> list[float | Exception]:
     """`old`: the id of the run that each replaces, empty for none."""
     origin, start_ms = runs[0].settings.origin, _now_ms()
+    if parent:
+        observed.keep(store, parent, [run.problem.pairs for run in runs])
     try:
         results = _calibrate(runs, stop)
     except Exception as error:
@@ -105,6 +118,7 @@ def _train_the_rest(
         ids = kept.write(store, records, origin, stop, reached)
     if parent is None:
         for run_id, result in zip(ids, results, strict=True):
+            observed.keep(store, run_id, [result.run.problem.pairs])
             _end_run(store, run_id, result.run.settings.register_as)
     return [result.objective for result in results]
 

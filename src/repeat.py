@@ -14,7 +14,7 @@ from .settings import Settings
 from .spelling import defaults_of, flat, key_of, overrides, settings_of, spelled
 
 # no settings of a sweep's: what the command fills in, and what says which sweep goes on
-NOT_REPEATED = (*FILLED_IN, "resume", "dry", "hydra")
+NOT_REPEATED = (*FILLED_IN, "resume", "repeat", "dry", "hydra")
 
 
 def of_sweep(config: DictConfig) -> str:

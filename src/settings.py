@@ -254,6 +254,10 @@ class Settings(Group):
         bool | Name | None,
         About("true, latest or the name of a sweep that ended early", decides=False),
     ] = None
+    repeat: Annotated[
+        Name | None,
+        About("best, a run's id or a model's address: a run on record is trained again", decides=False),
+    ] = None
     dry: Annotated[
         bool, About("true or false: a forecast alone, nothing trained nor recorded", decides=False)
     ] = False

@@ -6,10 +6,12 @@
     python -m src.train -m lr=1e-2,1e-3 register=NAME     # and the best run's model under a name
     python -m src.train resume=latest                     # the latest sweep that ended early goes on
     python -m src.train -m lr=1e-2,1e-3 dry=true          # what it would come to, nothing trained
+    python -m src.train repeat=RUN                        # a run on record once more: the same to the bit?
     python -m src.train --help                            # every setting
 
-Exit codes: 0, diverged runs included; 1 where some jobs of a sweep failed; 2 for a mistake, with nothing
-recorded; 130, 143 and 129 when interrupted, with what was reached on record.
+Exit codes: 0, diverged runs included; 1 where some jobs of a sweep failed, or a repeated run came out
+another; 2 for a mistake, with nothing recorded; 130, 143 and 129 when interrupted, with what was reached on
+record.
 
 Nothing heavy is imported until the settings are known to be right, so that a mistake answers within a second.
 """
@@ -107,6 +109,8 @@ def _launch(arguments: Sequence[str], arrived: interrupts.Raising) -> int:
         require_temporary_folder()
         if isinstance(launch.resume, str):
             return _launch_from_record(launch, launch.resume, arrived)
+        if launch.repeat:
+            return _repeat(launch.repeat)
         if launch.is_dry:
             return _forecast(launch)
         if launch.is_sweep:
@@ -129,6 +133,13 @@ def _forecast(launch: Launch) -> int:
             raise each
     heavy.forecasts.show(found)
     return 0
+
+
+def _repeat(named: str) -> int:
+    """A run on record is trained again from that alone; the exit code is 1 where it comes out another."""
+    found = heavy.pipeline.repeat_run(named)
+    heavy.repetitions.show(found)
+    return 1 if found.differences else 0
 
 
 def _launch_from_record(launch: Launch, which: str, arrived: interrupts.Raising) -> int:
