@@ -1,28 +1,26 @@
-"""CSV -> validated pairs of readings.
+"""Settings -> validated pairs of readings, from whatever file they are in.
 
-Any CSV with a header line and two columns of numbers will do; other columns are ignored. Every problem
-of the file is reported at once, and nothing is guessed or dropped.
+How a file is read is the room `tables`'s: here it is said which of its columns and rows are meant. Every
+problem of the file is reported at once, and nothing is dropped but what the settings say.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from .config import ConfigError, one_line
-from .package import SHIPPED
+from .config import ConfigError
 from .settings import DataSettings
-
-MOST_NAMED = 10  # of a file's bad cells; the rest are counted
+from .tables import files, rows
+from .tables.numbers import Fault, Numbers, listed
+from .tables.source import Source
+from .tables.table import Table, read
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,16 +30,28 @@ class Pairs:
     """N readings `t_u` (N,) and their true values `t_c` (N,), with a digest of the file they are from.
 
     `sigma` (N,) are the standard uncertainties of the true values, or what is in proportion to them; None
-    where nothing is known. `lines` (N,) are the lines of the file. `held_out` are those that validate.
+    where nothing is known. `lines` (N,) are the lines of the file at `path`. `held_out` are those that
+    validate. `said`: what was recognised of how the file is written, and what was left out.
     """
 
     settings: DataSettings
+    path: str
     file_digest: str
     t_u: Floats
     t_c: Floats
     sigma: Floats | None
     lines: npt.NDArray[np.int64]
+    said: tuple[str, ...] = ()
     held_out: Pairs | None = None
+
+    @property
+    def told(self) -> list[str]:
+        """A line on each file: how many observations, and what was recognised of how it is written."""
+        by_lot = isinstance(self.settings.validation, float) and self.held_out is not None
+        also = f", {len(self.held_out.t_u):,} more held out" if by_lot and self.held_out else ""
+        n = len(self.t_u)
+        line = "; ".join([f"{self.path}: {n:,} observation{'s' * (n != 1)}{also}", *self.said])
+        return [line, *([] if by_lot or self.held_out is None else self.held_out.told)]
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> Pairs:
         """Some of them, in their order."""
@@ -85,9 +95,9 @@ class Pairs:
 def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> Pairs:
     """Read and validate; `largest` is the greatest number that the training's dtype can hold.
 
-    Raises ConfigError that names every problem: the file missing, empty, no CSV or not UTF-8; columns
-    missing; cells that are no finite number, or no uncertainty; fewer observations or distinct inputs than
-    parameters. The same for the observations that are to validate.
+    Raises ConfigError that names every problem: the file missing, empty, no table or one that could be
+    read in two ways; columns missing; cells that are no finite number, or no uncertainty; fewer
+    observations or distinct inputs than parameters. The same for the observations that are to validate.
     """
     pairs = _read_pairs(settings, settings.path, "data.path=", n_parameters, largest)
     if isinstance(settings.validation, str):
@@ -102,34 +112,119 @@ def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> 
 
 def _read_pairs(settings: DataSettings, path: str, setting: str, n_parameters: int, largest: float) -> Pairs:
     """The pairs of the file that a setting names."""
-    content = read(path, setting)
-    table = parse(content, path)
-    names = header(table)
-    problems: list[str] = []
-    columns: list[Floats] = []
+    content = files.read(path, setting)
     asked = {"data.input": settings.input, "data.target": settings.target}
     if isinstance(settings.sigma, str):
         asked["data.sigma"] = settings.sigma
-    for key, name in asked.items():
-        if names.count(name) == 1:
-            cells = table.iloc[1:, names.index(name)]
-            values, bad_cells = numbers(name, cells, largest)
-            columns.append(values)
-            problems += bad_cells or (_no_uncertainties(name, cells, values) if key == "data.sigma" else [])
-        else:
-            problems.append(_wrong_column(key, name, names))
-    problems = first(problems)
-    if (n := max(len(table) - 1, 0)) < max(n_parameters, 1):
+    table = read(content, Source(path, settings, _spelled, tuple(asked.values())))
+    meant, said = _meant(table, settings)
+    problems = [
+        _wrong_column(key, name, table) for key, name in asked.items() if len(table.places(name)) != 1
+    ]
+    found = {key: name for key, name in asked.items() if len(table.places(name)) == 1}
+    columns, recognised = meant.numbers([meant.places(name)[0] for name in found.values()])
+    columns = [
+        _within(column, meant, name, largest) for column, name in zip(columns, found.values(), strict=True)
+    ]
+    kept = np.ones(len(meant.rows), dtype=bool)
+    if settings.missing == "drop":
+        kept = _with_numbers(columns, meant)
+        said += _left_out("without a number", [meant.lines[row] for row in np.flatnonzero(~kept)])
+    cells = list(_bad_cells(dict(zip(found, columns, strict=True)), asked, meant, kept))
+    problems += listed(cells)
+    if not settings.missing and not _with_numbers(columns, meant).all():
+        problems.append("data.missing=drop leaves out rows without a number")
+    if (n := int(kept.sum())) < max(n_parameters, 1):
         problems.append(_too_few(n, n_parameters))
     if problems:
         raise ConfigError(f"{path}: " + "; ".join(problems))
-    t_u, t_c, *sigmas = columns
+    t_u, t_c, *sigmas = [column.values[kept] for column in columns]
     if isinstance(settings.sigma, float):
-        sigmas = [np.full(len(t_u), settings.sigma)]
+        sigmas = [np.full(n, settings.sigma)]
         if not is_usable(sigmas[0]).all():
             raise ConfigError(f"data.sigma={settings.sigma:g} is out of the range of arithmetic")
-    lines = table.index[1:].to_numpy(dtype=np.int64) + 1
-    return Pairs(settings, _hash(content), t_u, t_c, sigmas[0] if sigmas else None, lines)
+    units = {name: _unit(table, name, column) for name, column in zip(found.values(), columns, strict=True)}
+    return Pairs(
+        _with_units(settings, units),
+        path,
+        _hash(content),
+        t_u,
+        t_c,
+        sigmas[0] if sigmas else None,
+        np.array(meant.lines, dtype=np.int64)[kept],
+        tuple(filter(None, [", ".join([*table.said, *recognised]), *said, *table.doubts])),
+    )
+
+
+def _spelled(setting: str, value: str) -> str:
+    return f"data.{setting}={value}"
+
+
+def _meant(table: Table, settings: DataSettings) -> tuple[Table, list[str]]:
+    """The rows that are meant, and what was left out."""
+    chosen = rows.where(table, settings.where) if settings.where else table
+    filled = chosen.only(lambda row: any(map(str.strip, chosen.rows[row])))
+    empty = sorted({*chosen.lines} - {*filled.lines})
+    count = len(table.rows) - len(chosen.rows)
+    said = [f"{count:,} row{'s' * (count != 1)} left out by {settings.where}"] if settings.where else []
+    return filled, said + _left_out("without a cell", empty)
+
+
+def _left_out(which: str, lines: list[int]) -> list[str]:
+    if not lines:
+        return []
+    named = ", ".join(map(str, lines[:4])) + (" …" if len(lines) > 4 else "")
+    plural = "s" * (len(lines) > 1)
+    return [f"{len(lines):,} row{plural} {which} left out (line{plural} {named})"]
+
+
+def _within(column: Numbers, table: Table, name: str, largest: float) -> Numbers:
+    """With a fault for each number that the dtype cannot hold."""
+    with np.errstate(invalid="ignore"):
+        large = np.flatnonzero(np.abs(column.values) > min(largest, np.finfo(float).max))
+    [place] = table.places(name)
+    cells = {int(row): table.rows[row][place].strip() for row in large}
+    faults = {
+        row: Fault("unclear", f"{cell} is too large for this dtype: use dtype=float64")
+        for row, cell in cells.items()
+    }
+    return replace(column, faults=faults | column.faults)
+
+
+def _with_numbers(columns: list[Numbers], table: Table) -> npt.NDArray[np.bool_]:
+    """Which rows (N,) are not to be left out: what may be a number that is written in another way stays."""
+    kept = np.ones(len(table.rows), dtype=bool)
+    for row in {row for column in columns for row in column.faults}:
+        kinds = [column.faults[row].kind for column in columns if row in column.faults]
+        kept[row] = "unclear" in kinds
+    return kept
+
+
+def _bad_cells(
+    columns: Mapping[str, Numbers], asked: Mapping[str, str], table: Table, kept: npt.NDArray[np.bool_]
+) -> Iterator[str]:
+    """What is wrong with the rows that are kept, by their lines."""
+    for row, fault in table.faults.items():
+        if kept[row]:
+            yield f"line {table.lines[row]}: {fault}"
+    for key, column in columns.items():
+        faults = {row: fault.text for row, fault in column.faults.items()}
+        if key == "data.sigma":
+            cells = {int(row): column.values[row] for row in np.flatnonzero(~is_usable(column.values))}
+            faults = {row: _no_uncertainty(value) for row, value in cells.items()} | faults
+        for row in sorted(faults):
+            if kept[row] and row not in table.faults:
+                yield f"line {table.lines[row]}, column {asked[key].removeprefix('column:')}: {faults[row]}"
+
+
+def _unit(table: Table, name: str, column: Numbers) -> str:
+    return column.unit or table.units[table.places(name)[0]]
+
+
+def _with_units(settings: DataSettings, units: Mapping[str, str]) -> DataSettings:
+    """With the file's units, unless others are given."""
+    found = {name: unit for name, unit in units.items() if unit and not settings.unit_of(name)}
+    return settings.model_copy(update={"units": settings.units | found}) if found else settings
 
 
 def _split(pairs: Pairs, part: float, seed: int) -> Pairs:
@@ -148,110 +243,27 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def read(path: str, setting: str) -> bytes:
-    """A file's content; raises ConfigError, which calls the path by its setting, where it cannot be read.
-
-    The data that come with the package are found from any folder.
-    """
-    try:
-        is_shipped = not Path(path).exists() and (SHIPPED / path).is_relative_to(SHIPPED / "data")
-        return (SHIPPED / path if is_shipped else Path(path)).read_bytes()
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{setting}{path}: no such file under {Path.cwd()}; give the path of a CSV"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{setting}{path} cannot be read: {one_line(error)}") from error
-
-
-def parse(content: bytes, path: str) -> pd.DataFrame:
-    """A CSV's cells as text, the header as the first row; a row's index is its line in the file less one.
-
-    Raises ConfigError where it is empty, no CSV or not UTF-8.
-    """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is not UTF-8 text (byte {error.start}): save it as CSV with UTF-8 encoding"
-        ) from error
-    if "\0" in text:
-        raise ConfigError(f"{path} is not a CSV: it holds binary data; export it as CSV text")
-    try:
-        table = pd.read_csv(
-            io.StringIO(text),
-            header=None,
-            dtype=str,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            skipinitialspace=True,
+def _wrong_column(key: str, name: str, table: Table) -> str:
+    places = table.places(name)
+    if places:
+        several = ", ".join(str(place + 1) for place in places)
+        return (
+            f"{key}={name}: {len(places)} columns have that name, {several}: "
+            f"tell which by its place, {key}=column:{places[0] + 1}"
         )
-    except pd.errors.EmptyDataError:
-        raise ConfigError(f"{path} is empty: a header line and rows of numbers are needed") from None
-    except pd.errors.ParserError as error:
-        reason = one_line(error).removeprefix("Error tokenizing data. C error: ")
-        raise ConfigError(f"{path} is not a CSV: {reason}") from error
-    table = table.fillna("")
-    breaks = table.map(lambda cell: cell.count("\n")).sum(axis="columns")  # lines within quoted cells
-    table.index = table.index + breaks.cumsum() - breaks
-    is_blank = (table.map(str.strip) == "").all(axis="columns")
-    return table[~is_blank]
+    return f"{key}={name}: no such column; the file has {', '.join(table.names) or 'none'}"
 
 
-def header(table: pd.DataFrame) -> list[str]:
-    """The names of a parsed CSV's columns."""
-    return [name.strip() for name in table.iloc[0]] if len(table) else []
-
-
-def numbers(name: str, cells: pd.Series[str], largest: float = np.inf) -> tuple[Floats, list[str]]:
-    """A column's cells (N,) as numbers, and what is wrong with them, cell by cell; then they are no use."""
-    stripped = cells.map(str.strip)
-    values = pd.to_numeric(stripped, errors="coerce").to_numpy(dtype=float, copy=True)
-    return values, list(_bad_cells(name, stripped, values, largest))
-
-
-def first(problems: list[str]) -> list[str]:
-    """As many as can be read, and a count of the rest."""
-    unnamed = problems[MOST_NAMED:]
-    return [*problems[:MOST_NAMED], *([f"and {len(unnamed)} more"] if unnamed else [])]
-
-
-def _wrong_column(key: str, name: str, names: list[str]) -> str:
-    if name in names:
-        return f"{key}={name}: {names.count(name)} columns have that name"
-    return f"{key}={name}: no such column; the file has {', '.join(names) or 'none'}"
-
-
-def _bad_cells(name: str, cells: pd.Series[str], values: Floats, largest: float) -> Iterator[str]:
-    bad = cells[~(np.abs(values) <= min(largest, np.finfo(float).max))]
-    for row, cell in bad.items():
-        yield f"line {int(str(row)) + 1}, column {name}: {_fault(cell)}"
-
-
-def _no_uncertainties(name: str, cells: pd.Series[str], values: Floats) -> list[str]:
-    return [
-        f"line {int(str(row)) + 1}, column {name}: {cell.strip()} is not greater than 0, as an uncertainty is"
-        if not float(cell) > 0
-        else f"line {int(str(row)) + 1}, column {name}: {cell.strip()} is out of the range of arithmetic"
-        for row, cell in cells[~is_usable(values)].items()
-    ]
+def _no_uncertainty(value: float) -> str:
+    if not value > 0:
+        return f"{value:g} is not greater than 0, as an uncertainty is"
+    return f"{value:g} is out of the range of arithmetic"
 
 
 def is_usable(sigma: Floats) -> npt.NDArray[np.bool_]:
     """Which uncertainties are greater than 0, their squares within the range of arithmetic."""
     with np.errstate(all="ignore"):
         return np.asarray((sigma > 0) & np.isfinite(sigma**2) & np.isfinite(sigma**-2.0))
-
-
-def _fault(cell: str) -> str:
-    if not cell:
-        return "empty, where a number is needed"
-    number = pd.to_numeric(pd.Series([cell]), errors="coerce").iloc[0]
-    if np.isfinite(number):
-        return f"{cell} is too large for this dtype: use dtype=float64"
-    if np.isinf(number) or cell.lower().lstrip("+-") in ("nan", "na", "n/a", "null"):
-        return f"{cell} is not a finite number"
-    return f"{cell[:40]!r} is not a number"
 
 
 def _shortages(pairs: Pairs, n_parameters: int) -> Iterator[str]:

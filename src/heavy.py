@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import data as data
     from . import pipeline as pipeline
     from .report import comparison as comparison
     from .report import exports as exports
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from .tracking import store as store
 
 ROOMS = {
-    "data": ".data",
     "pipeline": ".pipeline",
     **dict.fromkeys(
         ("comparison", "exports", "forecasts", "page", "publish", "repetitions", "screen"), ".report.{}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
+from unicodedata import normalize
 
-from pydantic import BeforeValidator, Field, WrapValidator
+from pydantic import AfterValidator, BeforeValidator, Field, WrapValidator
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,36 @@ Seed = Annotated[int, NotBool, Field(ge=0, lt=2**63)]
 Points = Annotated[int, NotBool, Field(ge=1, le=1000)]
 Count = Annotated[int, NotBool, Field(ge=1, le=10**12)]
 
+
+def on_one_line(name: str) -> str:
+    """A name with every white space, line breaks and no-break spaces too, as one blank."""
+    return " ".join(name.split())
+
+
+def same_name(name: str) -> str:
+    """What names have in common that read alike: the two signs for micro are one (Unicode's NFKC).
+
+    >>> same_name("Temp\u00a0C \u00b5A") == same_name("Temp C \u03bcA")
+    True
+    """
+    return on_one_line(normalize("NFKC", name))
+
+
+CONDITION = re.compile(r"\s*(?P<column>.+?)\s*(?P<sign><=|>=|==|!=|<|>)\s*(?P<value>.+?)\s*")
+AND = re.compile(r"\s+and\s+")
+
+
+def _condition(text: str) -> str:
+    if not all(CONDITION.fullmatch(part) for part in AND.split(text)):
+        raise ValueError  # without a sentence of its own: what is allowed is said of the setting
+    return text
+
+
 AsText = BeforeValidator(_as_text)
 Text = Annotated[str, AsText, Field(min_length=1)]
 Name = Annotated[str, AsText, Field(min_length=1, max_length=250, pattern=r"\S")]
+Column = Annotated[Name, AfterValidator(on_one_line)]
+Condition = Annotated[Text, AfterValidator(_condition)]
 NumberOrName = Annotated[Positive | Name, BeforeValidator(_number_or_text)]
 LONGEST_MODEL_NAME = 250
 # What MLflow's registry and addresses allow: not only blanks, nor what a path begins with

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from .config import FILLED_IN, ConfigError
 from .package import CONF, command
-from .settings import Origin
+from .settings import DataSettings, Origin
 
 # Beside each function's name a place for the user's own, and numbers that only it may know; beside the data's
 # columns what most data have not.
@@ -32,7 +32,9 @@ OPEN = {
     group: DictConfig({"function": None}, flags={"struct": False}) for group in ("normalization", "loss")
 } | {
     "model": DictConfig({"function": None, "start": DictConfig({}, flags={"struct": False})}),
-    "data": DictConfig(dict.fromkeys(("sigma", "sigma_scale", "common", "validation", "seed"))),
+    "data": DictConfig(
+        dict.fromkeys(name for name, field in DataSettings.model_fields.items() if field.default is None)
+    ),
 }
 ConfigStore.instance().store(name="functions", node=DictConfig(OPEN), provider=command("train"))
 

@@ -8,7 +8,8 @@
     python -m src.predict best 35.7 --curve --coverage .9  # the 90 % interval of the curve itself
 
 Each answer has its standard uncertainty and its interval, by default the 95 % one of a new reading; where
-there is none, the last column says why.
+there is none, the last column says why. How a CSV is written is recognised and said; where it could be in two
+ways, an option says in which: --decimal comma.
 
 Exit codes: 0 done, 2 a mistake, 130 and 143 when interrupted.
 
@@ -24,14 +25,20 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError, printable
-from .settings import PREDICTED
+from .layout import Layout
+from .settings import PREDICTED, about
+from .tables import files, table
+from .tables.numbers import listed
+from .tables.source import Source
+from .tables.table import Table
 from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
 from .terminal.streams import print_data
@@ -40,17 +47,9 @@ from .which import ALLOWED, HELP, WHICH, is_model, run_of, store_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic_core import ErrorDetails
 
     from .tracking.model import Predictor
-
-
-@dataclass(frozen=True)
-class Given:
-    """N rows of cells as text under a header; a mere column of numbers has none. Errors tell the source."""
-
-    source: str
-    header: list[str] | None
-    rows: pd.DataFrame
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -58,7 +57,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = ArgumentParser("predict", __doc__ or "")
     parser.usage = (
         "%(prog)s WHICH [READING ...] [--csv FILE] [--experiment NAME] [--inverse]\n"
-        "       [--coverage P] [--curve | [--replicates M] [--sigma S]]"
+        "       [--coverage P] [--curve | [--replicates M] [--sigma S]]\n"
+        "       [--delimiter X] [--decimal X] [--thousands X] [--header X] [--comment X] [--quote X] "
+        "[--encoding X] [--sheet X]"
     )
     parser.add_argument(
         "words",
@@ -73,6 +74,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--curve", action="store_true", help="of the curve itself, not of a new reading")
     parser.add_argument("--replicates", metavar="M", help="each reading is the mean of so many; 1")
     parser.add_argument("--sigma", metavar="S", help="uncertainty of a new true value; that of the data")
+    for name, field in Layout.model_fields.items():
+        parser.add_argument(f"--{name}", metavar="X", help=f"of the CSV: {about(field).allowed}")
     parser.set_defaults(**asdict(Wanted()))
     # argparse takes -1e3 for an option; what has a blank in it is none
     words = [f" {word}" if word.startswith("-") and _is_number(word) else word for word in argv]
@@ -81,6 +84,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if mistakes := list(_mistakes(options)):
         parser.error("; ".join(mistakes))
     options.wanted = asdict(wanted(_wanted(options)))
+    options.layout = Layout.model_validate(_layout(options))
     return options
 
 
@@ -88,6 +92,12 @@ def _wanted(options: argparse.Namespace) -> dict[str, Any]:
     """The options of the interval, as they are given."""
     given = {field.name: getattr(options, field.name) for field in fields(Wanted)}
     return {name: value.strip() if isinstance(value, str) else value for name, value in given.items()}
+
+
+def _layout(options: argparse.Namespace) -> dict[str, str]:
+    """How the CSV is written, as far as that is said."""
+    given = {name: getattr(options, name) for name in Layout.model_fields}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _mistakes(options: argparse.Namespace) -> Iterator[str]:
@@ -103,6 +113,18 @@ def _mistakes(options: argparse.Namespace) -> Iterator[str]:
         wanted(_wanted(options))
     except ValueError as error:
         yield str(error)
+    try:
+        Layout.model_validate(_layout(options))
+    except ValidationError as error:
+        yield from dict.fromkeys(map(_wrong_option, error.errors()))
+
+
+def _wrong_option(detail: ErrorDetails) -> str:
+    """What is wrong with how the CSV is said to be written."""
+    if not detail["loc"]:
+        return str(detail.get("ctx", {}).get("error", ""))
+    name = str(detail["loc"][0])
+    return f"--{name} {detail['input']} is not allowed: give {about(Layout.model_fields[name]).allowed}"
 
 
 def _is_number(text: str) -> bool:
@@ -114,14 +136,21 @@ def _is_number(text: str) -> bool:
 
 def predict(options: argparse.Namespace) -> None:
     """Print the CSV, and what is to be said beside it; raises ConfigError where nothing can be predicted."""
-    given = read(options)
+    name, content = read(options)
     predictor = choose(options.which, options.experiment)
+    source = Source(
+        name, options.layout, "--{} {}".format, (predictor.input, predictor.target), may_be_bare=True
+    )
+    given = table.read(content, source)
     names = columns(given, predictor, options.inverse)
+    numbers, said = _numbers(given, names)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        answers = predictions(given, names, predictor, options.wanted)
+        answers = predictions(numbers, predictor, options.wanted)
     if options.which == "best":
         _say(f"best: {predictor.of}")
+    if told := "; ".join(filter(None, [", ".join([*given.said, *said]), *given.doubts])):
+        _say(f"{given.source.name}: {told}")
     if not predictor.has_uncertainty:
         _say("warning: this calibration has no uncertainty on record, and its answers have none")
     for warning in caught:
@@ -136,21 +165,15 @@ def _say(line: str) -> None:
     print(printable(line), file=sys.stderr)
 
 
-def read(options: argparse.Namespace) -> Given:
-    """From the command line, the file, or standard input; raises ConfigError for what is no CSV."""
+def read(options: argparse.Namespace) -> tuple[str, bytes]:
+    """What errors call it, and what was given: on the command line, in the file, or on standard input."""
     if options.readings:
-        source, content = "the command line", "\n".join(options.readings).encode()
-    elif options.csv is not None:
-        source, content = options.csv, heavy.data.read(options.csv, "--csv ")
-    elif sys.stdin.isatty():
+        return "the command line", "".join(f"{reading.strip()}\n" for reading in options.readings).encode()
+    if options.csv is not None:
+        return options.csv, files.read(options.csv, "--csv ")
+    if sys.stdin.isatty():
         raise ConfigError("give readings, or a file as --csv FILE, or either on standard input")
-    else:
-        source, content = "standard input", sys.stdin.buffer.read()
-    table = heavy.data.parse(content, source)
-    header = heavy.data.header(table)
-    if len(header) == 1 and _is_number(header[0]):
-        return Given(source, None, table)
-    return Given(source, header, table.iloc[1:])
+    return "standard input", sys.stdin.buffer.read()
 
 
 def choose(which: str, experiment: str | None) -> Predictor:
@@ -163,26 +186,27 @@ def choose(which: str, experiment: str | None) -> Predictor:
     return replace(predictor, of="; ".join(filter(None, [predictor.of, remark])))
 
 
-def columns(given: Given, predictor: Predictor, inverse: bool) -> list[str]:
-    """The columns that are used: of readings, of true values, or in this order both, to be checked.
+def columns(given: Table, predictor: Predictor, inverse: bool) -> dict[str, int]:
+    """The columns that are used, and where they are: of readings, of true values, or both, to be checked.
 
     Raises ConfigError unless it is clear which they are and the computed ones are free.
     """
-    header = given.header or [predictor.target if inverse else predictor.input]
     names = [predictor.target] if inverse else [predictor.input, predictor.target]
-    known = [name for name in names if name in header]
+    if given.is_bare:
+        return {names[0]: 0}
+    places = {name: given.places(name) for name in names}
+    known = {name: place for name, place in places.items() if place}
     if not known:
+        there = ", ".join(given.names) or "none"
+        raise ConfigError(f"{given.source.name}: no column {' or '.join(names)}; there is {there}")
+    if several := [name for name, place in known.items() if len(place) > 1]:
+        raise ConfigError(f"{given.source.name}: {len(known[several[0]])} columns are called {several[0]}")
+    if taken := [column for column in given.names if column in _computed(list(known), predictor)]:
         raise ConfigError(
-            f"{given.source}: no column {' or '.join(names)}; there is {', '.join(header) or 'none'}"
+            f"{given.source.name}: {' and '.join(taken)} would be there twice, given and computed from "
+            f"{next(iter(known))}: rename what is given, or leave it out"
         )
-    if several := [name for name in known if header.count(name) > 1]:
-        raise ConfigError(f"{given.source}: {header.count(several[0])} columns are called {several[0]}")
-    if taken := [column for column in header if column in _computed(known, predictor)]:
-        raise ConfigError(
-            f"{given.source}: {' and '.join(taken)} would be there twice, given and computed from "
-            f"{known[0]}: rename what is given, or leave it out"
-        )
-    return known
+    return {name: place[0] for name, place in known.items()}
 
 
 def _computed(names: list[str], predictor: Predictor) -> list[str]:
@@ -193,12 +217,9 @@ def _computed(names: list[str], predictor: Predictor) -> list[str]:
     return [other, *(name for name in PREDICTED if name not in ("predicted", "deviation"))]
 
 
-def predictions(given: Given, names: list[str], predictor: Predictor, wanted: dict[str, Any]) -> pd.DataFrame:
-    """What is computed for each row (N, columns) from the given columns.
-
-    Raises ConfigError with every cell that is neither empty nor a finite number.
-    """
-    numbers = _numbers(given, names)
+def predictions(numbers: pd.DataFrame, predictor: Predictor, wanted: dict[str, Any]) -> pd.DataFrame:
+    """What is computed for each row (N, columns) from the given columns."""
+    names = [str(name) for name in numbers]
     found = predictor.predict(numbers[names[:1]], wanted)
     if len(names) == 2:
         found = found.rename(columns={predictor.target: "predicted"})
@@ -206,18 +227,26 @@ def predictions(given: Given, names: list[str], predictor: Predictor, wanted: di
     return found.reindex(columns=_computed(names, predictor))  # an older model gives less
 
 
-def _numbers(given: Given, names: list[str]) -> pd.DataFrame:
-    """The named columns (N, names); an empty cell is not a number."""
+def _numbers(given: Table, places: dict[str, int]) -> tuple[pd.DataFrame, list[str]]:
+    """The columns (N, names), where a cell that says that there is nothing is not a number; and what to say.
+
+    Raises ConfigError with every cell that is neither, and of what was recognised of how they are written.
+    """
     import pandas as pd
 
-    header = given.header or names
-    cells = {name: given.rows.iloc[:, header.index(name)] for name in names}
-    filled = {name: each[each.map(str.strip) != ""] for name, each in cells.items()}
-    found = {name: heavy.data.numbers(name, each) for name, each in filled.items()}
-    if problems := [problem for _, each in found.values() for problem in each]:
-        raise ConfigError(f"{given.source}: {'; '.join(heavy.data.first(problems))}")
-    numbers = {name: pd.Series(found[name][0], each.index) for name, each in filled.items()}
-    return pd.DataFrame(numbers, index=given.rows.index, dtype=float)
+    found, said = given.numbers(list(places.values()))
+    problems = [f"line {given.lines[row]}: {fault}" for row, fault in given.faults.items()]
+    for name, column in zip(places, found, strict=True):
+        faults = {row: fault for row, fault in column.faults.items() if row not in given.faults}
+        told = {row: f"line {given.lines[row]}, column {name}: {fault.text}" for row, fault in faults.items()}
+        problems += [told[row] for row, fault in faults.items() if fault.kind in ("text", "unclear")]
+        said += [
+            f"{told[row]}, and has no answer" for row, fault in faults.items() if fault.kind == "overload"
+        ]
+        column.values[list(faults)] = np.nan
+    if problems:
+        raise ConfigError(f"{given.source.name}: {'; '.join(listed(problems))}")
+    return pd.DataFrame({name: column.values for name, column in zip(places, found, strict=True)}), said
 
 
 def _check(answers: pd.DataFrame, coverage: float) -> str:
@@ -233,12 +262,13 @@ def _check(answers: pd.DataFrame, coverage: float) -> str:
     return line
 
 
-def _table(given: Given, names: list[str], answers: pd.DataFrame) -> str:
+def _table(given: Table, places: dict[str, int], answers: pd.DataFrame) -> str:
     """The CSV: all columns that are given, as they are, then the answers."""
     import pandas as pd
 
-    table = pd.concat([given.rows, answers.map(_text)], axis="columns")
-    header = [*(given.header or names), *answers]
+    rows = pd.DataFrame(given.rows, columns=range(len(given.names)), dtype=object)
+    table = pd.concat([rows, answers.map(_text)], axis="columns")
+    header = [*(places if given.is_bare else given.names), *answers]
     return table.set_axis(header, axis="columns").to_csv(index=False, lineterminator="\n")
 
 

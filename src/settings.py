@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
@@ -19,6 +19,8 @@ from .choices import Group, LossSettings, ModelSettings, NormalizationSettings
 from .functions import taken
 from .kinds import (
     About,
+    Column,
+    Condition,
     Count,
     ModelName,
     Name,
@@ -30,7 +32,9 @@ from .kinds import (
     Spread,
     Text,
     allowed,
+    same_name,
 )
+from .layout import Layout
 from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS
@@ -56,25 +60,38 @@ def _epochs(text: str) -> str:
     return f"{int(text):,} epoch{'' if text == '1' else 's'}"
 
 
-class DataSettings(Group):
-    """Which columns of which CSV are the pairs."""
+class Columns(Group):
+    """Which columns of which rows of which file are the pairs."""
 
     path: Annotated[
         Text,
-        About("the path of a CSV file", "data", _file, _file, place=7, problem=True, decides=False),
+        About(
+            "the path of a file: CSV, packed or not, Excel or Parquet",
+            "data",
+            _file,
+            _file,
+            place=7,
+            problem=True,
+            decides=False,
+        ),
     ]
     input: Annotated[
-        Name,
+        Column,
         About(
-            "the name of a column: what the instrument showed",
+            "the name of a column, or its place as column:2: what the instrument showed",
             "data_input",
             labelled("data_input"),
             problem=True,
         ),
     ]
     target: Annotated[
-        Name,
-        About("the name of a column: what was true", "data_target", labelled("data_target"), problem=True),
+        Column,
+        About(
+            "the name of a column, or its place: what was true",
+            "data_target",
+            labelled("data_target"),
+            problem=True,
+        ),
     ]
     sigma: Annotated[
         NumberOrName | None,
@@ -130,17 +147,39 @@ class DataSettings(Group):
             place=7,
         ),
     ] = None
+    where: Annotated[
+        Condition | None,
+        About(
+            "which rows: COLUMN > NUMBER, or with < >= <= == !=; several joined by and",
+            "data_where",
+            labelled("data_where"),
+            labelled("where"),
+            place=7,
+            decides=False,  # the numbers that are left do
+        ),
+    ] = None
+    missing: Annotated[
+        Literal["drop"] | None,
+        About(
+            "drop: rows without a number are left out",
+            "data_missing",
+            labelled("data_missing"),
+            labelled("missing"),
+            place=7,
+            decides=False,
+        ),
+    ] = None
     # by column, so that they do not outlive the choice of another
     units: Annotated[dict[str, Text], About("a unit for each column that has one", decides=False)] = Field(
         default_factory=dict
     )
 
     @model_validator(mode="after")
-    def _two_columns(self) -> DataSettings:
+    def _two_columns(self) -> Self:
         for name in (self.input, self.target):
             if name in PREDICTED:
                 raise ValueError(f"{name} is what a prediction says of itself: rename that column")
-        if self.input == self.target:
+        if same_name(self.input) == same_name(self.target):
             raise ValueError(f"data.input and data.target are both {self.input!r}: name two columns")
         if self.sigma in (self.input, self.target):
             raise ValueError(f"data.sigma={self.sigma} is a column of readings: name one of uncertainties")
@@ -154,9 +193,6 @@ class DataSettings(Group):
             )
         return self
 
-    def __hash__(self) -> int:  # a dict has none
-        return hash((self.path, self.input, self.target, self.sigma, self.validation, self.seed))
-
     @property
     def sigma_is_absolute(self) -> bool:
         """Whether the uncertainties of the reference values are known, and not their ratios alone."""
@@ -165,12 +201,23 @@ class DataSettings(Group):
     @property
     def input_unit(self) -> str:
         """The input's unit; empty where nobody knows it."""
-        return self.units.get(self.input, "")
+        return self.unit_of(self.input)
 
     @property
     def target_unit(self) -> str:
         """The target's unit; empty where nobody knows it."""
-        return self.units.get(self.target, "")
+        return self.unit_of(self.target)
+
+    def unit_of(self, column: str) -> str:
+        """A column's unit; empty where nobody knows it."""
+        return next((unit for name, unit in self.units.items() if same_name(name) == same_name(column)), "")
+
+
+class DataSettings(Layout, Columns):
+    """The pairs: which they are, and how their file is written."""
+
+    def __hash__(self) -> int:  # a dict has none
+        return hash((self.path, self.input, self.target, self.sigma, self.validation, self.seed))
 
 
 class TrackingSettings(Group):
