@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, get_origin
 from unicodedata import category
 
 from omegaconf import DictConfig, OmegaConf
@@ -105,7 +105,7 @@ def _explain(error: ValidationError) -> list[str]:
     """One clause for each mistake: what was given and what is allowed."""
     clauses = []
     for detail in error.errors():
-        path = [str(part) for part in detail["loc"]]
+        path = _setting([str(part) for part in detail["loc"]])
         key = ".".join(path).removesuffix(".name")
         if detail["type"] == "extra_forbidden":
             clauses.append(
@@ -118,6 +118,15 @@ def _explain(error: ValidationError) -> list[str]:
         else:
             clauses.append(f"{key}={_shown(detail['input'])} is not allowed: give {_allowed(path)}")
     return list(dict.fromkeys(clauses))
+
+
+def _setting(path: list[str]) -> list[str]:
+    """The path of the setting alone, without the kind of value that it was tried as."""
+    for depth in range(1, len(path)):
+        kind = getattr(_fields(path[: depth - 1]).get(path[depth - 1]), "annotation", dict)
+        if not isinstance(kind, type) and get_origin(kind) is not dict:
+            return path[:depth]
+    return path
 
 
 def _shown(value: object) -> str:

@@ -37,7 +37,7 @@ from .tracking.repetition import Repetition, repeat
 from .tracking.selection import Selection
 from .tracking.store import Store, open_store
 from .tracking.sweep import CONFIG, Parent, parent_id, parents
-from .workplace import Sweep
+from .workplace import Sweep, unsaid
 
 Results = dict[int, float | Forecast | Exception]
 
@@ -53,15 +53,18 @@ def run(settings: dict[int, Settings]) -> Results:
         model.check_registration(_name(runs.values()), {each.problem.pairs.digest for each in runs.values()})
     except ConfigError as error:
         return {**results, **dict.fromkeys(runs, error)}
-    dry = {index: each for index, each in runs.items() if each.settings.dry}
-    results |= zip(dry, forecast(list(dry.values())), strict=True)
-    runs = {index: each for index, each in runs.items() if index not in dry}
+    if dry := {index: each for index, each in runs.items() if each.settings.dry}:
+        _say_what_was_read(list(dry.values()))
+        results |= zip(dry, forecast(list(dry.values())), strict=True)
+        runs = {index: each for index, each in runs.items() if index not in dry}
     for experiment in dict.fromkeys(each.settings.tracking.experiment for each in runs.values()):
         mine = {
             index: each for index, each in runs.items() if each.settings.tracking.experiment == experiment
         }
         try:
-            done = _train_and_record(list(mine.values()), open_store(experiment))
+            store = open_store(experiment)
+            _say_what_was_read(list(mine.values()))
+            done = _train_and_record(list(mine.values()), store)
         except (ConfigError, StoreError) as error:  # the store cannot be opened, or not be written
             done = [error] * len(mine)
         results |= zip(mine, done, strict=True)
@@ -80,6 +83,13 @@ def repeat_run(named: str) -> Repetition:
 def _name(runs: Iterable[Run]) -> str | None:
     """What the best run's model is to be registered as."""
     return next((each.settings.register_as for each in runs if each.settings.register_as), None)
+
+
+def _say_what_was_read(runs: Sequence[Run]) -> None:
+    """A line on each file, once in a sweep, however its jobs are launched."""
+    pairs = {id(each.problem.pairs): each.problem.pairs for each in runs}
+    lines = dict.fromkeys(line for each in pairs.values() for line in each.told)
+    screen.print_read(unsaid(runs[0].settings.origin, list(lines)))
 
 
 def _train_and_record(runs: list[Run], store: Store) -> list[float | Forecast | Exception]:

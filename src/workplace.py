@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,6 +110,19 @@ def sweep_begun(config: str, jobs: int | None, name: str = "") -> Iterator[Origi
             yield origin
         finally:
             tempfile.tempdir = before
+
+
+def unsaid(origin: Origin, lines: Sequence[str]) -> list[str]:
+    """The lines that no job of the sweep has printed yet; they are taken as printed then."""
+    return [line for line in lines if not origin.folder or _is_first(Path(origin.folder), line)]
+
+
+def _is_first(folder: Path, line: str) -> bool:
+    try:
+        (folder / f"said-{digest(line)}").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def require_temporary_folder() -> None:

@@ -361,6 +361,7 @@ def test_a_function_of_none_is_asked_of_none() -> None:
         ({"t_u": [math.inf, 1.0, -math.inf]}, "inf in row 1, -inf in row 3"),
         ({"t_c": ["cold"]}, "column t_c: cold in row 1"),
         ({"t_u": ["?"] * 12}, "row 10 and 2 more"),
+        ({"t_u": [True, False]}, "column t_u: True in row 1, False in row 2"),
     ],
 )
 def test_what_cannot_be_predicted_from_is_the_callers_mistake(frame: dict[str, Any], words: str) -> None:
@@ -542,6 +543,18 @@ def test_a_registered_parabola_predicts_as_its_run_does(store: Store) -> None:
     params = [run.metrics[name] for name in ("w2", "w1", "b")]
     answer = calibration.predict(pd.DataFrame({"t_u": [35.7, 58.2]}))
     assert list(answer["t_c"]) == pytest.approx(np.polyval(params, [35.7, 58.2]), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "float32", "object", "Int64"])
+def test_whole_numbers_are_readings(store: Store, run: TrackedRun, dtype: str) -> None:
+    """However MLflow loads it, and pandas holds them; a missing one has no answer."""
+    loaded = mlflow.pyfunc.load_model(model.log(store, run).uri)
+    whole, broken = (pd.DataFrame({"t_u": pd.Series([40, 60]).astype(each)}) for each in (dtype, float))
+    pd.testing.assert_frame_equal(loaded.predict(whole), loaded.predict(broken))
+    if dtype in ("object", "Int64"):
+        gap = pd.DataFrame({"t_u": pd.array([40, None], dtype=dtype)})
+        with pytest.warns(UserWarning, match="1 of 2 rows have no t_u"):
+            assert list(loaded.predict(gap)["t_c"].isna()) == [False, True]
 
 
 def test_a_diverged_run_is_not_logged(store: Store) -> None:

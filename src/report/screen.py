@@ -42,6 +42,7 @@ Style = Literal["calibration", "table", "csv", "json"]
 
 MOST_ROWS = 30  # the CSV holds all
 MOST_TABLES = 12  # and so many models that a sweep logs, one on each data set
+MOST_FILES = 3
 WIDEST = 1000
 
 
@@ -72,6 +73,14 @@ def _print_tables(comparison: Comparison, most: int) -> None:
     if len(parts) > MOST_TABLES:
         more = f"{len(parts) - MOST_TABLES:,} more data sets"
         _say(f"… and {more}, shown by {command('compare')} --format csv; --model logs their models")
+
+
+def print_read(lines: Sequence[str]) -> None:
+    """What was read from each file, in a line; of many files a count of the rest."""
+    for line in lines[:MOST_FILES]:
+        _say(f"data         {line}")
+    if (more := len(lines) - MOST_FILES) > 0:
+        _say(f"             … and {more:,} more file{'s' * (more > 1)}")
 
 
 def print_table(runs: Sequence[TrackedRun], console: Console, most: int) -> None:

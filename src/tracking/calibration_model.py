@@ -193,8 +193,9 @@ def _listed(readings: Floats) -> str:
 
 def _numbers(column: "pd.Series[Any]") -> Floats:
     """The column (N,) as finite floats; what is empty is not a number."""
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
-    bad = np.flatnonzero(column.notna() & ~np.isfinite(values))
+    is_truth = column.map(lambda value: isinstance(value, bool | np.bool_)).to_numpy(dtype=bool)
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    bad = np.flatnonzero(column.notna() & (is_truth | ~np.isfinite(values)))
     if len(bad):
         named = ", ".join(f"{column.iloc[row]} in row {row + 1}" for row in bad[:MOST_NAMED])
         more = f" and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import AnyType
 
 from .. import elementary
 from ..functions import Function, on_arrays, public, resolve
@@ -72,7 +73,9 @@ def requirements(name: str) -> list[str]:
 
 def signature(input: str, target: str) -> ModelSignature:
     """The columns that a logged model takes and gives, any of which may be missing, and its params."""
-    given = Schema([ColSpec(DataType.double, name, required=False) for name in (input, target)])
+    # AnyType, for double takes no whole numbers; what is no number the model refuses itself
+    number = AnyType()  # type: ignore[no-untyped-call]
+    given = Schema([ColSpec(number, name, required=False) for name in (input, target)])
     kinds = {"in_range": DataType.boolean, "remark": DataType.string}
     found = Schema(
         [
