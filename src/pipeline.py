@@ -85,7 +85,7 @@ def _name(runs: Iterable[Run]) -> str | None:
     return next((each.settings.register_as for each in runs if each.settings.register_as), None)
 
 
-def _say_what_was_read(runs: Sequence[Run]) -> None:
+def _say_what_was_read(runs: list[Run]) -> None:
     """A line on each file, once in a sweep, however its jobs are launched."""
     pairs = {id(each.problem.pairs): each.problem.pairs for each in runs}
     lines = dict.fromkeys(line for each in pairs.values() for line in each.told)

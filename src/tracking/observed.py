@@ -78,6 +78,7 @@ def _pairs(frame: pd.DataFrame, settings: DataSettings) -> Pairs:
     numbers = {name: np.array([*map(float, frame[name])]) for name in frame if name != "line"}  # exact
     return Pairs(
         settings,
+        path=settings.path,
         file_digest="",
         t_u=numbers["reading"],
         t_c=numbers["reference"],
