@@ -6,6 +6,9 @@ in what was asked for answers within a second, and who only reads the record doe
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -40,4 +43,17 @@ ROOMS = {
 def __getattr__(name: str) -> Any:
     if name not in ROOMS:
         raise AttributeError(name)
-    return import_module(ROOMS[name].format(name), __package__)
+    with _no_collecting():
+        return import_module(ROOMS[name].format(name), __package__)
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Spare the garbage collector modules in the making, which stay: a tenth of the time they take."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -18,6 +18,7 @@ from torch.autograd import functional
 
 from ..losses import Loss
 from ..models import Model
+from .derivatives import gradient, second_derivatives, slopes
 
 EPS = torch.finfo(torch.float64).eps
 SINGULAR = 1e-14  # the smallest singular value of tangents of length 1; below it they are dependent
@@ -75,19 +76,17 @@ class Point:
     @cached_property
     def slopes(self) -> Tensor:
         """`psi` (N,): N times the gradient of the mean."""
-        return len(self.t_c) * cast(Tensor, torch.func.grad(self.loss_of)(self.predicted))
+        return len(self.t_c) * gradient(self.loss_of, self.predicted)
 
     @cached_property
     def bends(self) -> Tensor:
-        """`psi'` (N,), each observation's own second derivative: one product with ones."""
-        ones = torch.ones_like(self.predicted)
-        product = functional.vhp(self.loss_of, self.predicted, ones)  # type: ignore[no-untyped-call]
-        return len(ones) * cast(Tensor, product[1])
+        """`psi'` (N,), each observation's own second derivative."""
+        return second_derivatives(self.loss_fn, self.predicted, self.t_c)
 
     @cached_property
     def jacobian(self) -> Tensor:
         """`J` (N, K)."""
-        return cast(Tensor, torch.func.jacfwd(self.predict)(self.params))
+        return slopes(self.model, self.t_u, self.params)
 
     @cached_property
     def lengths(self) -> Tensor:

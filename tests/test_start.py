@@ -1,0 +1,70 @@
+"""What a sweep waits for before it trains: nothing that a plain one does not need is imported."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+# Runs the command given, and prints which of the watched modules are there as training begins and ends.
+SCRIPT = """
+import json, sys
+from src import pipeline, train
+
+watched, arguments = json.loads(sys.argv[1]), sys.argv[2:]
+calibrate, there = pipeline.calibrate, []
+
+def look():
+    there.append([name for name in watched if name in sys.modules])
+
+def looked_at(*args):
+    look()
+    found = calibrate(*args)
+    look()
+    return found
+
+pipeline.calibrate = looked_at
+sys.argv = ["src/train.py", *arguments]
+code = train.command()
+print(json.dumps(there))
+sys.exit(code)
+"""
+
+COMPILER = ["torch._dynamo", "sympy"]  # what torch.func and a vector given to torch.autograd.grad import
+LATER = ["matplotlib", "rich.progress"]  # for figures, and for who watches
+SEARCHES = ["scipy.optimize", "scipy.special"]  # for a best fit without a closed form, for probabilities
+
+pytestmark = pytest.mark.slow
+
+
+def modules_there(folder: Path, watched: list[str], *settings: str) -> list[list[str]]:
+    """Which of the modules are there when a sweep's training begins, and when its results are measured."""
+    process = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(watched), "-m", "lr=1e-2,1e-1", *settings],
+        cwd=folder,
+        env={"PATH": "", "HOME": str(folder), "PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert process.returncode == 0, process.stderr
+    found: list[list[str]] = json.loads(process.stdout.splitlines()[-1])
+    return found
+
+
+def test_what_a_line_under_squares_waits_for(folder: Path) -> None:
+    """Neither for a search, nor a compiler, nor figures; its p-values need scipy.special, at the end."""
+    began, ended = modules_there(
+        folder, [*COMPILER, *LATER, *SEARCHES], "epochs=2000", "normalization=zscore"
+    )
+    assert began == []
+    assert ended == ["scipy.special"]
+
+
+@pytest.mark.parametrize("choice", ["model=power", "loss=huber", "loss=mae"])
+def test_no_search_waits_for_a_compiler(choice: str, folder: Path) -> None:
+    """Derivatives that a search asks for are gradients of sums."""
+    assert modules_there(folder, COMPILER, "epochs=50", "normalization=scale", choice) == [[], []]
