@@ -1,8 +1,5 @@
 """Names come from anybody's files: they are shown as they stand, and do nothing."""
 
-import os
-import pty
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from src import compare, predict
 from src.data import Pairs, load
 from src.report.figures import fits
 from src.settings import DataSettings
+from tests.terminal import on_a_terminal
 from tests.test_record import recorded
 
 Command = Callable[..., int]
@@ -47,9 +45,7 @@ def test_a_name_commands_no_terminal(
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_name_in_a_csv_commands_no_terminal(
-    command: Command, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_name_in_a_csv_commands_no_terminal(command: Command, capfd: pytest.CaptureFixture[str]) -> None:
     """Where it is read by a program it stands as it is."""
     Path("red.csv").write_text(f"volt,cel\x1b[31msius\n{PAIRS}")
     assert command("data.path=red.csv", "data.input=volt", "data.target='cel\x1b[31msius'", "epochs=5") == 0
@@ -60,19 +56,9 @@ def test_a_name_in_a_csv_commands_no_terminal(
     ):
         assert step() == 0
         assert "cel\x1b[31msius" in capfd.readouterr().out
-        assert "cel�[31msius" in on_a_terminal(step, monkeypatch)
-
-
-def on_a_terminal(step: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> str:
-    """What a step prints to a terminal, a few lines."""
-    screen, terminal = pty.openpty()
-    with os.fdopen(terminal, "w") as stream, monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", stream)
-        assert step() == 0
-        shown = os.read(screen, 4096).decode()
-    os.close(screen)
-    assert "\x1b" not in shown
-    return shown
+        shown = on_a_terminal(step)
+        assert "cel�[31msius" in shown
+        assert "\x1b" not in shown
 
 
 def test_a_name_is_no_formula(command: Command, folder: Path, client: MlflowClient) -> None:
