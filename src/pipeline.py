@@ -6,11 +6,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from hydra_plugins.batch_launcher import bar
+from hydra_plugins.batch_launcher import step
 
 from . import which
 from .config import ConfigError
@@ -47,7 +47,8 @@ def run(settings: dict[int, Settings]) -> Results:
 
     Of dry runs the forecasts, and nothing is trained nor recorded.
     """
-    runs, failed = attempt_each(Preparation(load, METRICS).prepare, settings)
+    with step("preparing", len(settings), "runs", len(settings)) as reached:
+        runs, failed = attempt_each(Preparation(load, METRICS).prepare, settings, reached)
     results: Results = {**failed}
     try:
         model.check_registration(_name(runs.values()), {each.problem.pairs.digest for each in runs.values()})
@@ -103,28 +104,32 @@ def _train_and_record(runs: list[Run], store: Store) -> list[float | Forecast | 
         left = [place for place in range(len(runs)) if place not in results]
         if left:
             old = [recorded[place].run_id if place in recorded else "" for place in left]
-            trained = _train_the_rest([runs[place] for place in left], old, store, parent, stop)
+            trained = _train_the_rest([runs[place] for place in left], old, store, parent, stop, len(runs))
             results |= zip(left, trained, strict=True)
     return [results[place] for place in range(len(runs))]
 
 
 def _train_the_rest(
-    runs: list[Run], old: list[str], store: Store, parent: str | None, stop: Callable[[], bool]
+    runs: list[Run], old: list[str], store: Store, parent: str | None, stop: Callable[[], bool], jobs: int
 ) -> list[float | Exception]:
-    """`old`: the id of the run that each replaces, empty for none."""
+    """`old`: the id of the run that each replaces, empty for none; `jobs`: how many these are the rest of."""
     origin, start_ms = runs[0].settings.origin, _now_ms()
     if parent:
         observed.keep(store, parent, [run.problem.pairs for run in runs])
     try:
-        results = _calibrate(runs, stop)
+        results = _calibrate(runs, stop, jobs)
     except Exception as error:
         call = Call(start_ms, _now_ms(), parent)
         crashes = [of_crash(run, call, error, replaces) for run, replaces in zip(runs, old, strict=True)]
         kept.write(store, crashes, origin, stop)
         return [TrainingError.of(error)] * len(runs)
     call = Call(start_ms, _now_ms(), parent)
-    with bar("recording", "runs", len(runs)) as reached:
-        records = [of_result(each, call, replaces) for each, replaces in zip(results, old, strict=True)]
+    with step("describing", len(runs), "runs", jobs) as reached:
+        records = []
+        for each, replaces in zip(results, old, strict=True):
+            records.append(of_result(each, call, replaces))
+            reached(len(records))
+    with step("recording", len(runs), "runs", jobs) as reached:
         ids = kept.write(store, records, origin, stop, reached)
     if parent is None:
         for run_id, result in zip(ids, results, strict=True):
@@ -133,19 +138,19 @@ def _train_the_rest(
     return [result.objective for result in results]
 
 
-def _calibrate(runs: list[Run], stop: Callable[[], bool]) -> list[Result]:
-    """A run on its own prints the chapter's lines, ten of them however many epochs; a sweep shows a bar."""
+def _calibrate(runs: list[Run], stop: Callable[[], bool], jobs: int) -> list[Result]:
+    """A run on its own prints the chapter's lines, ten of them however many epochs."""
     settings = runs[0].settings
     shown = set() if settings.origin.sweep else tenths(settings.epochs)
 
     def show(epoch: int, curves: LossCurves) -> None:
-        reached(epoch)
         if epoch in shown:
             print_loss(epoch, curves)
 
-    longest = max(each.settings.epochs for each in runs)
-    with bar("training", "epochs", longest) if len(runs) > 1 else nullcontext(lambda epoch: None) as reached:
-        return calibrate(runs, show, stop)
+    def opened(doing: str, of: int, unit: str, part: int) -> AbstractContextManager[Callable[[int], object]]:
+        return step(doing, of, unit, part * jobs / len(runs))
+
+    return calibrate(runs, show, stop, opened)
 
 
 def _now_ms() -> int:
@@ -178,7 +183,8 @@ def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
     if origin.kept.exists():
         return  # the store cannot be written: the next command ends the sweep
     lacking: list[Exception] = []
-    ended = [(parent, ranked(reader.runs(parent.store, _of(origin)))) for parent in parents(origin)]
+    with step("ranking the runs"):
+        ended = [(parent, ranked(reader.runs(parent.store, _of(origin)))) for parent in parents(origin)]
     sweep, refusal, early = Sweep.of(origin), None, ""
     if status != "FINISHED":
         early = f"ended early, {so_far(sweep.name, [run for _, runs in ended for run in runs], sweep.jobs)}"
@@ -213,9 +219,11 @@ def _end_parent(
     comparison = Comparison(parent.store, f"sweep {over}".strip(), runs)
     with tempfile.TemporaryDirectory() as name:
         try:
+            with step("opening the page"):
+                address = open_view(comparison, sweep.name)
             publish(
                 comparison,
-                open_view(comparison, sweep.name),
+                address,
                 models=[part.best for part in comparison.data_sets[: screen.MOST_TABLES] if part.best],
                 register=register,
                 write_page=partial(page.write, folder=Path(name)),

@@ -23,6 +23,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hydra_plugins.batch_launcher import step
+
 from . import early, heavy, repeat  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError, check
 from .launch import Launch, where_it_began
@@ -30,6 +32,7 @@ from .settings import Origin, Settings
 from .terminal import interrupts
 from .terminal.command import run_command
 from .terminal.errors import PageError, TrainingError, attempt_each
+from .terminal.progress import sweep_bar
 from .workplace import require_temporary_folder, sweep_begun
 
 if TYPE_CHECKING:
@@ -52,16 +55,24 @@ def train(cfgs: Sequence[DictConfig]) -> list[Outcome]:
     in its place, and the others go on; an error in the training gives a TrainingError, with the runs on
     record as FAILED.
     """
-    settings, failed = attempt_each(_check, dict(enumerate(cfgs)))
+    with step("checking", len(cfgs), "jobs", len(cfgs)) as reached:
+        settings, failed = attempt_each(_check, dict(enumerate(cfgs)), reached)
     results: dict[int, Outcome] = {**failed}
     if len(settings) > 1 and not any(each.origin.sweep for each in settings.values()):
         results |= _train_as_sweep(cfgs, settings)
     elif settings:
         try:
+            _load()
             results |= heavy.pipeline.run(settings)
         except (ConfigError, PageError) as error:  # no home for MLflow, as it is imported; or no page
             results |= dict.fromkeys(settings, error)
     return [results[index] for index in range(len(cfgs))]
+
+
+def _load() -> None:
+    """What takes seconds, as a step of its own."""
+    with step("loading torch and MLflow"):
+        _ = heavy.pipeline
 
 
 def _check(cfg: DictConfig) -> Settings:
@@ -75,9 +86,10 @@ def _train_as_sweep(cfgs: Sequence[DictConfig], settings: dict[int, Settings]) -
     first = next(iter(settings))
     status: Status = "KILLED"
     config = repeat.of_points(cfgs[first], list(settings.values()))
-    with sweep_begun(config, len(settings) if config else None) as origin:
+    with sweep_begun(config, len(settings) if config else None) as origin, sweep_bar(len(settings)):
         jobs = {index: each.in_sweep(origin, index) for index, each in settings.items()}
         try:
+            _load()
             results = heavy.pipeline.run(jobs)
             status = STATUS[any(isinstance(each, TrainingError) for each in results.values())]
         finally:
@@ -156,7 +168,7 @@ def _launch_sweep(launch: Launch, arrived: interrupts.Raising, name: str = "") -
         raise ConfigError("there is nothing to resume: this sweeper proposes its points anew each time")
     if launch.resume:
         name = heavy.resume.latest_like(config)
-    with sweep_begun(config, jobs, name) as origin:
+    with sweep_begun(config, jobs, name) as origin, sweep_bar(jobs):
         if name:
             heavy.resume.claim(origin)
 

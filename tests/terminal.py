@@ -32,13 +32,31 @@ def on_a_terminal(
 
     reader = threading.Thread(target=read)
     reader.start()
-    with os.fdopen(terminal, "w") as stream, pytest.MonkeyPatch.context() as patch:
+    with os.fdopen(terminal, "w", buffering=1) as stream, pytest.MonkeyPatch.context() as patch:
         for name in ("COLUMNS", "NO_COLOR", "TERM"):
             patch.delenv(name, raising=False)
         for name, value in ({"TERM": "xterm"} | (environment or {})).items():
             patch.setenv(name, value)
         patch.setattr(sys, "stdout", stream)
+        patch.setattr(sys, "stderr", stream)
         step()
     reader.join()
     os.close(screen)
     return shown.decode().replace("\r\n", "\n")
+
+
+def left_on_screen(shown: str) -> list[str]:
+    """The lines that stand there at the end, by the few codes that a bar moves and erases by."""
+    lines, at = [""], 0
+    for code, text in re.findall(r"(\x1b\[[\d;?]*[a-zA-Z]|\r|\n)|([^\x1b\r\n]+)", shown):
+        match code:
+            case "\n":
+                at += 1
+                lines += [""] * (at == len(lines))
+            case "\x1b[1A":
+                at -= 1
+            case "\x1b[2K":
+                lines[at] = ""
+            case "":
+                lines[at] += text
+    return [line for line in lines if line]

@@ -1,6 +1,6 @@
 """Hydra launcher that hands the configs of a whole sweep to one function; see README.md."""
 
 from ._failures import Failure, JobsFailedError
-from ._progress import bar
+from ._progress import above_bar, bar, step
 
-__all__ = ["Failure", "JobsFailedError", "bar"]
+__all__ = ["Failure", "JobsFailedError", "above_bar", "bar", "step"]

@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ._compose import Deferred, SweepLoader
 from ._failures import Failure, JobsFailedError
-from ._progress import bar
+from ._progress import bar, step
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,8 @@ def _launch_batch(
     new_job = partial(_new_job, loader, str(Path.cwd()), JobRuntime.instance().get("name"))
     jobs = [new_job(overrides, number) for number, overrides in enumerate(batch, first)]
     composed, configs = [], []
-    with _no_collecting(), bar("composing", "jobs", len(jobs)) as reached:
+    composing = step("composing", len(jobs), "jobs", len(jobs))
+    with _no_collecting(), bar(len(jobs), {"composing": None}), composing as reached:
         for number, job in enumerate(jobs, first):
             reached(number - first + 1)
             overrides = batch[number - first]

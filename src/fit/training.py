@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from .plan import Run
 from .result import Result, measure
 
 OnRecord = Callable[[int, LossCurves], object]  # told of each epoch at which losses were recorded
+Steps = Callable[[str, int, str, int], AbstractContextManager[Callable[[int], object]]]
 
 # R * N of one call of the loop: 2**22 float64 values are 32 MiB, and the loop holds fifteen such tensors
 MOST_ELEMENTS = 2**22
@@ -26,11 +28,15 @@ def calibrate(
     runs: Sequence[Run],
     on_record: OnRecord = lambda epoch, curves: None,
     stop: Callable[[], bool] = lambda: False,
+    steps: Steps = lambda doing, of, unit, jobs: nullcontext(lambda reached: None),
 ) -> list[Result]:
-    """Train all runs, in the order given; `stop` ends the work early and leaves the rest `killed`."""
+    """Train all runs, in the order given; `stop` ends the work early and leaves the rest `killed`.
+
+    `steps` opens a step of the work, of so many runs, which counts to `of` by what it gives.
+    """
     done: dict[int, Result] = {}
     for part in parts(runs):
-        together = _train_together([runs[index] for index in part], on_record, stop)
+        together = _train_together([runs[index] for index in part], on_record, stop, steps)
         done.update(zip(part, together, strict=True))
     return [done[index] for index in range(len(runs))]
 
@@ -48,19 +54,33 @@ def parts(runs: Sequence[Run]) -> Iterator[list[int]]:
         yield from (group[start : start + width] for start in range(0, len(group), width))
 
 
-def _train_together(runs: list[Run], on_record: OnRecord, stop: Callable[[], bool]) -> list[Result]:
+def _train_together(
+    runs: list[Run], on_record: OnRecord, stop: Callable[[], bool], steps: Steps
+) -> list[Result]:
     """One call of the loop: R runs on the same readings, or each on its own."""
     starts = [run.settings.model.start_in_order for run in runs]
-    curves = LossCurves([run.schedule for run in runs], on_record)
-    trained = training_loop(
-        n_epochs=torch.tensor([run.settings.epochs for run in runs]),
-        params=torch.tensor(starts, dtype=runs[0].input.t_un.dtype, device=runs[0].settings.device),
-        curves=curves,
-        stop=stop,
-        **given(runs),
-    )
-    _date_divergences(runs, curves)
-    return list(measure(runs, trained, curves))
+    epochs = [run.settings.epochs for run in runs]
+    with steps("training", max(epochs), "epochs", len(runs)) as reached:
+
+        def record(epoch: int, curves: LossCurves) -> None:
+            reached(epoch)
+            on_record(epoch, curves)
+
+        curves = LossCurves([run.schedule for run in runs], record)
+        trained = training_loop(
+            n_epochs=torch.tensor(epochs),
+            params=torch.tensor(starts, dtype=runs[0].input.t_un.dtype, device=runs[0].settings.device),
+            curves=curves,
+            stop=stop,
+            **given(runs),
+        )
+    with steps("measuring", len(runs), "runs", len(runs)) as reached:
+        _date_divergences(runs, curves)
+        results = []
+        for result in measure(runs, trained, curves):
+            results.append(result)
+            reached(len(results))
+    return results
 
 
 def given(runs: list[Run]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra_plugins.batch_launcher import step
+
 from . import figures, table, words
 from .comparison import Comparison
 from .observations import as_frame
@@ -22,9 +24,10 @@ def write(comparison: Comparison, folder: Path, only: Sequence[str] | None = Non
     parts = comparison.data_sets
     if only is None:
         tables = {part.data if len(parts) > 1 else "": part.runs for part in parts}
-        table.as_frame(comparison.runs).to_csv(folder / "runs.csv", index=False)
-        (folder / "runs.html").write_text(table.as_html(tables, comparison.title), "utf-8")
-        (folder / "note.md").write_text(words.note(comparison, MOST_DRAWN), "utf-8")
+        with step("writing the table"):
+            table.as_frame(comparison.runs).to_csv(folder / "runs.csv", index=False)
+            (folder / "runs.html").write_text(table.as_html(tables, comparison.title), "utf-8")
+            (folder / "note.md").write_text(words.note(comparison, MOST_DRAWN), "utf-8")
     for part in parts[:MOST_DRAWN]:
         place = folder / part.folder if len(parts) > 1 else folder
         place.mkdir(exist_ok=True)
@@ -34,7 +37,9 @@ def write(comparison: Comparison, folder: Path, only: Sequence[str] | None = Non
 
 
 def _draw(comparison: Comparison, folder: Path, names: Sequence[str]) -> None:
-    for name in names:
-        figure = figures.draw(name, comparison)
-        if figure:
-            figure.savefig(folder / f"{name}.png", dpi=DPI)
+    with step("drawing", len(names), "figures") as reached:
+        for drawn, name in enumerate(names, start=1):
+            figure = figures.draw(name, comparison)
+            if figure:
+                figure.savefig(folder / f"{name}.png", dpi=DPI)
+            reached(drawn)

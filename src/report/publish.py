@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import itemgetter
 
+from hydra_plugins.batch_launcher import step
+
 from ..tracking import model, ranks, view
 from ..tracking.record import TrackedRun
 from . import screen
@@ -31,7 +33,8 @@ def publish(
     """
     screen.show(comparison, address, style, most)
     for run in models:
-        logged = model.log(comparison.store, run, register)
+        with step("keeping the model", jobs=0):
+            logged = model.log(comparison.store, run, register)
         of = f"of {replace(comparison, runs=[run]).data}" if len(comparison.data_sets) > 1 else ""
         screen.print_model(logged.uri, of, beside=style in ("csv", "json"))
     if register and not models:

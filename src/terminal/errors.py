@@ -40,20 +40,25 @@ class BusyError(Exception):
     """Another process is at work on what was asked for."""
 
 
-def attempt_each(step: Callable[[A], B], given: dict[int, A]) -> tuple[dict[int, B], dict[int, Exception]]:
+def attempt_each(
+    step: Callable[[A], B], given: dict[int, A], reached: Callable[[int], object]
+) -> tuple[dict[int, B], dict[int, Exception]]:
     """What the step makes of each, and how it fails: one job's failure is not its neighbours'.
+
+    `reached` is told how many are behind.
 
     What is no ConfigError is a TrainingError then.
     """
     made: dict[int, B] = {}
     failed: dict[int, Exception] = {}
-    for index, one in given.items():
+    for behind, (index, one) in enumerate(given.items(), start=1):
         try:
             made[index] = step(one)
         except ConfigError as error:
             failed[index] = error
         except Exception as error:
             failed[index] = TrainingError.of(error)
+        reached(behind)
     return made, failed
 
 

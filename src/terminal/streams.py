@@ -8,9 +8,11 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TextIO, cast
+
+from hydra_plugins.batch_launcher import above_bar
 
 from ..config import printable
 
@@ -25,7 +27,8 @@ class Forgiving:
     def write(self, text: str) -> int:
         """Write, or not."""
         try:
-            return self.stream.write(text)
+            with above_bar(text) if self.stream.isatty() else nullcontext():
+                return self.stream.write(text)
         except OSError as error:
             self._fall_silent(error)
             return len(text)

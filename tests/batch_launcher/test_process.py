@@ -94,4 +94,4 @@ def test_a_terminal_sees_a_bar(app: list[str], tmp_path: Path) -> None:
     shown = os.read(master, 65536).decode()
     os.close(master)
     assert "composing" in shown
-    assert "3/3" in shown
+    assert "of 3 jobs" in shown
