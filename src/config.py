@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import product
 from typing import Any, get_origin
 from unicodedata import category
@@ -22,7 +23,7 @@ from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS
 from .package import NAME, command
-from .settings import Settings, about, settings_with
+from .settings import Setting, Settings, about, settings_with
 
 FILLED_IN = ("origin",)  # no settings of the user's
 
@@ -38,11 +39,17 @@ class ConfigError(Exception):
 
 def _help() -> Iterator[str]:
     """A line for each setting: what it may be. A choice's own settings follow it."""
-    kinds = product(NORMALIZATIONS, LOSSES, MODELS)
-    found = {each.key: each for kind in kinds for each in settings_with(*kind) if each.group not in FILLED_IN}
-    groups = list(dict.fromkeys(each.path[0] for each in found.values()))
-    for setting in sorted(found.values(), key=lambda each: groups.index(each.path[0])):
+    found = every_setting().values()
+    groups = list(dict.fromkeys(each.path[0] for each in found))
+    for setting in sorted(found, key=lambda each: groups.index(each.path[0])):
         yield f"  {setting.key:20} {setting.about.allowed}"
+
+
+@cache
+def every_setting() -> dict[str, Setting]:
+    """All settings that a person may give, with any functions of the project's, by key."""
+    kinds = product(NORMALIZATIONS, LOSSES, MODELS)
+    return {each.key: each for kind in kinds for each in settings_with(*kind) if each.group not in FILLED_IN}
 
 
 def check(cfg: DictConfig) -> Settings:

@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 from unicodedata import normalize
 
 from pydantic import AfterValidator, BeforeValidator, Field, WrapValidator
@@ -68,6 +69,18 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
+def at_home(path: str) -> str:
+    """A path with the home folder in place of the `~` that it begins with, which no shell has put there."""
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:  # of a user whom nobody knows
+        return path
+
+
+def _path_at_home(value: float | str) -> float | str:
+    return at_home(value) if isinstance(value, str) else value
+
+
 def _number(said: str, **bounds: Any) -> Any:
     return Field(allow_inf_nan=False, description=said, **bounds)
 
@@ -109,14 +122,24 @@ def _condition(text: str) -> str:
 
 AsText = BeforeValidator(_as_text)
 Text = Annotated[str, AsText, Field(min_length=1)]
+FilePath = Annotated[Text, AfterValidator(at_home)]
 Name = Annotated[str, AsText, Field(min_length=1, max_length=250, pattern=r"\S")]
 Column = Annotated[Name, AfterValidator(on_one_line)]
 Condition = Annotated[Text, AfterValidator(_condition)]
 NumberOrName = Annotated[Positive | Name, BeforeValidator(_number_or_text)]
+NumberOrPath = Annotated[NumberOrName, AfterValidator(_path_at_home)]
 LONGEST_MODEL_NAME = 250
 # What MLflow's registry and addresses allow: not only blanks, nor what a path begins with
 MODEL_NAME = r"^(\s[^/:@]*[^/:@\s]|[^/:@\s.]|\.[^/:@.])[^/:@]*$"
 ModelName = Annotated[str, AsText, Field(max_length=LONGEST_MODEL_NAME, pattern=MODEL_NAME)]
+
+
+def plain_types(kind: Any) -> set[Any]:
+    """What a kind comes down to: `{float, str, NoneType}` of a number, a name or nothing."""
+    inner = () if get_origin(kind) is dict else get_args(kind)
+    if not inner:
+        return {get_origin(kind) or kind}
+    return plain_types(inner[0]) if hasattr(kind, "__metadata__") else set().union(*map(plain_types, inner))
 
 
 def allowed(kind: Any) -> str:

@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra import version
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
@@ -22,9 +22,13 @@ from hydra.types import RunMode
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.grid_sweeper.grid_sweeper import GridSweeper, grid
+
 from .config import FILLED_IN, ConfigError
+from .overrides import for_hydra, params_for_hydra, require_single
 from .package import CONF, command
 from .settings import DataSettings, Origin
+from .spelling import in_quotes
 
 # Beside each function's name a place for the user's own, and numbers that only it may know; beside the data's
 # columns what most data have not.
@@ -33,12 +37,17 @@ OPEN = {
 } | {
     "model": DictConfig({"function": None, "start": DictConfig({}, flags={"struct": False})}),
     "data": DictConfig(
-        dict.fromkeys(name for name, field in DataSettings.model_fields.items() if field.default is None)
+        {
+            field.alias or name: None
+            for name, field in DataSettings.model_fields.items()
+            if field.default is None
+        }
+        | {"units": DictConfig({}, flags={"struct": False})}
     ),
 }
 ConfigStore.instance().store(name="functions", node=DictConfig(OPEN), provider=command("train"))
 
-GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+GRIDS = [f"{each.__module__}.{each.__name__}" for each in (GridSweeper, BasicSweeper)]
 MODES = ("run", "multirun", "cfg", "info", "help", "hydra_help", "shell_completion")
 
 Job = Callable[[DictConfig], Any]
@@ -56,10 +65,11 @@ class Launch:
         if len(given) > 1:
             _refuse(f"{' and '.join(given)} exclude each other")
         self.config_name = self.flags.config_name or "config"
-        self.overrides: list[str] = self.flags.overrides
-        for key in (each.partition("=")[0].lstrip("+~") for each in self.overrides):
+        self.given: list[str] = self.flags.overrides
+        for key in (each.partition("=")[0].lstrip("+~") for each in self.given):
             if key.partition(".")[0] in FILLED_IN:
                 raise ConfigError(f"{key} is filled in by the command: leave it out")
+        self.overrides = for_hydra(self.given)
         version.setbase("1.3")
         GlobalHydra.instance().clear()
         self.hydra = Hydra.create_main_hydra2("train", _search_path(self.flags))
@@ -73,6 +83,8 @@ class Launch:
     def tell(self) -> bool:
         """Do what is asked for instead of a run, as by --help or --cfg; whether there was such a thing."""
         flags, hydra, name = self.flags, self.hydra, self.config_name
+        if flags.cfg or flags.info:
+            require_single(self.given)
         if flags.help:
             hydra.app_help(config_name=name, args_parser=self.parser, args=flags)
         elif flags.hydra_help:
@@ -90,13 +102,16 @@ class Launch:
     @cached_property
     def config(self) -> DictConfig:
         """The config that a sweep is over, or that of a single run."""
-        return self.hydra.compose_config(
+        config = self.hydra.compose_config(
             self.config_name,
             self.overrides,
             run_mode=RunMode.MULTIRUN,
             with_log_configuration=False,
             validate_sweep_overrides=False,
         )
+        if given := config.hydra.sweeper.get("params"):
+            OmegaConf.update(config, "hydra.sweeper.params", params_for_hydra(given))
+        return config
 
     @property
     def is_sweep(self) -> bool:
@@ -145,7 +160,7 @@ class Launch:
 
     def _beside(self, key: str) -> list[str]:
         """The settings that are given beside this one."""
-        return [each for each in self.overrides if not re.match(rf"\+*({key}=|hydra[./])", each)]
+        return [each for each in self.given if not re.match(rf"\+*({key}=|hydra[./])", each)]
 
     def of_record(self, name: str, config: str) -> Launch:
         """The launch of a sweep's own config, with what this one says of Hydra."""
@@ -167,15 +182,15 @@ class Launch:
     def jobs(self) -> int | None:
         """How many jobs the sweep has; None where its sweeper proposes points as it goes."""
         sweeper = self.config.hydra.sweeper
-        if sweeper._target_ != GRID:
+        if sweeper._target_ not in GRIDS:
             return None
         given = [f"{key}={value}" for key, value in (sweeper.params or {}).items()] + self.overrides
         parsed = OverridesParser.create(config_loader=self.hydra.config_loader).parse_overrides(given)
-        swept = [each for each in parsed if each.is_sweep_override()]
-        return prod(sum(1 for _ in each.sweep_iterator()) for each in swept)
+        return len(grid(parsed, sweeper.get("points")))
 
     def run(self, job: Job) -> Any:
-        """What the job returns for a run on its own."""
+        """What the job returns for a run on its own; raises ConfigError for several values."""
+        require_single(self.given)
         overrides = ["hydra.mode=RUN", *self.overrides]  # a file may ask for a sweep, and --run for none
         return self.hydra.run(self.config_name, job, overrides).return_value
 
@@ -186,8 +201,15 @@ class Launch:
         """
         belonging = [f"hydra.sweep.dir='{origin.folder}'", f"origin.sweep='{origin.sweep}'"]
         mine = [*belonging, f"origin.folder='{origin.folder}'", "hydra.mode=MULTIRUN"]
-        batches = self.hydra.multirun(self.config_name, job, [*mine, *self.overrides])
+        batches = self.hydra.multirun(self.config_name, job, [*mine, *self.overrides, *self._params])
         return [each.return_value for batch in batches or () for each in batch]
+
+    @property
+    def _params(self) -> list[str]:
+        """What a file sweeps over, as Hydra reads it."""
+        params = self.config.hydra.sweeper.get("params") or {}
+        given = ",".join(f"{key}:{in_quotes(value)}" for key, value in params.items())
+        return [f"hydra.sweeper.params={{{given}}}"] if params else []
 
 
 @contextmanager

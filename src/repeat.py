@@ -40,7 +40,7 @@ def of_points(first: DictConfig, settings: Sequence[Settings]) -> str:
     partly = {key for key, several in values.items() if "" in several}  # settings of one choice alone
     swept = {key: several for key, several in values.items() if len(several) > 1 and key not in partly}
     is_grid = len({tuple(point.items()) for point in points}) == len(points) == prod(map(len, swept.values()))
-    units = {str(each.data.units) for each in settings}
+    units = {(str(each.data.units), each.data.unit_of_input, each.data.unit_of_target) for each in settings}
     if not is_grid or len(units) > 1 or any(overrides(each).keys() & partly for each in settings):
         return ""
     params = {key: ",".join(several) for key, several in swept.items()}

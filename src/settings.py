@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
@@ -22,9 +22,11 @@ from .kinds import (
     Column,
     Condition,
     Count,
+    FilePath,
     ModelName,
     Name,
     NumberOrName,
+    NumberOrPath,
     Points,
     Rate,
     Reads,
@@ -32,6 +34,7 @@ from .kinds import (
     Spread,
     Text,
     allowed,
+    plain_types,
     same_name,
 )
 from .layout import Layout
@@ -64,7 +67,7 @@ class Columns(Group):
     """Which columns of which rows of which file are the pairs."""
 
     path: Annotated[
-        Text,
+        FilePath,
         About(
             "the path of a file: CSV, packed or not, Excel or Parquet",
             "data",
@@ -128,7 +131,7 @@ class Columns(Group):
         ),
     ] = None
     validation: Annotated[
-        NumberOrName | None,
+        NumberOrPath | None,
         About(
             "a part between 0 and 1 of the observations, or the path of a CSV file: for a validation loss",
             "data_validation",
@@ -169,6 +172,13 @@ class Columns(Group):
             decides=False,
         ),
     ] = None
+    # the unit of whichever column that is
+    unit_of_input: Annotated[
+        Text | None, Field(alias="input_unit"), About("a text: the unit of data.input", decides=False)
+    ] = None
+    unit_of_target: Annotated[
+        Text | None, Field(alias="target_unit"), About("a text: the unit of data.target", decides=False)
+    ] = None
     # by column, so that they do not outlive the choice of another
     units: Annotated[dict[str, Text], About("a unit for each column that has one", decides=False)] = Field(
         default_factory=dict
@@ -201,12 +211,12 @@ class Columns(Group):
     @property
     def input_unit(self) -> str:
         """The input's unit; empty where nobody knows it."""
-        return self.unit_of(self.input)
+        return self.unit_of_input or self.unit_of(self.input)
 
     @property
     def target_unit(self) -> str:
         """The target's unit; empty where nobody knows it."""
-        return self.unit_of(self.target)
+        return self.unit_of_target or self.unit_of(self.target)
 
     def unit_of(self, column: str) -> str:
         """A column's unit; empty where nobody knows it."""
@@ -369,6 +379,23 @@ def _leaves(group: type[Group], path: tuple[str, ...]) -> Iterator[Setting]:
             # a function is chosen by its group's name alone: model=linear
             key = (*path, field.alias or name) if name != "name" else path
             yield Setting(".".join(key), (*path, name), about(field))
+
+
+def types_of(key: str) -> set[Any]:
+    """What the setting of a key may be, as in `{str, NoneType}`; nothing for what is no setting.
+
+    Of a function's options nothing either: they are numbers.
+    """
+    kind: Any = Settings
+    for part in key.split("."):
+        if get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        else:
+            fields = {field.alias or name: field for name, field in getattr(kind, "model_fields", {}).items()}
+            if part not in fields:
+                return set()
+            kind = fields[part].annotation
+    return plain_types(kind)
 
 
 def about(field: FieldInfo) -> About:

@@ -235,7 +235,12 @@ def spelled(value: object) -> str:
         return text
     is_plain = not isinstance(value, str) or re.fullmatch(r"[A-Za-z_.][\w./-]*", text, re.ASCII)
     is_word = text.lower() in ("true", "false", "null", "nan", "inf")
-    return text if is_plain and not is_word else "'" + re.sub(r"(\\*)('|$)", _escaped, text) + "'"
+    return text if is_plain and not is_word else in_quotes(text, "'")
+
+
+def in_quotes(text: str, quote: str = '"') -> str:
+    """A text as Hydra reads it within quotes."""
+    return quote + re.sub(rf"(\\*)({quote}|$)", _escaped, text) + quote
 
 
 def _escaped(found: re.Match[str]) -> str:

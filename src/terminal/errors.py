@@ -70,8 +70,6 @@ def explain(error: BaseException) -> str:
     if isinstance(error, ConfigError):
         return one_line(error)
     cause = error.__cause__
-    if several := re.match(r"Ambiguous value for argument '(.*?)'", str(error)):
-        return f"{several[1]} gives several values: add -m (--multirun) to sweep over them"
     if options := getattr(error, "options", None):  # MissingConfigException
         group, _, choice = getattr(error, "missing_cfg_file", "").rpartition("/")
         return f"{group}={choice} is not allowed: give {' or '.join(sorted(options))}"

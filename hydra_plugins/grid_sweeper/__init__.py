@@ -1,0 +1,1 @@
+"""Hydra sweeper: the grid, less the points and settings that an application leaves out."""
