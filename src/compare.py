@@ -4,7 +4,7 @@
     python -m src.compare sweep-2026-11-24-021530-k3x9a1    # a sweep by its name
     python -m src.compare 01a2… 01a3…                       # runs by their ids
     python -m src.compare --experiment thermometer          # all runs of an experiment
-    python -m src.compare --filter "params.normalization = 'zscore' and metrics.loss_gap < 1e-3" --top 5
+    python -m src.compare --filter "lr < 0.01 and normalization = 'zscore' and loss_gap < 1e-3" --top 5
     python -m src.compare --sort "loss desc" --format csv > runs.csv
     python -m src.compare --page comparison                 # table, figures and words into a folder
     python -m src.compare --register thermometer            # the first run's model, on record and registered
@@ -43,7 +43,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "which", nargs="*", help="the name of a sweep, or ids of runs; without any, the latest sweep"
     )
     parser.add_argument("--experiment", metavar="NAME", help="all its runs; with WHICH, only where to look")
-    parser.add_argument("--filter", default="", help="in MLflow's search syntax")
+    parser.add_argument("--filter", default="", help="like 'lr < 0.01', or in MLflow's search syntax")
     parser.add_argument(
         "--sort", default="", metavar="KEY", help="not best first but by a metric or param, also 'KEY desc'"
     )

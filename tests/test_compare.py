@@ -120,6 +120,28 @@ def test_filter_sort_and_top(capfd: Capture) -> None:
     assert by_text == ["zscore", "zscore", "none", "none"]
 
 
+FILTERS = {
+    # of the two rates under two normalizations, both diverged without one: which rates pass
+    "params.lr < 0.01": ["0.001", "0.001"],
+    "lr < 0.01": ["0.001", "0.001"],
+    "lr <= 1e-2 and lr > 0.0010": ["0.01", "0.01"],
+    "params.lr = 0.010": ["0.01", "0.01"],
+    "params.lr = '1e-3'": ["0.001", "0.001"],
+    "lr != 0.01": ["0.001", "0.001"],
+    "normalization = 'zscore' AND `lr` >= 0.01": ["0.01"],
+    "params.normalization = 'zscore' and params.lr<0.01": ["0.001"],
+    "params.normalization LIKE '%score' and lr < 0.01 and metrics.loss > 0": ["0.001"],
+    "loss < 1e9 and status = 'FINISHED'": ["0.001", "0.01"],
+    "loss = 'mse' and tags.outcome = 'diverged'": ["0.001", "0.01"],
+}
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize("condition", FILTERS)
+def test_numbers_are_filtered_as_numbers(condition: str, capfd: Capture) -> None:
+    assert sorted(row["lr"] for row in shown(capfd, "--filter", condition)) == FILTERS[condition]
+
+
 @pytest.mark.usefixtures("client")
 def test_through_the_client_the_same_runs_are_found(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a server, or a database whose schema the fast reader does not know."""
@@ -189,7 +211,10 @@ MISTAKES = {
     "--top many": "invalid int value",
     "--sort bogus": "no run has that; give one of",
     "--sort 'loss up'": "give 'KEY', 'KEY asc' or 'KEY desc'",
-    "--filter bogus": "the filter 'bogus' cannot be read",
+    "--filter bogus": "there are lr, epochs, normalization",
+    "--filter 'bogus < 1'": "--filter bogus: no run has that; give one of lr, epochs, normalization",
+    "--filter 'params.bogus < 1'": "--filter bogus: no run has that",
+    "--filter 'lr < abc'": "lr < abc: < takes a number",
     "--filter \"params.lr = '7'\"": "no run passes the filter",
     "--experiment bogus": "there is no experiment bogus: the store has thermometer",
     "sweep-bogus": "there is no sweep sweep-bogus; the latest is sweep-20",

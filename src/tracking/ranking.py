@@ -105,18 +105,17 @@ def _sorted(runs: list[TrackedRun], by: str | None, descending: bool) -> list[Tr
     """Runs that stand best first, by a key."""
     if by is None:
         return runs
-    there = [run for run in runs if _value(run, by) is not None]
-    there.sort(key=lambda run: _value(run, by) or (0.0, ""), reverse=descending)
-    return there + [run for run in runs if _value(run, by) is None]
+    there = [run for run in runs if value(run, by) is not None]
+    there.sort(key=lambda run: value(run, by) or (0.0, ""), reverse=descending)
+    return there + [run for run in runs if value(run, by) is None]
 
 
-def _value(run: TrackedRun, by: str) -> tuple[float, str] | None:
+def value(run: TrackedRun, by: str) -> tuple[float, str] | None:
     """A metric or param as a number, or else the text of one that is none; None where there is nothing."""
-    value = run.metrics.get(by, run.params.get(by))
-    value = run.loss if by == "loss" else value
-    if value is None or (by == "loss" and run.outcome == "diverged"):
+    found = run.loss if by == "loss" else run.metrics.get(by, run.params.get(by))
+    if found is None or (by == "loss" and run.outcome == "diverged"):
         return None
-    return natural(str(value))
+    return natural(str(found))
 
 
 def _key(

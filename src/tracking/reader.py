@@ -13,6 +13,7 @@ from ..config import ConfigError, one_line
 from ..package import NAME, command
 from . import bulk, view
 from .dataset import DatasetRecord, DataSummary
+from .filter import known, passing
 from .record import JOB, RANK, TrackedRun, job_id
 from .selection import Selection
 from .store import Store
@@ -23,13 +24,13 @@ PAGE_SIZE = 1000
 def runs(store: Store, selection: Selection) -> list[TrackedRun]:
     """The selected runs, in no order; parents of sweeps, which hold no training, are none of them.
 
-    Raises ConfigError for a filter that MLflow does not understand.
+    Raises ConfigError for a filter that cannot be read, or names what no run has.
     """
-    if bulk.knows(store) and not selection.filter:
+    if bulk.knows(store) and not selection.filter_for_mlflow:
         found = bulk.read(store, selection)
     else:
         found = runs_by_client(store, selection)
-    return [run for run in found if run.params]
+    return passing([run for run in found if run.params], selection.conditions)
 
 
 def runs_by_client(store: Store, selection: Selection) -> list[TrackedRun]:
@@ -45,11 +46,12 @@ def runs_by_client(store: Store, selection: Selection) -> list[TrackedRun]:
                 page_token=token,
             )
         except MlflowException as error:
-            if not selection.filter:
+            if not selection.filter_for_mlflow:
                 raise
+            names = ", ".join(known(runs(store, replace(selection, filter=""))))
             raise ConfigError(
                 f"the filter {selection.filter!r} cannot be read: {one_line(error)[:300]}; write it as in "
-                "MLflow's search, like \"params.normalization = 'zscore' and metrics.loss < 3\""
+                f"\"lr < 0.01 and normalization = 'zscore'\", or as in MLflow's search; there are {names}"
             ) from error
         found += map(_tracked, page)
         token = page.token
