@@ -34,6 +34,11 @@ class Affine:
         """
         return (t_u - self.shift).to(dtype) * self.scale
 
+    @property
+    def inverse(self) -> "Affine":
+        """What takes the normalized input back."""
+        return Affine(shift=-self.shift * self.scale, scale=1 / self.scale)
+
     def of(self, other: "Affine") -> "Affine":
         """The same, of an input that is `other`'s output."""
         return Affine(shift=(self.shift - other.shift) * other.scale, scale=self.scale / other.scale)

@@ -158,7 +158,7 @@ def _now_ms() -> int:
 
 
 def _end_run(store: Store, run_id: str, register: str | None) -> None:
-    """A run on its own ends with its calibration on the screen, its graph and its model."""
+    """A run on its own ends with its calibration on the screen, its pictures and its model."""
     comparison = Comparison(store, "", [reader.get(store, run_id)])
     try:
         with tempfile.TemporaryDirectory() as name:

@@ -17,6 +17,7 @@ from tests.test_record import recorded
 
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=50,500")
 PICTURES = {"loss_curves.png", "loss_gap.png", "fits.png", "graph.png"}
+OF_A_RUN = {"loss_curves.png", "loss_surface.png", "fits.png", "graph.png"}
 
 
 class Cells(HTMLParser):
@@ -96,19 +97,21 @@ def test_the_html_table_holds_a_thousand_rows_and_says_what_it_leaves_out() -> N
     assert "<title>a &lt;title&gt;</title>" in page
 
 
-def test_a_single_run_has_its_graph_and_its_model(command: Callable[..., int], client: MlflowClient) -> None:
+def test_a_single_run_has_its_pictures_and_its_model(
+    command: Callable[..., int], client: MlflowClient
+) -> None:
     assert command("epochs=5") == 0
     [run] = recorded(client)
-    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"graph.png"}
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == OF_A_RUN
     assert len(run.outputs.model_outputs) == 1
 
 
-def test_a_diverged_run_has_its_graph_and_no_model(
+def test_a_diverged_run_has_its_pictures_and_no_model(
     command: Callable[..., int], client: MlflowClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert command("normalization=none", "register=thermometer") == 0
     [run] = recorded(client)
-    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"graph.png"}
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == OF_A_RUN
     assert not run.outputs.model_outputs
     assert client.search_registered_models() == []
     assert "nothing is registered as thermometer" in capfd.readouterr().out

@@ -225,12 +225,12 @@ class Yardstick:
 
     def as_raw(self, params: Tensor) -> Tensor:
         """(R, K) about the same input as `params` -> about the raw one, NaN where there are none."""
-        return _raw(self.model, self.centred or self.fitted, params)
+        return about_raw_input(self.model, self.centred or self.fitted, params)
 
     def in_raw_units(self, trained: Tensor) -> Tensor:
         """Parameters as trained (R, K) -> (R, K); NaN for those that would not predict the same."""
         trained = trained.to("cpu", torch.float64)
-        return self._where_same(_raw(self.model, self.fitted, trained), self.as_params(trained))
+        return self._where_same(about_raw_input(self.model, self.fitted, trained), self.as_params(trained))
 
     def _where_same(self, raw: Tensor, params: Tensor) -> Tensor:
         predicted = self.predict(params)
@@ -330,7 +330,7 @@ def yardstick(
     )
 
 
-def _raw(model: Model, about: Affine, params: Tensor) -> Tensor:
+def about_raw_input(model: Model, about: Affine, params: Tensor) -> Tensor:
     """Parameters (R, K) about a normalized input -> (R, K) about the raw one, NaN where there are none."""
     if about == UNCHANGED:
         return params

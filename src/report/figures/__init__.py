@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..comparison import Comparison
 
-OF_A_RUN = ("graph",)  # what a single run's page shows
+OF_A_RUN = ("fits", "graph", "loss_curves", "loss_surface")  # what a single run's page shows
 
 
 def names() -> list[str]:

@@ -18,6 +18,7 @@ from ..comparison import Comparison, Curve
 from ..differences import distinguishing
 from ._canvas import (
     DARK,
+    DIVERGED,
     GREY,
     LARGEST,
     OPTIMUM,
@@ -35,7 +36,6 @@ from ._named import MOST_NAMED, is_usable, named, names, sample
 SAME = 1e-9  # relative: best fits that differ by less differ by rounding
 MOST_CURVES = 300  # more would not be seen, and take long to read from a server
 GRID = 200  # points of a band's edge
-DIVERGED: dict[str, Any] = {"color": GREY, "linestyle": (0, (3, 2)), "linewidth": 1.2, "zorder": 1.5}
 HELD_OUT: dict[str, Any] = {"color": DARK, "linestyle": (0, (7, 2, 1, 2)), "linewidth": 1.6, "zorder": 3}
 VALIDATION = "data_validation"  # the param of a run that has such
 NOTHING: Mapping[str, Curve] = MappingProxyType({})
