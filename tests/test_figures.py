@@ -21,9 +21,9 @@ from src.functions import parameter_names
 from src.models import MODELS, linear
 from src.report.comparison import Curve
 from src.report.figures._canvas import styles
-from src.report.figures._named import sample
+from src.report.figures._named import WIDE, sample
 from src.report.figures.fits import fits
-from src.report.figures.graph import autograd_graph
+from src.report.figures.graph import autograd_graphs
 from src.report.figures.loss_curves import loss_curves
 from src.report.figures.loss_gap import loss_gap_map
 from src.settings import Settings
@@ -44,6 +44,8 @@ THERMOMETER = {
     "target": "t_c",
     "units": {"t_c": "°C"},
 }
+LINE = {"name": "linear", "start": {"w": 1, "b": 0}}
+PARABOLA = {"name": "quadratic", "start": {"w2": 1, "w1": 1, "b": 0}}
 README = [(lr, name, epochs) for lr in (1e-2, 1e-3) for name in NORMALIZATIONS for epochs in (500, 5000)]
 
 
@@ -70,7 +72,7 @@ def train(*choices: tuple[float, str, int], **others: object) -> Sweep:
         "dtype": "float32",
         "device": "cpu",
         "data": THERMOMETER,
-        "model": {"name": "linear", "start": {"w": 1, "b": 0}},
+        "model": LINE,
         "tracking": {"experiment": "figures"},
     }
     settings = [
@@ -106,6 +108,20 @@ def many(readme: Sweep) -> Sweep:
         runs.append(replace(kind, run_id=run_id, name=f"run {place}", params=params, metrics=metrics))
         curves[run_id] = readme.curves[kind.run_id]
     return Sweep(ranked(runs), curves, readme.problem)
+
+
+@pytest.fixture(scope="module")
+def models() -> Sweep:
+    """Fourteen runs of a line and fourteen of a parabola, some of them diverged."""
+    rates = [(float(lr), name, 300) for lr in np.geomspace(1e-3, 0.5, 7) for name in ("scale", "zscore")]
+    parts = [train(*rates, model=model) for model in (LINE, PARABOLA)]
+    runs, curves = [], {}
+    for part in parts:
+        for run in part.runs:
+            run_id = f"{run.params['model']}-{run.run_id}"
+            runs.append(replace(run, run_id=run_id))
+            curves[run_id] = part.curves[run.run_id]
+    return Sweep(ranked(runs), curves, parts[0].problem)
 
 
 def png(figure: Figure) -> bytes:
@@ -215,6 +231,62 @@ def test_axes_name_columns_and_units(readme: Sweep) -> None:
     assert loss_gap_map(readme.runs, "°C").axes[1].get_ylabel() == "loss_gap [°C²]"
 
 
+def test_a_run_has_one_colour_in_all_figures(readme: Sweep, models: Sweep) -> None:
+    """Of one model and of two, of few runs and of many: what its label is, is drawn in one look."""
+    for sweep in (readme, models):
+        curves, fitted, _ = sweep.figures()
+        looks = [
+            {str(line.get_label()): (line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+            for figure in (curves, fitted)
+        ]
+        shared = [label for label in looks[0].keys() & looks[1].keys() if "  " in label]
+        assert len(shared) >= 4
+        assert all(looks[0][label] == looks[1][label] for label in shared)
+
+
+def test_every_model_is_drawn_and_labelled(models: Sweep) -> None:
+    """In the curves and the fits by its best run, in the map by its rows and a star.
+
+    2.928 and 2.091 are the losses of numpy.polyfit(t_u, t_c, 1) and of 2.
+    """
+    curves, fitted, gaps = models.figures()
+    for figure in (curves, fitted):
+        wide = [str(line.get_label()) for line in figure.axes[0].lines if line.get_linewidth() == WIDE]
+        assert len(wide) == 2
+        assert any("linear" in label for label in wide)
+        assert any("quadratic" in label for label in wide)
+    assert {"exact optimum of linear, 2.93", "exact optimum of quadratic, 2.09"} <= set(legend(curves))
+    rows = [label.get_text() for label in gaps.axes[0].get_yticklabels()]
+    assert {row.split(" · ")[0] for row in rows} == {"linear", "quadratic"}
+    stars = [line.get_xydata()[0] for line in with_marker(gaps.axes[0], "*")]
+    assert sorted(rows[round(row)].split(" · ")[0] for _, row in stars) == ["linear", "quadratic"]
+
+
+def test_nothing_leaves_its_frame(readme: Sweep, models: Sweep, many: Sweep) -> None:
+    """No usable curve at its top, no residual cut in half, no star across an edge."""
+    for sweep in (readme, models, many):
+        curves, fitted, gaps = sweep.figures()
+        low, high = curves.axes[0].get_ylim()
+        for run in sweep.runs:
+            if "loss_gap" in run.metrics:
+                assert low < min(sweep.curves[run.run_id][1]) <= max(sweep.curves[run.run_id][1]) < high / 2
+        png(fitted)
+        below = fitted.axes[1]
+        for line in below.lines:
+            if line.get_marker() in (*"Dos",):
+                assert is_whole(below, line)
+        png(gaps)
+        assert all(is_whole(gaps.axes[0], star) for star in with_marker(gaps.axes[0], "*"))
+
+
+def is_whole(axes: Axes, line: Line2D) -> bool:
+    """Whether each marker is in the frame, with its width."""
+    frame, half = axes.get_window_extent(), line.get_markersize() / 2 * axes.figure.dpi / 72
+    places = axes.transData.transform(np.asarray(line.get_xydata(), dtype=float))
+    ends = [[frame.x0 + half, frame.y0 + half], [frame.x1 - half, frame.y1 - half]]
+    return bool(((places > ends[0]) & (places < ends[1])).all())
+
+
 def test_any_column_name_is_drawn_as_it_stands_and_cut(tmp_path: Path) -> None:
     """Dollars enclose a formula to matplotlib, here a wrong one; of a character it lacks it warns."""
     names = ["cost $^$ each", "温度" + " long" * 40]
@@ -240,10 +312,10 @@ def test_figures_drawn_in_threads_are_the_same(readme: Sweep) -> None:
 
 
 def test_losses_of_1e38_do_not_spoil_the_range(readme: Sweep) -> None:
-    """The largest start is 1764 °C², of the raw input; four runs leave at the top, and are numbered there."""
+    """Of usable runs 171.2 °C² is the largest, of the z-score; four leave at once, and are numbered there."""
     assert max(losses[-1] for _, losses in readme.curves.values()) > 1e30
     axes = loss_curves(readme.runs, readme.curves).axes[0]
-    assert axes.get_ylim() == pytest.approx((0.7 * 2.92765, 10 * 1763.88), rel=1e-4)
+    assert axes.get_ylim() == pytest.approx((0.7 * 2.92765, 3 * 171.157), rel=1e-4)
     arrows = with_marker(axes, "^")
     assert sum(len(line.get_xdata()) for line in arrows) == 4
     assert "9, 10, 11, 12" in texts(axes)
@@ -289,11 +361,11 @@ def test_a_loss_of_zero_has_a_place(losses: list[float], least: float, readme: S
 
 
 def test_the_exact_optimum_is_marked_where_all_runs_have_the_same(readme: Sweep) -> None:
-    """2.9276455, the seed's; a sweep over models has two."""
+    """2.9276455, the seed's; runs on two files have two, and on none of them the other's."""
     axes = loss_curves(readme.runs, readme.curves).axes[0]
     marks = [line for line in axes.lines if str(line.get_label()).startswith("exact optimum")]
     assert float(np.asarray(marks[0].get_ydata())[0]) == pytest.approx(2.9276455, rel=1e-6)
-    other = replace(readme.runs[1], params={**readme.runs[1].params, "model": "quadratic"})
+    other = replace(readme.runs[1], params={**readme.runs[1].params, "data": "elsewhere.csv"})
     assert not any(
         "optimum" in label for label in legend(loss_curves([readme.runs[0], other], readme.curves))
     )
@@ -305,7 +377,7 @@ def test_a_sample_of_the_curves_says_so(many: Sweep) -> None:
     assert drawn[0] is many.runs[0]
     assert drawn[-1] is many.runs[-1]
     figure = loss_curves(many.runs, {run.run_id: many.curves[run.run_id] for run in drawn})
-    assert caption(figure).startswith(f"{len(drawn)} of 10,000 runs, evenly spaced in the ranking.")
+    assert f"of 10,000 runs. Drawn are {len(drawn)}, evenly spaced in the ranking." in caption(figure)
     assert "2,500 diverged" in caption(figure)
 
 
@@ -351,17 +423,23 @@ def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
         assert any(label.endswith("lr=0.001 zscore 5000 (outside)") for label in legend(figure))
 
 
-def test_residuals_are_shown_up_to_the_datas_own_range(readme: Sweep) -> None:
-    """From -4 to 28 °C: beyond that a best run is none, and would flatten the optimum's."""
+def test_residuals_beyond_the_datas_own_range_are_arrows(readme: Sweep) -> None:
+    """From -4 to 28 °C: a best run that is worse is none, and would flatten the optimum's."""
     far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "trained_b": 1e6})
-    assert fits([far], readme.problem.pairs).axes[1].get_ylim() == pytest.approx((-32, 32), rel=0.15)
+    figure = fits([far], readme.problem.pairs)
+    low, high = figure.axes[1].get_ylim()
+    assert low == pytest.approx(-32, rel=0.2)
+    assert 2 < high < 10
+    [arrows] = with_marker(figure.axes[1], "v")
+    assert len(arrows.get_xdata()) == 11
+    assert "residuals beyond the frame" in legend(figure)
 
 
 def test_where_all_diverge_the_data_and_the_optimum_remain() -> None:
     sweep = train((0.1, "none", 500), (1.0, "none", 500))
     figure = fits(sweep.runs, sweep.problem.pairs)
     assert legend(figure) == ["data", "exact optimum", "residuals of the optimum, RMS 1.711 °C"]
-    assert "0 fits of 2 runs" in caption(figure)
+    assert "2 runs. 2 diverged or ended without a result" in caption(figure)
 
 
 def test_a_parabola_is_drawn_as_one() -> None:
@@ -374,6 +452,43 @@ def test_a_parabola_is_drawn_as_one() -> None:
 
 
 # the map of the loss gap
+
+
+def test_one_run_claims_no_range(readme: Sweep) -> None:
+    """No colour bar, and a cell about its own learning rate alone."""
+    figure = loss_gap_map(readme.runs[:1])
+    [axes] = figure.axes
+    edges = np.asarray(axes.collections[0].get_coordinates())[0, :, 0]  # type: ignore[attr-defined]
+    assert edges[-1] / edges[0] < 1.3
+    assert "the lower, the better" in caption(figure)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [((3.39938e-4, 1.0), ["0.000339", "1"]), ((8.7321e-8, 3.39938e-4), ["8.73e-08", "3.39e-04"])],
+)
+def test_limits_have_one_notation(limits: tuple[float, float], told: list[str], readme: Sweep) -> None:
+    """Three digits, rounded down; with exponents where one of them needs it, the learning rates' too."""
+    runs = [
+        replace(
+            run,
+            params=run.params | {"lr": "0.001", "normalization": name},
+            metrics=run.metrics | {"lr_over_limit": 1e-3 / limit},
+        )
+        for run, name, limit in zip(readme.runs[:2], ("none", "zscore"), limits, strict=True)
+    ]
+    figure = loss_gap_map(runs)
+    png(figure)
+    assert [text for text in texts(figure.axes[0]) if text in told] == told
+    ticks = {label.get_text() for label in figure.axes[0].get_xticklabels()}
+    assert ("1e-03" if "e" in told[0] else "0.001") in ticks
+
+
+def test_the_runs_fill_half_the_map_at_least() -> None:
+    """Limits that are far away are told beside the rows."""
+    sweep = train(*[(lr, name, 10) for lr in np.geomspace(1e-3, 1e-2, 20) for name in NORMALIZATIONS])
+    left, right = loss_gap_map(sweep.runs).axes[0].get_xlim()
+    assert np.log(10) / np.log(right / left) > 0.5
 
 
 def test_limits_stand_where_the_seed_says(readme: Sweep) -> None:
@@ -484,7 +599,7 @@ def test_a_run_without_any_result_has_a_cell(readme: Sweep) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_graphs_boxes_do_not_overlap(model: str, t_u: Tensor, t_c: Tensor) -> None:
     graph = trace(MODELS[model], t_u, t_c, dict.fromkeys(parameter_names(MODELS[model]), 1))
-    figure = autograd_graph(graph)
+    figure = autograd_graphs({model: graph})
     png(figure)
     boxes = [
         patch.get_window_extent() for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)
@@ -499,7 +614,7 @@ def test_the_graphs_boxes_do_not_overlap(model: str, t_u: Tensor, t_c: Tensor) -
 
 def test_the_graph_shows_values_and_gradients_and_both_ways(t_u: Tensor, t_c: Tensor) -> None:
     """The chapter's gradient at [1, 0]; nine arrows, and all but those from data have one back."""
-    axes = autograd_graph(trace(linear, t_u, t_c, {"w": 1, "b": 0})).axes[0]
+    axes = autograd_graphs({"linear": trace(linear, t_u, t_c, {"w": 1, "b": 0})}).axes[0]
     assert {"w = 1", "grad = 4517.3", "b = 0", "grad = 82.6", "loss = 1763.88"} <= set(texts(axes))
     arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
     dashed = [arrow for arrow in arrows if arrow.get_linestyle() not in ("-", "solid")]

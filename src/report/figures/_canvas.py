@@ -105,7 +105,7 @@ def draw_legend(figure: Figure, handles: Sequence[Artist]) -> None:
         figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
 
 
-def draw_bands(axes: Axes, x: Floats, values: Floats, colour: str = COLOURS[0]) -> list[Patch]:
+def draw_bands(axes: Axes, x: Floats, values: Floats, colour: str = GREY) -> list[Patch]:
     """Percentiles of curves (n, points), NaN where one has ended, over x (points,): handles for a legend."""
     handles = []
     for low, high, opacity in BANDS:

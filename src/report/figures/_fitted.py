@@ -20,9 +20,7 @@ from ...tracking.curve import Curve
 from ...tracking.record import UNCERTAINTY, TrackedRun
 from ...tracking.standalone import numeric
 from ._canvas import Floats
-from ._named import is_usable
-
-MOST_MODELS = 6  # whose best runs are drawn by name: as many as there are colours
+from ._named import MOST_MODELS, is_usable, leaders
 
 
 @dataclass(frozen=True)
@@ -34,23 +32,28 @@ class Fitted:
 
     @cached_property
     def usable(self) -> list[TrackedRun]:
-        """Those with a result."""
-        return [run for run in self.runs if is_usable(run)]
+        """Those with a result, whose models are there."""
+        return [run for run in self.runs if is_usable(run) and self.is_there(run)]
+
+    def is_there(self, run: TrackedRun) -> bool:
+        """Whether its model can be computed: a function of the user's may be gone."""
+        try:
+            resolve(run.params.get("model", ""), MODELS)
+        except LookupError:
+            return False
+        return True
 
     @cached_property
     def leaders(self) -> Mapping[str, TrackedRun]:
-        """The best run of each model, by the model's name, in their order: of the first `MOST_MODELS`."""
-        found: dict[str, TrackedRun] = {}
-        for run in self.usable:
-            found.setdefault(run.params["model"], run)
-        return dict(list(found.items())[:MOST_MODELS])
+        """The best run of each model, by the model's name, in their order."""
+        return {run.params["model"]: run for run in leaders(self.runs) if self.is_there(run)}
 
     @cached_property
     def optima(self) -> list[TrackedRun]:
         """A run of each model whose best fit is known, the leaders' models first."""
         found = {run.params["model"]: run for run in self.leaders.values() if run.best_fit()}
         for run in self.runs:
-            if len(found) < MOST_MODELS and run.best_fit():
+            if len(found) < MOST_MODELS and run.best_fit() and self.is_there(run):
                 found.setdefault(run.params["model"], run)
         return list(found.values())
 

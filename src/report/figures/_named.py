@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...spelling import ALWAYS, CHOICES, in_words
+from ...spelling import ALWAYS, in_words
 from ...tracking.record import TrackedRun
 from ..differences import distinguishing
 from ._canvas import Dashes, short, styles
 
 MOST_NAMED = 12  # runs that are drawn one by one
-WIDE, PLAIN, THIN = 3.0, 1.6, 1.0  # points: a leader's line is seen under others on the same course
-IN_NAME = {*ALWAYS, *CHOICES}  # params that a run's name holds, but for the default
+WIDE, PLAIN = 3.0, 1.3  # points
+MOST_MODELS = 6  # whose best runs stand out: as many as there are colours
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,17 @@ class Named:
     badge: str
     colour: str
     dashes: Dashes
-    width: float
+    is_leader: bool
 
     @property
     def look(self) -> dict[str, Any]:
         """How its line is plotted."""
         return {"color": self.colour, "linestyle": self.dashes, "linewidth": self.width}
+
+    @property
+    def width(self) -> float:
+        """A leader's line is seen under others on the same course."""
+        return WIDE if self.is_leader else PLAIN
 
 
 def is_usable(run: TrackedRun) -> bool:
@@ -38,53 +43,52 @@ def is_usable(run: TrackedRun) -> bool:
     return run.calibration() is not None
 
 
-def named(
-    runs: Sequence[TrackedRun], ids: Collection[str], leaders: Sequence[TrackedRun] = ()
-) -> list[Named]:
-    """All usable runs of few; of many the best, the median and the worst. `runs` are ranked, best first.
+def leaders(runs: Sequence[TrackedRun]) -> list[TrackedRun]:
+    """The best usable run of each model, of the first `MOST_MODELS`. `runs` are ranked, best first."""
+    found: dict[str, TrackedRun] = {}
+    for run in filter(is_usable, runs):
+        found.setdefault(run.params["model"], run)
+    return list(found.values())[:MOST_MODELS]
 
-    `leaders` are named, too, and stand out as the best does. Only runs of these ids can be drawn: the nearest
-    in the ranking stands in for one that cannot.
+
+def named(runs: Sequence[TrackedRun]) -> list[Named]:
+    """All usable runs of few; of many the best, the median and the worst, and the best of each model.
+
+    `runs` are ranked, best first. It is the same choice in each figure, so that a run looks the same in all;
+    each model's best stands out.
     """
-    usable = [(rank, run) for rank, run in enumerate(runs) if is_usable(run)]
-    drawable = [(rank, run) for rank, run in usable if run.run_id in ids]
-    if not drawable:
-        return []
+    usable = {rank: run for rank, run in enumerate(runs, start=1) if is_usable(run)}
+    ahead = leaders(runs)
     if len(runs) <= MOST_NAMED:
-        chosen = {str(rank + 1): run for rank, run in drawable}
+        chosen = {str(rank): run for rank, run in usable.items()}
     else:
-        wanted = {word: usable[place][0] for word, place in _landmarks(len(usable)).items()}
-        chosen = {
-            word: min(drawable, key=lambda pair: abs(pair[0] - rank))[1] for word, rank in wanted.items()
-        }
-        others = [run for run in leaders if run not in chosen.values()]
-        chosen |= {str(rank + 1): run for rank, run in drawable if run in others}
+        places = list(usable.values())
+        chosen = {word: places[place] for place, word in sorted(_landmarks(len(usable)).items())}
+        others = [run for run in ahead if run not in chosen.values()]
+        chosen |= {str(rank): run for rank, run in usable.items() if run in others}
     labels = names(list(chosen.values()), distinguishing(runs))
-    is_leader = [not place or run in leaders for place, run in enumerate(chosen.values())]
     # leaders first: they have a colour each
-    order = sorted(range(len(chosen)), key=lambda place: not is_leader[place])
+    order = sorted(range(len(chosen)), key=lambda place: [*chosen.values()][place] not in ahead)
     looks = dict(zip(order, styles(len(chosen)), strict=True))
-    plain = THIN if len(leaders) > 1 else PLAIN
     return [
-        Named(run, f"{badge}  {label}", badge, *looks[place], width=WIDE if is_leader[place] else plain)
+        Named(run, f"{badge}  {label}", badge, *looks[place], is_leader=run in ahead)
         for place, ((badge, run), label) in enumerate(zip(chosen.items(), labels, strict=True))
     ]
 
 
-def _landmarks(number: int) -> dict[str, int]:
-    """The places of the best, the median and the worst of so many that are ranked."""
-    return {"best": 0, "median": (number - 1) // 2, "worst": number - 1} if number else {}
+def _landmarks(number: int) -> dict[int, str]:
+    """Which of so many that are ranked is the best, the median and the worst; the only one is the best."""
+    return {number - 1: "worst", (number - 1) // 2: "median", 0: "best"} if number else {}
 
 
 def sample(runs: Sequence[TrackedRun], most: int) -> list[TrackedRun]:
-    """At most so many of ranked runs, evenly spaced, with the first, the last and those drawn by name."""
+    """At most so many of ranked runs, evenly spaced, with those that are named."""
     if len(runs) <= most:
         return list(runs)
-    usable = [place for place, run in enumerate(runs) if is_usable(run)]
-    landmarks = {usable[place] for place in _landmarks(len(usable)).values()}
-    room = most - len(landmarks)
+    apart = {each.run.run_id for each in named(runs)}
+    room = most - len(apart)
     even = {round(place * (len(runs) - 1) / (room - 1)) for place in range(room)}
-    return [runs[place] for place in sorted(even | landmarks)]
+    return [run for place, run in enumerate(runs) if place in even or run.run_id in apart]
 
 
 def described(run: TrackedRun, keys: Sequence[str]) -> str:
@@ -98,5 +102,5 @@ def names(runs: Sequence[TrackedRun], apart: Sequence[str]) -> list[str]:
 
 
 def _besides_name(run: TrackedRun, apart: Sequence[str]) -> list[str]:
-    words = (in_words(key, run.params) for key in apart if key not in IN_NAME)
+    words = (in_words(key, run.params) for key in apart if key not in ALWAYS)
     return [word for word in words if word and word not in run.name]

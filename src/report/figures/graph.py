@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from ...fit.graph import Graph, Node, trace
 from ...normalization import Affine
 from ...spelling import SCALE, SHIFT
+from ...tracking.record import TrackedRun, rebuild
 from ..comparison import Comparison
 from ._canvas import COLOURS, DARK, canvas, short
+from ._named import MOST_MODELS
 
 FORWARD, BACKWARD = DARK, COLOURS[1]
 DASHED = (0, (4, 2))
@@ -27,32 +30,68 @@ SLOT, BESIDE = 0.32, 0.07  # where a result's operands arrive; the two arrows of
 
 
 def draw(comparison: Comparison) -> Figure | None:
-    """The graph of the first run's start; None where its data are gone."""
+    """The graph of the start of each model's first run; None where the data are gone."""
     if not comparison.pairs:
         return None
-    settings, params = comparison.settings, comparison.runs[0].params
-    fitted = Affine(float(params[SHIFT]), float(params[SCALE]))
+    firsts = {run.params["model"]: run for run in reversed(comparison.runs)}
+    models = [*dict.fromkeys(run.params["model"] for run in comparison.runs)][:MOST_MODELS]
+    return autograd_graphs({short(model): _graph(comparison, firsts[model]) for model in models})
+
+
+def _graph(comparison: Comparison, run: TrackedRun) -> Graph:
+    assert comparison.pairs
+    settings = rebuild(run, comparison.dataset)
+    fitted = Affine(float(run.params[SHIFT]), float(run.params[SCALE]))
     t_un = fitted.apply(torch.from_numpy(comparison.pairs.t_u), getattr(torch, settings.dtype))
     t_c = torch.from_numpy(comparison.pairs.t_c)
-    return autograd_graph(
-        trace(settings.model.chosen, t_un, t_c, settings.model.start, loss_fn=settings.loss.function)
-    )
+    return trace(settings.model.chosen, t_un, t_c, settings.model.start, loss_fn=settings.loss.function)
 
 
-def autograd_graph(graph: Graph) -> Figure:
-    """Leaves at the left, then operation after operation to the loss; gradients come back dashed."""
-    xs, ys = [_x(node) for node in graph.nodes], _ys(graph)
-    left, right = -SIZES["parameter"][0] / 2 - 0.1, xs[-1] + SIZES["loss"][0] / 2 + 0.1
-    bottom, top = -0.4, max(ys) + 0.4
-    start = ", ".join(f"{node.name} = {node.value:.6g}" for node in graph.nodes if node.kind == "parameter")
+def autograd_graphs(graphs: Mapping[str, Graph]) -> Figure:
+    """By the models' names: leaves at the left, operation after operation to the loss; gradients dashed."""
+    frames = [_frame(graph) for graph in graphs.values()]
+    heights = [top - bottom for *_, bottom, top in frames]
+    starts = [
+        f"{name}: {_start(graph)}" if len(graphs) > 1 else _start(graph) for name, graph in graphs.items()
+    ]
     figure = canvas(
         "The autograd graph of one forward and one backward pass",
-        f"At {start}. Each gradient arrives at its own parameter; data, in grey, asks for none.",
-        width=right - left + 0.2,
-        height=top - bottom + 0.9,
+        f"At the start, {'; '.join(starts)}. Each parameter gets its own gradient; data, in grey, none.",
+        width=max(right - left for left, right, *_ in frames) + 0.2,
+        height=sum(heights) + 0.9 + 0.4 * (len(graphs) - 1),
     )
-    axes = figure.subplots()
-    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+    for axes, name, graph, frame in zip(
+        figure.subplots(len(graphs), squeeze=False, height_ratios=heights)[:, 0],
+        graphs,
+        graphs.values(),
+        frames,
+        strict=True,
+    ):
+        _draw(axes, graph, frame)
+        if len(graphs) > 1:
+            axes.set_title(name, loc="left", fontsize=11)
+    ways = [
+        Line2D([], [], color=FORWARD, label="forward: values"),
+        Line2D([], [], color=BACKWARD, linestyle=DASHED, label="backward: gradients"),
+    ]
+    figure.axes[0].legend(handles=ways, loc="upper right", frameon=False)
+    return figure
+
+
+def _start(graph: Graph) -> str:
+    return ", ".join(f"{node.name} = {node.value:.6g}" for node in graph.nodes if node.kind == "parameter")
+
+
+def _frame(graph: Graph) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top."""
+    right = _x(graph.nodes[-1]) + SIZES["loss"][0] / 2 + 0.1
+    return -SIZES["parameter"][0] / 2 - 0.1, right, -0.4, max(_ys(graph)) + 0.4
+
+
+def _draw(axes: Axes, graph: Graph, frame: tuple[float, float, float, float]) -> None:
+    xs, ys = [_x(node) for node in graph.nodes], _ys(graph)
+    left, right, bottom, top = frame
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", anchor="W")
     axes.set_axis_off()
     for target, node in enumerate(graph.nodes):
         _box(axes, node, xs[target], ys[target])
@@ -62,12 +101,6 @@ def autograd_graph(graph: Graph) -> Figure:
             x, y = xs[target] - SIZES[node.kind][0] / 2, ys[target] + offset
             from_ = xs[operand] + SIZES[graph.nodes[operand].kind][0] / 2, ys[operand]
             _arrows(axes, from_, (x, y), (target, operand) in graph.gradient_edges, 1 if offset >= 0 else -1)
-    ways = [
-        Line2D([], [], color=FORWARD, label="forward: values"),
-        Line2D([], [], color=BACKWARD, linestyle=DASHED, label="backward: gradients"),
-    ]
-    axes.legend(handles=ways, loc="upper right", frameon=False)
-    return figure
 
 
 def _x(node: Node) -> float:

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from ...spelling import PROBLEM, best_is
 from ...tracking.record import TrackedRun
 from ..comparison import Comparison, Curve
 from ..differences import distinguishing
@@ -21,7 +20,6 @@ from ._canvas import (
     DIVERGED,
     GREY,
     LARGEST,
-    OPTIMUM,
     Floats,
     canvas,
     count,
@@ -32,14 +30,14 @@ from ._canvas import (
     squared,
 )
 from ._named import MOST_NAMED, is_usable, named, names, sample
+from ._optima import Optimum, draw_optima, optima_of
 
-SAME = 1e-9  # relative: best fits that differ by less differ by rounding
 MOST_CURVES = 300  # more would not be seen, and take long to read from a server
 GRID = 200  # points of a band's edge
 HELD_OUT: dict[str, Any] = {"color": DARK, "linestyle": (0, (7, 2, 1, 2)), "linewidth": 1.6, "zorder": 3}
 VALIDATION = "data_validation"  # the param of a run that has such
 NOTHING: Mapping[str, Curve] = MappingProxyType({})
-FAR = 100  # times the usable runs' largest start: another's start beyond it would flatten their curves
+ABOVE = 3  # times the largest loss the axis goes on
 FIRST = 0.92  # where epochs begin: just before the first, and after the tick at 0.9
 RANK_WIDTH = 0.03  # what a rank above the frame takes of its width
 
@@ -71,8 +69,8 @@ def loss_curves(
     """
     drawn = [run for run in runs if run.run_id in curves and curves[run.run_id][0]]
     usable = [curves[run.run_id][1] for run in drawn if is_usable(run)]
-    optimum = _optimum_loss(runs)
-    low, high = _range(usable, [curves[run.run_id][1] for run in drawn], optimum)
+    optima = optima_of(runs)
+    low, high = _range(usable, [curves[run.run_id][1] for run in drawn], optima)
     last = max((curves[run.run_id][0][-1] for run in drawn), default=1)
     last = max(last, 2)  # an axis of one epoch would have no whole number but that
     paths = {run.run_id: _path(curves[run.run_id], low) for run in drawn}
@@ -87,45 +85,36 @@ def loss_curves(
     handles = _draw_usable(axes, runs, paths) + _draw_diverged(axes, runs, paths, high)
     for curve in held_out.values():
         handles += axes.plot(*_path(curve, low), label="best run, on observations held out", **HELD_OUT)
-    if optimum is not None:
-        handles.append(axes.axhline(optimum, label=f"{best_is(runs[0].params)}, {optimum:.3g}", **OPTIMUM))
+    handles += draw_optima(axes, runs, optima)
     draw_legend(figure, handles)
     return figure
 
 
 def _caption(runs: Sequence[TrackedRun], drawn: int, has_usable: bool) -> str:
-    parts = [f"{count(len(runs))}."]
+    parts = [f"The loss before each epoch's update, of {count(len(runs))}."]
     if drawn < len(runs) > MOST_NAMED:
-        parts = [f"{drawn:,} of {count(len(runs))}, evenly spaced in the ranking."]
+        parts.append(f"Drawn are {drawn:,}, evenly spaced in the ranking.")
     if lost := sum(run.outcome == "diverged" for run in runs):
-        parts.append(f"{lost:,} diverged{' and left through the top (▲)' if has_usable else ''}.")
+        leaving = ": ▲ is where one leaves through the top, or starts above it" if has_usable else ""
+        parts.append(f"{lost:,} diverged{leaving}.")
     if len(runs) > MOST_NAMED and "epochs" in distinguishing(runs):
-        parts.append("The bands are those of the runs that are still at work.")
+        parts.append("At each epoch a band is of the runs that have not ended by then.")
     return " ".join(parts)
 
 
-def _optimum_loss(runs: Sequence[TrackedRun]) -> float | None:
-    """The best fit's loss, where all runs have the same and it is not lost in rounding."""
-    known = [(run.metrics["loss_gap"], run.loss) for run in runs if run.loss and "loss_gap" in run.metrics]
-    if not known or len({tuple(map(run.params.get, PROBLEM)) for run in runs}) > 1:
-        return None
-    best = {run.metrics["best_loss"] for run in runs if "best_loss" in run.metrics}
-    gap, loss = min(known)
-    is_one = not best or max(best) - min(best) <= SAME * max(best)
-    return loss - gap if is_one and loss - gap > 1e-3 * loss else None
+def _range(
+    usable: Sequence[Losses], drawn: Sequence[Losses], optima: Sequence[Optimum]
+) -> tuple[float, float]:
+    """From the least positive loss to some times the largest: room to leave through.
 
-
-def _range(usable: Sequence[Losses], drawn: Sequence[Losses], optimum: float | None) -> tuple[float, float]:
-    """From the least positive loss to ten times the largest at a start: room to leave through.
-
-    Where no run is usable there is nothing to spoil, and all losses are in it.
+    Of usable runs, so that the others flatten nothing: what starts above them leaves at once. Where no run
+    is usable, of all.
     """
-    high = max((losses[0] if usable else max(losses) for losses in drawn), default=1.0)
-    if usable:
-        high = min(high, FAR * max(losses[0] for losses in usable))
-    low = min((loss for losses in usable or drawn for loss in losses if 0 < loss <= high), default=high)
-    low = 0.7 * min(low, optimum or low)
-    return (low, min(10 * high, LARGEST)) if low > 0 else (0.1, 10.0)
+    of = usable or drawn
+    high = max((max(losses) for losses in of), default=1.0)
+    low = min((loss for losses in of for loss in losses if loss > 0), default=high)
+    low = 0.7 * min([low, *(optimum.loss for optimum in optima)])
+    return (low, min(ABOVE * high, LARGEST)) if low > 0 else (0.1, 10.0)
 
 
 def _path(curve: Curve, low: float) -> Path:
@@ -138,7 +127,9 @@ def _draw_usable(axes: Axes, runs: Sequence[TrackedRun], paths: Mapping[str, Pat
     """Lines for the runs that are named, over bands for the others: handles for a legend."""
     handles: list[Artist] = []
     badges = []
-    for each in named(runs, paths):
+    for each in named(runs):
+        if each.run.run_id not in paths:
+            continue
         x, y = paths[each.run.run_id]
         handles += axes.plot(x, y, label=each.label, marker="o" if len(x) == 1 else "", **each.look)
         badges.append((x, y, each.badge, each.colour))
@@ -206,4 +197,5 @@ def _draw_exits(axes: Axes, exits: Mapping[str, list[float]]) -> None:
     for text, epochs in exits.items():
         if epochs:  # an empty line would spoil the layout
             axes.plot(epochs, [1.0] * len(epochs), "^", markersize=6, **top)
-            axes.text(np.exp(np.log(epochs).mean()), 1.025, text, fontsize=8, ha="center", **top)
+            side = "left" if "," in text else "center"  # a list of ranks goes on to the right
+            axes.text(min(epochs), 1.025, text, fontsize=8, ha=side, **top)
