@@ -6,11 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
-from rich.table import Table
-
 from ..fit.forecast import Forecast
+from ..terminal import lines
 from .differences import columns
+from .screen_table import Column, fitting, print_grid
 from .table import param, title
 
 MOST_ROWS = 30
@@ -21,24 +20,31 @@ WORDS = {
     None: ("not known", "cannot be told"),
 }
 ORDER = list(WORDS)
-FOUND = ("limit", "enough", "loss_gap")
 
 
 def show(forecasts: Sequence[Forecast]) -> None:
     """The points as a sweep would rank them, the cheapest that converge first; counts, and the time."""
-    console = Console(highlight=False, soft_wrap=True)
     ordered = sorted(forecasts, key=_rank)
-    apart = columns(ordered)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in (*map(title, apart), *FOUND):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("forecast", no_wrap=True)
-    for each in ordered[:MOST_ROWS]:
-        params = (param(each.params.get(key, "")) for key in apart)
-        table.add_row(*params, each.limit, _epochs(each), _gap(each), _words(each))
-    console.print(table)
+    first = ordered[:MOST_ROWS]
+    shown = fitting(_columns(ordered, first), lines.width())
+    if shown:
+        print_grid(shown, [each.outcome for each in first])
     for line in _lines(ordered):
-        console.print(line)
+        lines.say(line)
+
+
+def _columns(forecasts: Sequence[Forecast], first: Sequence[Forecast]) -> list[Column]:
+    """What tells the points apart and what is foretold; where that is too wide the limit goes first."""
+    settings = [
+        Column(title(key), [param(each.params.get(key, "")) for each in first]) for key in columns(forecasts)
+    ]
+    return [
+        *settings,
+        Column("limit", [each.limit for each in first], goes=1),
+        Column("enough", [_epochs(each) for each in first]),
+        Column("loss_gap", [_gap(each) for each in first], goes=2),
+        Column("forecast", [_words(each) for each in first]),
+    ]
 
 
 def _rank(each: Forecast) -> tuple[int, float]:

@@ -49,7 +49,7 @@ def print_table(runs: Sequence[TrackedRun], most: int) -> None:
     shown = fitting(wanted, width)
     outcomes = [run.outcome for run in runs[:most]]
     if shown:
-        _print_grid(shown, outcomes)
+        print_grid(shown, outcomes)
     else:
         _print_list(wanted)
     for line in (*_left_out(wanted, shown), *rest(runs[most:], f"shown by {EVERYTHING}")):
@@ -96,12 +96,13 @@ def _columns(runs: Sequence[TrackedRun], most: int) -> list[Column]:
     return [ranks, *settings, *results, *parameters, outcomes]
 
 
-def _print_grid(shown: Sequence[Column], outcomes: Sequence[str]) -> None:
+def print_grid(shown: Sequence[Column], outcomes: Sequence[str | None]) -> None:
+    """Print columns that fit, the last of which is of words, each row in the colour of its outcome."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    *numbers, _ = shown
+    *numbers, words = shown
     for column in numbers:
         table.add_column(_cell(column.header), justify="right", no_wrap=True)
-    table.add_column("outcome", no_wrap=True)
+    table.add_column(words.header, no_wrap=True)
     for cells, outcome in zip(zip(*(each.cells for each in shown), strict=True), outcomes, strict=True):
         table.add_row(*map(_cell, cells), style=_style(outcome))
     # a height, too, or rich takes a dumb terminal for one of 80 columns whatever the width
@@ -137,5 +138,5 @@ def _cell(text: str) -> Text:
     return Text(printable(text))
 
 
-def _style(outcome: str) -> str:
-    return {"converged": "", "stopped": "yellow"}.get(outcome, "red")
+def _style(outcome: str | None) -> str:
+    return {"converged": "", "stopped": "yellow", None: ""}.get(outcome, "red")
