@@ -74,6 +74,7 @@ class CalibrationModel(PythonModel):
             asked = wanted({key: value for key, value in (params or {}).items() if value is not None})
         except ValueError as error:
             raise mlflow.MlflowException.invalid_parameter_value(str(error)) from error
+        model_input = _frame(model_input)
         names = self._given(model_input)
         numbers = {name: _numbers(model_input[name]) for name in names}
         values = numbers[names[0]]
@@ -189,6 +190,17 @@ def _listed(readings: Floats) -> str:
     more = [f"{len(readings) - MOST_NAMED} more"] if len(readings) > MOST_NAMED else []
     *most, last = [*named, *more]
     return f"{', '.join(most)} and {last} are {'all' if most[1:] else 'both'}"
+
+
+def _frame(given: Any) -> pd.DataFrame:
+    """A server hands over JSON's `inputs` as they are: columns by name, or rows."""
+    if isinstance(given, pd.DataFrame):
+        return given
+    try:
+        table = pd.DataFrame(given if isinstance(given, dict) else list(given))
+        return table.map(lambda cell: cell[()] if isinstance(cell, np.ndarray) and not cell.ndim else cell)
+    except (TypeError, ValueError) as error:
+        raise mlflow.MlflowException.invalid_parameter_value(f"no table of columns: {error}") from error
 
 
 def _numbers(column: "pd.Series[Any]") -> Floats:

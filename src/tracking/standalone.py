@@ -17,7 +17,6 @@ from pathlib import Path
 
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-from mlflow.types.schema import AnyType
 
 from .. import elementary
 from ..functions import Function, on_arrays, public, resolve
@@ -72,10 +71,11 @@ def requirements(name: str) -> list[str]:
 
 
 def signature(input: str, target: str) -> ModelSignature:
-    """The columns that a logged model takes and gives, any of which may be missing, and its params."""
-    # AnyType, for double takes no whole numbers; what is no number the model refuses itself
-    number = AnyType()  # type: ignore[no-untyped-call]
-    given = Schema([ColSpec(number, name, required=False) for name in (input, target)])
+    """The columns that a logged model gives, any of which may be missing, and its params.
+
+    None for those that it takes: MLflow knows no type that takes whole numbers and others from Python, JSON
+    and CSV alike (double refuses int64, any type refuses CSV). What is no number the model refuses itself.
+    """
     kinds = {"in_range": DataType.boolean, "remark": DataType.string}
     found = Schema(
         [
@@ -84,7 +84,7 @@ def signature(input: str, target: str) -> ModelSignature:
         ]
     )
     params = ParamSchema([ParamSpec(name, PARAMS[name], value) for name, value in asdict(Wanted()).items()])
-    return ModelSignature(given, found, params)
+    return ModelSignature(None, found, params)
 
 
 def _is_shipped(function: Function) -> bool:
