@@ -25,14 +25,16 @@ from .loop import LossCurves, print_loss
 from .report import figures, page, screen
 from .report.comparison import Comparison
 from .report.publish import open_view, publish
+from .report.words import in_a_line
 from .settings import Origin, Settings
 from .spelling import swept
 from .terminal import interrupts
 from .terminal.errors import PageError, StoreError, TrainingError, attempt_each, explain
 from .tracking import kept, model, observed, reader, resume
 from .tracking.abandoned import end_abandoned, so_far
+from .tracking.experiment import tell_latest
 from .tracking.ranking import ranked
-from .tracking.record import Call, Status, TrackedRun, as_text, of_crash, of_result
+from .tracking.record import Call, Status, TrackedRun, as_text, in_short, of_crash, of_result
 from .tracking.repetition import Repetition, repeat
 from .tracking.selection import Selection
 from .tracking.store import Store, open_store
@@ -164,7 +166,7 @@ def _end_run(store: Store, run_id: str, register: str | None) -> None:
         with tempfile.TemporaryDirectory() as name:
             publish(
                 comparison,
-                store.run_page(run_id),
+                {"on record": store.run_page(run_id)},
                 style="calibration",
                 models=[comparison.best] if comparison.best else [],
                 register=register,
@@ -215,15 +217,18 @@ def _end_parent(
     parent: Parent, runs: list[TrackedRun], sweep: Sweep, status: Status, register: str | None, early: str
 ) -> None:
     """Whatever fails, the parent is ended, with what there is of its page; `early` says how far it came."""
-    over = as_text(swept(each.params for each in runs))
-    comparison = Comparison(parent.store, f"sweep {over}".strip(), runs)
+    over = swept(each.params for each in runs)
+    comparison = Comparison(parent.store, f"sweep {in_short(over)}".strip(), runs)
+    links: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         try:
+            if comparison.best and len(comparison.data_sets) == 1:
+                parent.stand_for(comparison.best, is_complete=status == "FINISHED")
             with step("opening the page"):
-                address = open_view(comparison, sweep.name)
-            publish(
+                addresses = {"page": parent.page, "table": open_view(comparison, sweep.name)}
+            links = publish(
                 comparison,
-                address,
+                addresses,
                 models=[part.best for part in comparison.data_sets[: screen.MOST_TABLES] if part.best],
                 register=register,
                 write_page=partial(page.write, folder=Path(name)),
@@ -232,6 +237,7 @@ def _end_parent(
             try:
                 if sweep.config:
                     (Path(name) / CONFIG).write_text(sweep.file, "utf-8")
-                parent.describe(Path(name), early)
+                parent.describe(Path(name), early, links)
+                tell_latest(parent, in_a_line(comparison))
             finally:
-                parent.end(status, comparison.title, over)
+                parent.end(status, comparison.title, as_text(over))

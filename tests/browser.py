@@ -29,6 +29,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE_MS = 120_000  # for a busy machine; what is waited for is always a fact
+ASSISTANT_SEEN = "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1"
 CHART = ".js-plotly-plot"
 HAS_CURVES = """(count) => {
     const curves = document.querySelector('.js-plotly-plot')._fullData ?? [];
@@ -36,8 +37,8 @@ HAS_CURVES = """(count) => {
 }"""
 
 
-def sweep(folder: Path) -> str:
-    """Run the sweep in a folder; the path, on whatever server, of the page that it prints."""
+def sweep(folder: Path) -> tuple[str, str]:
+    """Run the sweep in a folder; the paths, on whatever server, of the page and the table that it prints."""
     unset = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR", "CALIBRATION_SWEEP_DIR")
     environment = {key: value for key, value in os.environ.items() if key not in unset}
     shutil.copytree(ROOT / "data", folder / "data")
@@ -45,8 +46,8 @@ def sweep(folder: Path) -> str:
         [sys.executable, "-m", "src.train", *SWEEP],
         cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    [path] = re.findall(r"^compare +http://[^/]+(/#/\S+)", output, re.MULTILINE)
-    return str(path)
+    [page, table] = re.findall(r"^(?:page|table) +http://[^/]+(/#/\S+)", output, re.MULTILINE)
+    return str(page), str(table)
 
 
 @contextmanager
@@ -84,11 +85,12 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def new_page(browser: Browser) -> Iterator[Page]:
-    """A page, 1440 wide, of somebody who has closed MLflow's assistant once: it opens by itself."""
+def new_page(browser: Browser, is_first_visit: bool = True) -> Iterator[Page]:
+    """A page, 1440 wide; on a first visit MLflow opens its assistant by itself, later it does not."""
     context = browser.new_context(viewport={"width": 1440, "height": 800})
     context.set_default_timeout(PATIENCE_MS)
-    context.add_init_script("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
+    if not is_first_visit:
+        context.add_init_script(f"localStorage.setItem('{ASSISTANT_SEEN}', 'true')")
     try:
         yield context.new_page()
     finally:

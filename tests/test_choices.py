@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from src import predict
 from tests.conftest import ROOT
-from tests.test_record import recorded
+from tests.test_record import is_parent, recorded
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -117,7 +117,7 @@ def test_a_model_of_ones_own_under_four_normalizations(
     del folder
     own = [f"model.function={mine}.tanh", "model.start.w=1", "model.start.b=0", "dtype=float64"]
     assert command("-m", *own, "normalization=none,scale,zscore,minmax", "lr=0.1", "epochs=5000") == 0
-    runs = {run.data.params["normalization"]: run for run in recorded(client) if run.data.params}
+    runs = {run.data.params["normalization"]: run for run in recorded(client) if not is_parent(run)}
     data = pd.read_csv(ROOT / "data" / "thermometer.csv")
     line, squares, *_ = np.polyfit(np.tanh(data.t_u / 50), data.t_c, 1, full=True)
     metrics = runs["none"].data.metrics
@@ -147,7 +147,7 @@ def test_an_exponential(folder: Path, command: Command, client: MlflowClient, ca
     assert command("-m", *swept, "data.path=grown.csv", "dtype=float64") == 0
     table = capfd.readouterr().out
     assert table.split("\n")[0].split()[-4:] == ["a", "k", "b", "outcome"]
-    runs = [run for run in recorded(client) if run.data.params]
+    runs = [run for run in recorded(client) if not is_parent(run)]
     best = min(runs, key=lambda run: run.data.metrics["loss_gap"])
     assert best.data.tags["outcome"] == "converged"
     found = [best.data.metrics[f"trained_{name}"] for name in "akb"]
@@ -162,7 +162,9 @@ def test_parameters_in_raw_units(mine: str, command: Command, client: MlflowClie
     """What a model brings for them is taken where both forms predict the same: not beside a shift, here."""
     own = [f"model.function={mine}.bent", "model.start.w=20", "model.start.c=0.1", "model.start.b=0"]
     assert command("-m", *own, "normalization=scale,zscore", "lr=1e-3", "epochs=20") == 0
-    runs = {run.data.params["normalization"]: run.data.metrics for run in recorded(client) if run.data.params}
+    runs = {
+        run.data.params["normalization"]: run.data.metrics for run in recorded(client) if not is_parent(run)
+    }
     assert runs["scale"]["c"] == pytest.approx(0.1 * runs["scale"]["trained_c"], rel=1e-6)
     assert runs["scale"]["b"] == runs["scale"]["trained_b"]
     assert runs["zscore"].keys() >= {"trained_c", "best_c"}
@@ -176,7 +178,7 @@ def test_best_fits_agree_in_raw_units(folder: Path, command: Command, client: Ml
     pd.DataFrame({"t_u": readings, "t_c": truths}).to_csv(folder / "grown.csv", index=False)
     swept = ["model=exponential", "normalization=none,scale,minmax,zscore", "lr=1e-4", "epochs=1"]
     assert command("-m", *swept, "data.path=grown.csv", "dtype=float64") == 0
-    found = [run.data.metrics for run in recorded(client) if run.data.params]
+    found = [run.data.metrics for run in recorded(client) if not is_parent(run)]
     for name in ("best_a", "best_k", "best_b", "best_loss"):
         assert [run[name] for run in found] == pytest.approx([found[0][name]] * 4, rel=1e-8)
 
@@ -186,7 +188,7 @@ def test_best_fits_agree_in_raw_units(folder: Path, command: Command, client: Ml
 def test_a_loss(loss: str, best: float, command: Command, client: MlflowClient, capfd: Capture) -> None:
     """Best losses by mpmath at 100 digits, of the thermometer's line."""
     assert command(f"loss={loss}", "normalization=zscore", "lr=0.1", "epochs=3000", "dtype=float64") == 0
-    [run] = [run for run in recorded(client) if run.data.params]
+    [run] = [run for run in recorded(client) if not is_parent(run)]
     assert run.data.params["loss"] == loss
     assert run.data.metrics["best_loss"] == pytest.approx(best, rel=1e-13)
     assert run.data.metrics["final_loss"] - run.data.metrics["loss_gap"] == pytest.approx(best, rel=1e-12)
@@ -206,7 +208,7 @@ def test_a_loss_of_ones_own(
     assert command("-m", *own, "lr=1e-3,1e-1,1e-2") == 0
     rows = [line.split() for line in capfd.readouterr().out.splitlines()[1:4]]
     assert [row[1] for row in rows] == ["0.1", "0.01", "0.001"]
-    runs = {run.data.params["lr"]: run for run in recorded(client) if run.data.params}
+    runs = {run.data.params["lr"]: run for run in recorded(client) if not is_parent(run)}
     for run in runs.values():
         assert (run.data.params["loss"], run.data.params["loss_tau"]) == (f"{mine}.pinned", "0.3")
         assert "loss_gap" not in run.data.metrics
@@ -227,7 +229,7 @@ def test_a_parabola_over_unix_seconds(
     pd.DataFrame({"t_u": seconds, "t_c": truths}).to_csv(folder / "drift.csv", index=False)
     fit = ["model=quadratic", "normalization=minmax", "dtype=float64", "lr=auto", "epochs=10000"]
     assert command(*fit, "data.path=drift.csv") == 0
-    [run] = [run for run in recorded(client) if run.data.params]
+    [run] = [run for run in recorded(client) if not is_parent(run)]
     about = seconds.mean()
     curve, squares, *_ = np.polyfit(seconds - about, truths, 2, full=True)
     assert run.data.tags["outcome"] == "converged"

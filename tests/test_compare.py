@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from src import compare, train
 from src.tracking import bulk
 from tests.conftest import working_folder
-from tests.test_record import recorded
+from tests.test_record import is_parent, recorded
 
 Capture = pytest.CaptureFixture[str]
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=20")
@@ -46,7 +46,7 @@ def client(place: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> Mlfl
 @pytest.fixture
 def swept(client: MlflowClient) -> str:
     """The latest sweep's name."""
-    parents = [run for run in recorded(client) if not run.data.params]
+    parents = [run for run in recorded(client) if is_parent(run)]
     return max(parents, key=lambda run: run.info.start_time).data.tags["sweep"]
 
 
@@ -69,7 +69,7 @@ def test_the_latest_sweep_is_shown_as_its_sweep_showed_it(
 
 def test_csv_and_json_hold_every_param_and_metric(swept: str, client: MlflowClient, capfd: Capture) -> None:
     expected = {
-        run.info.run_id: run for run in recorded(client, f"tags.sweep = '{swept}'") if run.data.params
+        run.info.run_id: run for run in recorded(client, f"tags.sweep = '{swept}'") if not is_parent(run)
     }
     rows = shown(capfd)
     assert {row["run_id"] for row in rows} == set(expected)
@@ -87,7 +87,7 @@ def test_csv_and_json_hold_every_param_and_metric(swept: str, client: MlflowClie
 
 @pytest.mark.usefixtures("client")
 def test_a_sweep_by_its_name_or_its_parents_id(client: MlflowClient, capfd: Capture) -> None:
-    first = min((run for run in recorded(client) if not run.data.params), key=lambda run: run.info.start_time)
+    first = min((run for run in recorded(client) if is_parent(run)), key=lambda run: run.info.start_time)
     by_name = shown(capfd, first.data.tags["sweep"])
     assert {row["lr"] for row in by_name} == {"0.0001", "0.0002"}
     assert shown(capfd, first.info.run_id) == by_name
@@ -95,7 +95,7 @@ def test_a_sweep_by_its_name_or_its_parents_id(client: MlflowClient, capfd: Capt
 
 @pytest.mark.usefixtures("client")
 def test_runs_by_their_ids_and_a_whole_experiment(client: MlflowClient, capfd: Capture) -> None:
-    runs = [run for run in recorded(client) if run.data.params]
+    runs = [run for run in recorded(client) if not is_parent(run)]
     some = sorted(run.info.run_id for run in runs)[1:4]
     assert sorted(row["run_id"] for row in shown(capfd, *some)) == some
     assert [row["run_id"] for row in shown(capfd, some[0])] == [some[0]]
@@ -159,7 +159,7 @@ def test_a_page_of_the_chosen_runs(tmp_path: Path) -> None:
     files = {path.name for path in page.iterdir()}
     assert files == {
         "runs.csv",
-        "runs.html",
+        "sweep.html",
         "observations.csv",
         "note.md",
         "loss_curves.png",
@@ -201,7 +201,7 @@ def test_a_page_without_the_data_that_a_run_was_trained_on(place: Path, tmp_path
         data.write_bytes(before)
     assert "has changed since" in (tmp_path / "note.md").read_text()
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"runs.csv", "runs.html", "note.md", "loss_curves.png", "loss_gap.png"}
+    assert names == {"runs.csv", "sweep.html", "note.md", "loss_curves.png", "loss_gap.png"}
 
 
 MISTAKES = {

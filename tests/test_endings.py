@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 from tests.conftest import ROOT
 from tests.test_processes import wait_for_runs
-from tests.test_record import recorded
+from tests.test_record import is_parent, recorded
 from tests.test_resume import sweeps
 
 pytestmark = pytest.mark.slow
@@ -100,9 +100,9 @@ def test_nobody_reads(line: str, code: int, told: str, client: MlflowClient) -> 
     assert done.returncode == code, done.stderr
     assert done.stderr == told
     assert statuses(client) == {"FINISHED"}
-    [parent] = [run for run in recorded(client) if not run.data.params]
+    [parent] = [run for run in recorded(client) if is_parent(run)]
     pages = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert pages > {"runs.csv", "runs.html", "loss_curves.png"}
+    assert pages > {"runs.csv", "sweep.html", "loss_curves.png"}
 
 
 @pytest.mark.usefixtures("environment", "folder")
@@ -133,9 +133,9 @@ def test_ctrl_c_into_a_pipe(client: MlflowClient) -> None:
     last = f"ended early, 0 of 4 runs on record: python -m src.train resume={sweeps(client)[0]} goes on"
     assert errors.splitlines()[-1] == last
     assert statuses(client) == {"KILLED"}
-    [parent] = [run for run in recorded(client) if not run.data.params]
+    [parent] = [run for run in recorded(client) if is_parent(run)]
     assert parent.data.tags["mlflow.note.content"].startswith(last)
-    assert "runs.html" in {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert "sweep.html" in {file.path for file in client.list_artifacts(parent.info.run_id)}
 
 
 def test_a_worker_that_is_killed(start: Start, client: MlflowClient) -> None:
@@ -153,7 +153,7 @@ def test_a_worker_that_is_killed(start: Start, client: MlflowClient) -> None:
     assert "Traceback" not in errors
     [sweep] = sweeps(client)
     assert f"of 4 runs on record: python -m src.train resume={sweep} goes on" in errors
-    [parent] = [run for run in recorded(client) if not run.data.params]
+    [parent] = [run for run in recorded(client) if is_parent(run)]
     assert parent.info.status == "FAILED"
     again = start("resume=latest")
     _, errors = again.communicate(timeout=120)

@@ -62,7 +62,7 @@ def test_its_page_is_written(old_store: Path) -> None:
     names = {path.name for path in (old_store / "page").iterdir()}
     assert names == {
         "runs.csv",
-        "runs.html",
+        "sweep.html",
         "observations.csv",
         "note.md",
         "loss_curves.png",
@@ -72,7 +72,7 @@ def test_its_page_is_written(old_store: Path) -> None:
     }
     note = (old_store / "page" / "note.md").read_text()
     assert "12 runs: 4 converged, 4 stopped short of convergence, 4 diverged." in note
-    assert f"**Best is `{BEST}`: `t_c = 0.536753 * t_u - 17.3042`**" in note
+    assert f"Best is `{BEST}`: `t_c = 0.536753 * t_u - 17.3042`, with" in note
 
 
 @pytest.mark.usefixtures("old_store")

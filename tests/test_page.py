@@ -1,55 +1,51 @@
 """The files that a sweep's page holds."""
 
+import base64
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from src.report import table
-from src.tracking.record import TrackedRun
+from src import predict
+from src.report import document
+from src.report.comparison import Comparison
+from src.tracking import bulk, reader
+from src.tracking.selection import Selection
+from src.tracking.store import existing
 from tests.conftest import ROOT
-from tests.test_record import recorded
+from tests.test_record import is_parent, recorded
 
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=50,500")
 PICTURES = {"loss_curves.png", "loss_gap.png", "fits.png", "graph.png"}
 OF_A_RUN = {"loss_curves.png", "loss_surface.png", "fits.png", "graph.png"}
 
 
-class Cells(HTMLParser):
-    """The texts of a page's table, row by row."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self.within = False
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        del attrs
-        if tag == "tr":
-            self.rows.append([])
-        self.within = tag in ("td", "th")
-        if self.within:
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.within = self.within and tag not in ("td", "th")
-
-    def handle_data(self, data: str) -> None:
-        if self.within:
-            self.rows[-1][-1] += data
+def tables(page: Path) -> list[list[dict[str, Any]]]:
+    """The rows of a page's tables, as its script reads them."""
+    text = (page / "sweep.html").read_text("utf-8")
+    [found] = re.findall(r'<script type="application/json" id="tables">(.*?)</script>', text)
+    return [
+        [
+            {
+                column["title"]: column["texts"][value] if "texts" in column else value
+                for column, value in zip(columns, values, strict=True)
+            }
+            for values in zip(*(column["values"] for column in columns), strict=True)
+        ]
+        for columns in json.loads(found)
+    ]
 
 
 @pytest.fixture
 def page(command: Callable[..., int], client: MlflowClient, tmp_path: Path) -> Path:
     """The artifacts of a sweep's parent, downloaded."""
     assert command(*GRID) == 0
-    [parent] = [run for run in recorded(client) if not run.data.params]
+    [parent] = [run for run in recorded(client) if is_parent(run)]
     (tmp_path / "page").mkdir()
     client.download_artifacts(parent.info.run_id, "", str(tmp_path / "page"))
     return tmp_path / "page"
@@ -57,7 +53,7 @@ def page(command: Callable[..., int], client: MlflowClient, tmp_path: Path) -> P
 
 def test_table_figures_words_and_config_are_there(page: Path) -> None:
     names = {path.name for path in page.iterdir()}
-    assert names == {"runs.csv", "runs.html", "note.md", "sweep.yaml", "observations.csv", *PICTURES}
+    assert names == {"runs.csv", "sweep.html", "note.md", "sweep.yaml", "observations.csv", *PICTURES}
     observations = pd.read_csv(page / "observations.csv")
     known = json.loads((ROOT / "tests" / "oracles" / "statistics.json").read_text())["thermometer, linear"]
     for name in ("leverage", "cooks_distance"):  # by mpmath
@@ -70,31 +66,49 @@ def test_table_figures_words_and_config_are_there(page: Path) -> None:
         assert len(picture) < 400_000
 
 
-def test_the_html_table_says_what_the_csv_says(page: Path) -> None:
-    runs = pd.read_csv(page / "runs.csv", keep_default_na=False, na_values={"loss_gap": ""})
-    header, *rows = Cells((page / "runs.html").read_text("utf-8")).rows
+def test_its_table_says_what_the_csv_says(page: Path) -> None:
+    """In all digits."""
+    runs = pd.read_csv(page / "runs.csv", keep_default_na=False, na_values={"loss_gap": "", "w": ""})
+    [rows] = tables(page)
     assert len(rows) == len(runs) == 8
-    for cells, (_, run) in zip(rows, runs.iterrows(), strict=True):
-        row = dict(zip(header, cells, strict=True))
+    for row, (_, run) in zip(rows, runs.iterrows(), strict=True):
         assert row["run id"] == run["run_id"]
-        assert float(row["lr"]) == run["lr"]
+        assert row["lr"] == run["lr"]
         assert row["normalization"] == run["normalization"]
         assert row["outcome"].startswith(run["outcome"])
         assert row["reason"] == run["reason"]
-        if run["outcome"] != "diverged":
-            assert float(row["loss_gap"]) == pytest.approx(run["loss_gap"], rel=1e-5)
+        expected = None if run["outcome"] == "diverged" else (run["loss_gap"], run["w"])
+        assert expected in (None, (row["loss_gap"], row["w"]))
+        assert (row["loss"] is None) == (run["outcome"] == "diverged")
 
 
-def test_the_html_table_holds_a_thousand_rows_and_says_what_it_leaves_out() -> None:
-    tags = {"outcome": 'stopped"><b>', "reason": "<b>&"}
-    runs = [
-        TrackedRun(f"{i:032x}", "run", "FINISHED", {"lr": str(i)}, {"loss": 1.0}, tags) for i in range(1500)
-    ]
-    page = table.as_html({"": runs}, "a <title>")
-    assert len(Cells(page).rows) == 1001
-    assert "and 500 more" in page
-    assert "<b>" not in page
-    assert "<title>a &lt;title&gt;</title>" in page
+def test_it_holds_all_that_it_shows(page: Path) -> None:
+    """The four figures, as they lie beside it, and nothing to fetch from elsewhere."""
+    text = (page / "sweep.html").read_text("utf-8")
+    for name in PICTURES:
+        assert base64.b64encode((page / name).read_bytes()).decode() in text
+    assert not re.search(r"<(?:link|script|img)[^>]* (?:href|src)=\"(?!data:)", text)
+    assert len(text) < 2_000_000
+
+
+def test_what_a_file_calls_things_is_no_html(folder: Path, client: MlflowClient) -> None:
+    """Neither in the words nor in the table."""
+    tags = {"outcome": "converged", "reason": "</script><b>&"}
+    on_record = client.create_run(client.create_experiment("thermometer"), tags=tags, run_name="<b>")
+    for key, value in {"lr": "0.1", "model": "<b>", "data": "<b>.csv"}.items():
+        client.log_param(on_record.info.run_id, key, value)
+    store = existing("thermometer")
+    [run] = reader.runs(store, Selection())
+    text = document.as_html(Comparison(store, "a <title>", [run]), ["<b>"], [], {"<b>": 'http://x/"'})
+    for name in ("sweep.js", "tabulator/tabulator.min.js"):
+        text = text.replace((Path(document.__file__).parent / name).read_text("utf-8"), "")
+    assert "<b>" not in text
+    assert text.count("</script>") == 3
+    assert "<title>a &lt;title&gt;</title>" in text
+    assert 'href="http://x/&quot;"' in text
+    (folder / "sweep.html").write_text(text, "utf-8")
+    [[row]] = tables(folder)
+    assert (row["run"], row["reason"]) == ("<b>", "</script><b>&")
 
 
 def test_a_single_run_has_its_pictures_and_its_model(
@@ -135,19 +149,68 @@ def test_descriptions_on_experiment_parent_and_runs(
     notes = {run.info.run_name: run.data.tags["mlflow.note.content"] for run in recorded(client)}
     assert len(notes) == 9
     assert re.match(
-        r"`t_c = 0\.53\d+ \* t_u - 17\.\d+`: loss 2\.92\d+, .* Converged\.", notes["lr=0.01 zscore 500"]
+        r"Loss 2\.92\d+: `t_c = 0\.53\d+ \* t_u - 17\.\d+`, .* Converged\.", notes["lr=0.01 zscore 500"]
     )
     told = "epoch 50: 370 epochs are enough, fewer with a larger lr, up to 0.5."  # the fastest
     assert told in notes["lr=0.01 zscore 50"]
     assert notes["lr=0.01 none 50"].startswith("Diverged at epoch 11: lr 0.01 is 29 times the limit")
-    assert notes[next(name for name in notes if name.startswith("sweep "))].startswith("8 runs: ")
+    assert notes[next(name for name in notes if name.startswith("sweep "))].startswith(
+        "Best is `lr=0.01 zscore 500`: `t_c = 0.53675"
+    )
+
+
+def test_the_parent_has_the_numbers_of_its_best(command: Callable[..., int], client: MlflowClient) -> None:
+    """And no curve, for a sweep has none; it comes before its runs, and links its model."""
+    assert command(*GRID) == 0
+    [parent] = [run for run in recorded(client) if is_parent(run)]
+    [best] = recorded(client, "metrics.rank = 1")
+    assert parent.data.params == best.data.params
+    expected = {key: value for key, value in best.data.metrics.items() if key != "loss"} | {"rank": 0}
+    assert parent.data.metrics == expected
+    [model] = best.outputs.model_outputs
+    linked = f"](#/experiments/1/models/{model.model_id}?workflowType=machine_learning)"
+    assert linked in parent.data.tags["mlflow.note.content"]
+
+
+def test_the_parent_is_no_run_for_that(
+    command: Callable[..., int], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads the record; nor does it predict."""
+    assert command(*GRID) == 0
+    [parent] = [run for run in recorded(client) if is_parent(run)]
+    for known in (bulk.KNOWN_SCHEMAS, set()):
+        monkeypatch.setattr(bulk, "KNOWN_SCHEMAS", known)
+        ids = {run.run_id for run in reader.runs(existing("thermometer"), Selection())}
+        assert len(ids) == 8
+        assert parent.info.run_id not in ids
+    assert predict.command([parent.info.run_id, "50"]) == 2
+
+
+def test_the_experiment_says_what_its_latest_sweep_found(
+    command: Callable[..., int], client: MlflowClient
+) -> None:
+    """In its first line; what a person has written stays, and of several sweeps' lines there is one."""
+    assert command("-m", "lr=1e-2,1e-3", "normalization=zscore", "epochs=500") == 0
+    experiment = client.get_experiment_by_name("thermometer")
+    written = f"Bath 2.\n\n{experiment.tags['mlflow.note.content']}\n\nMine, too."
+    client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", written)
+    assert command("-m", "lr=2e-2,3e-2", "normalization=zscore", "epochs=500") == 0
+    told = client.get_experiment_by_name("thermometer").tags["mlflow.note.content"]
+    [latest, bath, *_, mine] = told.split("\n\n")
+    parent = max((run for run in recorded(client) if is_parent(run)), key=lambda run: run.info.start_time)
+    page = f"#/experiments/1/runs/{parent.info.run_id}/artifacts/sweep.html?workflowType=machine_learning"
+    assert latest.startswith(f"[Latest sweep]({page}): of 2 runs the best is `lr=0.02 zscore 500`: `t_c = ")
+    assert "loss 2.92765" in latest
+    assert (bath, mine.strip()) == ("Bath 2.", "Mine, too.")
+    assert told.count("sweep.html") == 1
+    assert "`loss_gap`: the loss above" in told
 
 
 def test_a_sweep_in_which_everything_diverged_has_its_page_too(
     command: Callable[..., int], client: MlflowClient
 ) -> None:
     assert command("-m", "lr=1e-2,1e-1", "normalization=none") == 0
-    [parent] = [run for run in recorded(client) if not run.data.params]
+    [parent] = [run for run in recorded(client) if is_parent(run)]
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} >= PICTURES
     note = parent.data.tags["mlflow.note.content"]
     assert "2 runs: 2 diverged." in note
@@ -159,7 +222,7 @@ def test_names_and_columns_tell_runs_apart(
 ) -> None:
     sweep = "epochs=5 lr=1e-4 normalization.factor=0.1,0.05 dtype=float32,float64 model.start.w=0,2"
     assert command("-m", *sweep.split()) == 0
-    names = {run.info.run_name for run in recorded(client) if run.data.params}
+    names = {run.info.run_name for run in recorded(client) if not is_parent(run)}
     assert len(names) == 8
     assert "lr=0.0001 scale ×0.05 5 dtype=float64 start w=2" in names
     header, *_ = capfd.readouterr().out.splitlines()

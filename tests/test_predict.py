@@ -19,7 +19,7 @@ from src.tracking.store import existing
 from tests.conftest import working_folder
 from tests.test_intervals import T_C
 from tests.test_intervals import T_U as READINGS
-from tests.test_record import recorded
+from tests.test_record import is_parent, recorded
 
 # The chapter's readings, and its calibration: w, b = 5.3671, -17.3012 on 0.1 * t_u
 T_U = ("35.7", "55.9", "58.2", "81.9", "56.3", "48.9", "33.9", "21.8", "48.4", "60.4", "68.4")
@@ -70,7 +70,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> I
             for run in runs
             if (run.data.params.get("normalization"), run.data.params.get("epochs")) == ("scale", "500")
         ]
-        parent = next(run.info.run_id for run in runs if not run.data.params)
+        parent = next(run.info.run_id for run in runs if is_parent(run))
         store = existing()
         model.log(store, reader.get(store, book), register="thermometer")
         client.set_registered_model_alias("thermometer", "book", "1")

@@ -15,7 +15,7 @@ from src.tracking import reader
 from src.tracking.ranking import ranked
 from src.tracking.selection import Selection
 from src.tracking.store import existing
-from tests.test_record import recorded
+from tests.test_record import is_parent, recorded
 
 # converged, stopped and diverged runs of two models, and ties
 SWEPT = ("-m", "model=linear,quadratic", "normalization=none,minmax", "lr=0.2,0.1", "epochs=50,5000")
@@ -43,7 +43,7 @@ def shown(client: MlflowClient, sweep: str) -> list[str]:
     view = json.loads(zlib.decompress(base64.b64decode(packed.removeprefix("deflate;"))))
     by = [f"{view['orderByKey']} {'ASC' if view['orderByAsc'] else 'DESC'}"]
     found = client.search_runs([experiment.experiment_id], view["searchFilter"], order_by=by)
-    return [run.info.run_id for run in found if run.data.params]
+    return [run.info.run_id for run in found if not is_parent(run)]
 
 
 def test_the_view_is_in_the_order(sweep: str, client: MlflowClient) -> None:

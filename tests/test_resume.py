@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from src import compare
 from src.workplace import Process
 from tests.test_processes import wait_for_runs
-from tests.test_record import curve, recorded
+from tests.test_record import curve, is_parent, recorded
 
 Command = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]
@@ -33,7 +33,7 @@ def on_record(client: MlflowClient, sweep: str) -> list[Any]:
             run.data.params,
             run.data.metrics,
             {key: value for key, value in run.data.tags.items() if key not in UNLIKE},
-            [] if not run.data.params else curve(client, run),
+            [] if is_parent(run) else curve(client, run),
             [dict(one.dataset) for one in run.inputs.dataset_inputs],
             sorted(file.path for file in client.list_artifacts(run.info.run_id)),
         )
@@ -44,7 +44,7 @@ def on_record(client: MlflowClient, sweep: str) -> list[Any]:
 
 def sweeps(client: MlflowClient) -> list[str]:
     """Their names, the newest first."""
-    parents = [run for run in recorded(client) if not run.data.params]
+    parents = [run for run in recorded(client) if is_parent(run)]
     parents.sort(key=lambda run: -run.info.start_time)
     return [run.data.tags["sweep"] for run in parents]
 
@@ -125,7 +125,7 @@ def test_it_goes_on(
 
 def places(client: MlflowClient) -> list[float]:
     """What is on record of the runs' places in the order, those that are trained to their end first."""
-    found = [run for run in recorded(client) if run.data.params]
+    found = [run for run in recorded(client) if not is_parent(run)]
     found.sort(key=lambda run: (run.data.tags["outcome"] == "killed", run.data.metrics["rank"]))
     return [run.data.metrics["rank"] for run in found]
 
@@ -179,7 +179,7 @@ def test_changed_data_are_refused(
     assert command("resume=latest") == 2
     said = capfd.readouterr().err
     assert "cannot go on, for what data/thermometer.csv holds was changed" in said
-    assert {run.info.status for run in recorded(client) if not run.data.params} == {"KILLED"}
+    assert {run.info.status for run in recorded(client) if is_parent(run)} == {"KILLED"}
     (folder / "data" / "thermometer.csv").write_text(readings)
     assert command("resume=latest") == 0
     assert on_record(client, sweep) == whole

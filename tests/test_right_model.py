@@ -15,7 +15,7 @@ from src.tracking.dataset import DataSummary
 from src.tracking.model_choice import Choice
 from src.tracking.ranking import choices
 from src.tracking.record import TrackedRun
-from tests.test_record import recorded
+from tests.test_record import is_parent, recorded
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -39,8 +39,8 @@ def test_one_answer(empty_folder: Path, command: Command, client: MlflowClient, 
     assert [each["params"]["model"] for each in found] == ["linear", "quadratic"]
     line = found[0]["run_id"]
     assert client.get_model_version("best", "1").run_id == line
-    [parent] = [run for run in recorded(client) if not run.data.params]
-    assert "**Best is `lr=0.1 zscore 400`" in parent.data.tags["mlflow.note.content"]
+    [parent] = [run for run in recorded(client) if is_parent(run)]
+    assert "Best is `lr=0.1 zscore 400`" in parent.data.tags["mlflow.note.content"]
     assert predict.command(["best", "35.7"]) == 0
     assert f"run {line}" in capfd.readouterr().err
     assert len(mlflow.pyfunc.load_model("models:/best/1").model_config["params"]) == 2

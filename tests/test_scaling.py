@@ -18,7 +18,7 @@ from src.loop import training_loop
 from src.models import linear
 from src.settings import Settings
 from tests.test_best_fit import MODELS, NIST
-from tests.test_record import recorded
+from tests.test_record import is_parent, recorded
 
 HERE = Path(__file__).parent
 Command = Callable[..., int]
@@ -79,7 +79,7 @@ def test_the_units_of_the_parameters() -> None:
 def test_auto_and_scaling_on_record(command: Command, client: MlflowClient) -> None:
     """The rate is a number there; numbers under any scaling are the function's own."""
     assert command("-m", "lr=auto", "scaling=none,start,jacobian", "epochs=4000", "dtype=float64") == 0
-    runs = [run.data for run in recorded(client) if run.data.params]
+    runs = [run.data for run in recorded(client) if not is_parent(run)]
     assert {run.params["scaling"] for run in runs} == {"none", "start", "jacobian"}
     for run in runs:
         assert float(run.params["lr"]) > 0

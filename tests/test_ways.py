@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from src import train
 from src.package import CONF
-from tests.test_record import curve, recorded
+from tests.test_record import curve, is_parent, recorded
 
 SWEPT = ["lr=1e-2,1e-3", "normalization=none,zscore", "epochs=60"]
 POINTS = [["lr=1e-2", "normalization=none"], ["lr=1e-2", "normalization=zscore"],
@@ -36,7 +36,7 @@ Command = Callable[..., int]
 
 def left(client: MlflowClient) -> dict[str, Any]:
     """The record of the sweep that was begun last, ids and times aside; all parents are ended."""
-    parents = [run for run in recorded(client) if not run.data.params]
+    parents = [run for run in recorded(client) if is_parent(run)]
     assert {run.info.status for run in parents} == {"FINISHED"}
     parent = max(parents, key=lambda run: run.info.start_time)
     children = recorded(client, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
@@ -136,9 +136,7 @@ def test_its_own_config_twice_over(
 
 def keep(client: MlflowClient, path: Path) -> None:
     """The latest sweep's config."""
-    parent = max(
-        (run for run in recorded(client) if not run.data.params), key=lambda run: run.info.start_time
-    )
+    parent = max((run for run in recorded(client) if is_parent(run)), key=lambda run: run.info.start_time)
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(client.download_artifacts(parent.info.run_id, "sweep.yaml"), path)
 

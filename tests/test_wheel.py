@@ -96,7 +96,8 @@ def test_the_wheel_holds_the_package_and_its_files(wheel: Path, source: Path) ->
         "calibrate/__main__.py",
         "calibrate/conf/config.yaml",
         "calibrate/data/thermometer.csv",
-        "calibrate/report/table.html",
+        "calibrate/report/sweep.html",
+        "calibrate/report/tabulator/LICENSE",
         "hydra_plugins/batch_launcher/conf/hydra/launcher/batch.yaml",
     } <= expected
     assert "hydra_plugins/__init__.py" not in expected

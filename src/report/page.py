@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hydra_plugins.batch_launcher import step
 
-from . import figures, table, words
+from . import document, figures, table, words
 from .comparison import Comparison
 from .observations import as_frame
 
@@ -15,31 +15,39 @@ DPI = 130
 MOST_DRAWN = 3  # data sets: each takes a second or two
 
 
-def write(comparison: Comparison, folder: Path, only: Sequence[str] | None = None) -> None:
-    """Write a page into an existing folder, or of its figures only these.
+def write(
+    comparison: Comparison,
+    links: Mapping[str, str],
+    *,
+    folder: Path,
+    only: Sequence[str] | None = None,
+) -> None:
+    """Write a page into an existing folder, or of its figures only these; `links` are addresses by name.
 
     Of several data sets each has its figures in a folder of its own, the first `MOST_DRAWN` of them. What
     needs the data is left out where their file is gone or has changed since. The words, `note.md`, say so.
     """
     parts = comparison.data_sets
+    told = words.told(comparison) if only is None else []
     if only is None:
-        tables = {part.data if len(parts) > 1 else "": part.runs for part in parts}
         with step("writing the table"):
             table.as_frame(comparison.runs).to_csv(folder / "runs.csv", index=False)
-            (folder / "runs.html").write_text(table.as_html(tables, comparison.title), "utf-8")
-            (folder / "note.md").write_text(words.note(comparison, MOST_DRAWN), "utf-8")
+            (folder / "note.md").write_text(words.note(comparison, told, MOST_DRAWN), "utf-8")
+    pictures: list[Sequence[Path]] = []
     for part in parts[:MOST_DRAWN]:
         place = folder / part.folder if len(parts) > 1 else folder
         place.mkdir(exist_ok=True)
         if only is None and (observations := as_frame(part)) is not None:
             observations.to_csv(place / "observations.csv", index=False)
-        _draw(part, place, figures.names() if only is None else only)
+        pictures.append(list(_draw(part, place, figures.names() if only is None else only)))
+    if only is None:
+        (folder / document.NAME).write_text(document.as_html(comparison, told, pictures, links), "utf-8")
 
 
-def _draw(comparison: Comparison, folder: Path, names: Sequence[str]) -> None:
+def _draw(comparison: Comparison, folder: Path, names: Sequence[str]) -> Iterator[Path]:
     with step("drawing", len(names), "figures") as reached:
         for drawn, name in enumerate(names, start=1):
-            figure = figures.draw(name, comparison)
-            if figure:
+            if figure := figures.draw(name, comparison):
                 figure.savefig(folder / f"{name}.png", dpi=DPI)
+                yield folder / f"{name}.png"
             reached(drawn)

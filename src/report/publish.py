@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 
@@ -12,35 +12,39 @@ from ..tracking import model, ranks, view
 from ..tracking.record import TrackedRun
 from . import screen
 from .comparison import Comparison
-from .differences import columns
-from .table import parameter_columns
+
+TABLE = "MLflow's table of the runs, and their loss curves (reloaded, it loses its columns: come back here)"
 
 
 def publish(
     comparison: Comparison,
-    address: str,
+    addresses: Mapping[str, str],
     *,
     style: screen.Style = "table",
     most: int = screen.MOST_ROWS,
     models: Sequence[TrackedRun] = (),
     register: str | None = None,
-    write_page: Callable[[Comparison], None] | None = None,
-) -> None:
-    """Show the runs and the address of their page in MLflow; then what else is wanted.
+    write_page: Callable[[Comparison, Mapping[str, str]], None] | None = None,
+) -> dict[str, str]:
+    """Show the runs and where MLflow shows them; then what else is wanted.
 
-    `models` are the runs whose models are logged, one on each data set, registered where there is a name to
-    `register` it under; `write_page` writes table, words and figures of the ranked runs.
+    `addresses` are by what they are called; `models` the runs whose models are logged, one on each data set,
+    registered where there is a name to `register` it under; `write_page` writes table, words and figures of
+    the ranked runs. Returns the links of such a page, by what they are called.
     """
-    screen.show(comparison, address, style, most)
+    screen.show(comparison, addresses, style, most)
+    links = {TABLE: addresses["table"]} if "table" in addresses else {}
     for run in models:
         with step("keeping the model", jobs=0):
             logged = model.log(comparison.store, run, register)
+        links[f"The model of {run.name}, {logged.uri}"] = logged.page(comparison.store)
         of = f"of {replace(comparison, runs=[run]).data}" if len(comparison.data_sets) > 1 else ""
         screen.print_model(logged.uri, of, beside=style in ("csv", "json"))
     if register and not models:
         print(f"model        none: no run has a calibration, so nothing is registered as {register}")
     if write_page:
-        write_page(comparison.best_first)
+        write_page(comparison.best_first, links)
+    return links
 
 
 def open_view(comparison: Comparison, sweep: str) -> str:
@@ -49,4 +53,4 @@ def open_view(comparison: Comparison, sweep: str) -> str:
     ranks.record(comparison.store, runs)
     charted = [run for _, run in sorted(ranks.places(runs), key=itemgetter(0))[: view.MOST_CHARTED]]
     losses = [losses for _, losses in comparison.curves(charted).values()]
-    return view.publish(comparison.store, sweep, parameter_columns(runs), losses, columns(runs))
+    return view.publish(comparison.store, sweep, losses)

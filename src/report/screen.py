@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from ..fit.rates import limit_in_digits
@@ -28,8 +28,8 @@ MOST_TABLES = 12  # and so many models that a sweep logs, one on each data set
 MOST_FILES = 3
 
 
-def show(comparison: Comparison, page: str, style: Style, most: int = MOST_ROWS) -> None:
-    """The runs in their order, and the address of their page."""
+def show(comparison: Comparison, addresses: Mapping[str, str], style: Style, most: int = MOST_ROWS) -> None:
+    """The runs in their order, and where MLflow shows them, by what that is called."""
     match style:
         case "csv":
             print_data(as_frame(comparison.runs).to_csv(index=False))
@@ -37,10 +37,10 @@ def show(comparison: Comparison, page: str, style: Style, most: int = MOST_ROWS)
             print(json.dumps(as_records(comparison.runs), indent=2))
         case "table":
             _print_tables(comparison, most)
-            _print_page("compare", page, comparison.store.how_to_serve)
+            _print_pages(addresses, comparison.store.how_to_serve)
         case "calibration":
             print_calibration(comparison.runs[0], comparison.ranges, comparison.unit)
-            _print_page("on record", page, comparison.store.how_to_serve)
+            _print_pages(addresses, comparison.store.how_to_serve)
 
 
 def _print_tables(comparison: Comparison, most: int) -> None:
@@ -109,9 +109,11 @@ def print_model(uri: str, of: str, beside: bool) -> None:
     lines.say_to_copy("model", uri, used, *filter(None, [of]), file=sys.stderr if beside else None)
 
 
-def _print_page(label: str, page: str, how_to_serve: str) -> None:
+def _print_pages(addresses: Mapping[str, str], how_to_serve: str) -> None:
     served = [f"(served by: {how_to_serve})"] if how_to_serve else []
-    lines.say_to_copy(label, page, *served)
+    for label, address in addresses.items():
+        lines.say_to_copy(label, address, *served)
+        served = []
 
 
 def _say(label: str, text: str) -> None:

@@ -27,21 +27,22 @@ MEANING = {
 MOST_TOLD = 12  # data sets
 
 
-def note(comparison: Comparison, most_drawn: int) -> str:
-    """A comparison's description, in Markdown; of several data sets so many have figures, in folders."""
+def note(comparison: Comparison, told: Sequence[str], most_drawn: int) -> str:
+    """A comparison's description, in Markdown, of what is `told` of each data set.
+
+    Of several so many have figures, in folders.
+    """
     parts = comparison.data_sets
-    if not comparison.runs:
-        return "No run is on record.\n"
     if len(parts) == 1:
-        return _joined(_note(comparison))
+        return told[0]
     paragraphs = [f"{len(parts):,} data sets, each with a best run of its own."]
     if len(parts) > most_drawn:
         paragraphs[0] += f" Figures are of the first {most_drawn:,}."
-    for place, part in enumerate(parts[:MOST_TOLD]):
+    for place, (part, text) in enumerate(zip(parts, told, strict=False)):
         drawn = f" (figures in {part.folder})" if place < most_drawn else ""
-        paragraphs += [f"### {part.data}{drawn}", *_note(part)]
-    if len(parts) > MOST_TOLD:
-        paragraphs.append(f"{len(parts) - MOST_TOLD:,} more data sets are in `runs.csv`.")
+        paragraphs += [f"### {part.data}{drawn}", text.rstrip()]
+    if len(parts) > len(told):
+        paragraphs.append(f"{len(parts) - len(told):,} more data sets are in `runs.csv`.")
     return _joined(paragraphs)
 
 
@@ -49,11 +50,30 @@ def _joined(paragraphs: Iterable[str]) -> str:
     return "\n\n".join(filter(None, paragraphs)) + "\n"
 
 
-def _note(comparison: Comparison) -> Iterator[str]:
-    """What is said of the runs on one data set, by paragraphs."""
+def in_a_line(comparison: Comparison) -> str:
+    """The answer, in Markdown: how many runs, and which is best."""
+    parts, counted = comparison.data_sets, f"{len(comparison.runs):,} runs"
+    if len(parts) > 1:
+        return f"{counted} on {len(parts):,} data sets, each with a best run of its own"
+    best = comparison.best
+    found = best.readable() if best else None
+    if not best or not found:
+        return _counts(comparison.runs).removesuffix(".") if comparison.runs else "no run is on record"
+    calibration = formula(best.params, found, comparison.ranges, best.loss)
+    return f"of {counted} the best is `{best.name}`: `{calibration}`, loss {best.loss:.6g}"
+
+
+def told(comparison: Comparison) -> list[str]:
+    """What is said of the runs on each data set, in Markdown; of the first `MOST_TOLD` of them."""
+    parts = comparison.data_sets[:MOST_TOLD]
+    return [_joined(_paragraphs(part)) if part.runs else "No run is on record.\n" for part in parts]
+
+
+def _paragraphs(comparison: Comparison) -> Iterator[str]:
+    """The answer first: MLflow's table shows its first fifty letters."""
     runs = comparison.runs
-    yield _counts(runs)
-    yield " ".join(_best(comparison))
+    yield _best(comparison)
+    yield " ".join([_counts(runs), *_found(comparison)])
     yield "\n".join(f"- {line}" for line in reasons(runs))
     if tries := advice(comparison):
         yield "To try next, each enough to converge:"
@@ -80,16 +100,21 @@ def _counts(runs: Sequence[TrackedRun]) -> str:
     return f"{len(runs):,} run{'s' * (len(runs) > 1)}: {', '.join(parts)}."
 
 
-def _best(comparison: Comparison) -> Iterator[str]:
-    runs = comparison.runs
-    best, metrics = runs[0], runs[0].metrics
+def _best(comparison: Comparison) -> str:
+    best = comparison.runs[0]
     found = best.readable()
     if not found:
-        return
-    yield f"**Best is `{best.name}`: `{formula(best.params, found, comparison.ranges, best.loss)}`**,"
-    yield f"with loss {best.loss:.6g}, {distance(best.params, metrics)}."
-    if known := parameters_found(best.params, metrics):
-        yield f"{known}. Residuals: {quality(metrics, comparison.unit)}."
+        return ""
+    calibration = formula(best.params, found, comparison.ranges, best.loss)
+    away = distance(best.params, best.metrics)
+    return f"Best is `{best.name}`: `{calibration}`, with loss {best.loss:.6g}, {away}."
+
+
+def _found(comparison: Comparison) -> Iterator[str]:
+    """What else is to be known of the best."""
+    runs, best = comparison.runs, comparison.runs[0]
+    if known := parameters_found(best.params, best.metrics):
+        yield f"{known}. Residuals: {quality(best.metrics, comparison.unit)}."
     others = sum(run.outcome == "converged" for run in runs) - 1
     if best.outcome == "converged" and others:
         yield f"{others:,} more converged; of those with this best fit it is the cheapest."

@@ -173,16 +173,18 @@ def read(store: Store, selection: Selection) -> list[TrackedRun]:
     sql: Any = store.backend
     with sql.ManagedSessionMaker() as session:
         rows = session.execute(
-            select(run.c.run_uuid, run.c.name, run.c.status, run.c.start_time).where(
+            select(run.c.run_uuid, run.c.name, run.c.status, run.c.start_time, run.c.experiment_id).where(
                 run.c.run_uuid.in_(ids), run.c.lifecycle_stage == "active"
             )
         )
         known = {run_id: (digest, profile) for run_id, digest, profile in session.execute(_datasets(ids))}
         runs = {}
-        for run_id, name, status, start in rows:
+        for run_id, name, status, start, experiment in rows:
             digest, profile = known.get(run_id, ("", None))
             data = DataSummary.of(profile)
-            runs[run_id] = TrackedRun(run_id, name, status, {}, {}, {}, start or 0, digest, data)
+            runs[run_id] = TrackedRun(
+                run_id, name, status, {}, {}, {}, start or 0, digest, data, str(experiment)
+            )
         for table, part in ((param, "params"), (latest, "metrics"), (tag, "tags")):
             found = select(table.c.run_uuid, table.c.key, table.c.value).where(table.c.run_uuid.in_(ids))
             for run_id, key, value in session.execute(found):

@@ -8,7 +8,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Logged:
     """A run's model in the store; registered, it has a name and a version under that name."""
 
     model_id: str
+    experiment_id: str
     name: str | None = None
     version: str | None = None
 
@@ -55,6 +56,10 @@ class Logged:
     def uri(self) -> str:
         """What MLflow loads and serves it by."""
         return f"models:/{self.name}/{self.version}" if self.name else f"models:/{self.model_id}"
+
+    def page(self, store: Store) -> str:
+        """The address of its page."""
+        return replace(store, experiment_id=self.experiment_id).model_page(self.model_id)
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def _uncertainty(run: TrackedRun) -> dict[str, Any] | None:
 
 def function_of(run: TrackedRun) -> Function:
     """The run's model; raises ConfigError where it is not to be had."""
-    if "model" not in run.params:
+    if run.is_parent or "model" not in run.params:
         raise _unusable(run)
     try:
         return resolve(run.params["model"], MODELS)
@@ -131,7 +136,7 @@ def _unusable(run: TrackedRun) -> ConfigError:
 
 
 def _why_unusable(run: TrackedRun) -> str:
-    if "model" not in run.params:
+    if run.is_parent or "model" not in run.params:
         return f"is the parent of a sweep, or not a run of {package.NAME}.train, and has no calibration"
     if run.outcome == "diverged":
         return f"diverged and has no calibration ({run.tags.get('reason', 'no reason on record')})"
@@ -298,8 +303,8 @@ def log(store: Store, run: TrackedRun, register: str | None = None) -> Logged:
     experiment_id = store.client.get_run(run.run_id).info.experiment_id
     model = _logged(store, run.run_id, experiment_id) or _log(store, run, experiment_id)
     if register is None:
-        return Logged(model.model_id)
-    return Logged(model.model_id, register, _register(store.client, model, run, register))
+        return Logged(model.model_id, experiment_id)
+    return Logged(model.model_id, experiment_id, register, _register(store.client, model, run, register))
 
 
 def _logged(store: Store, run_id: str, experiment_id: str) -> LoggedModel | None:

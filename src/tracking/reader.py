@@ -17,12 +17,13 @@ from .filter import known, passing
 from .record import JOB, RANK, TrackedRun, job_id
 from .selection import Selection
 from .store import Store
+from .sweep import PAGE, Parent, parents_of
 
 PAGE_SIZE = 1000
 
 
 def runs(store: Store, selection: Selection) -> list[TrackedRun]:
-    """The selected runs, in no order; parents of sweeps, which hold no training, are none of them.
+    """The selected runs, in no order; parents of sweeps, which repeat their best, are none.
 
     Raises ConfigError for a filter that cannot be read, or names what no run has.
     """
@@ -30,7 +31,7 @@ def runs(store: Store, selection: Selection) -> list[TrackedRun]:
         found = bulk.read(store, selection)
     else:
         found = runs_by_client(store, selection)
-    return passing([run for run in found if run.params], selection.conditions)
+    return passing([run for run in found if run.params and not run.is_parent], selection.conditions)
 
 
 def runs_by_client(store: Store, selection: Selection) -> list[TrackedRun]:
@@ -111,19 +112,28 @@ def get(store: Store, run_id: str) -> TrackedRun:
     return _tracked(found)
 
 
-def page(store: Store, selection: Selection, run: TrackedRun) -> str:
-    """The address of the page on a selection: its sweep's, that of its one run, or the list of its runs.
+def addresses(store: Store, selection: Selection, run: TrackedRun) -> dict[str, str]:
+    """Where MLflow shows a selection, by what it is called: of a sweep the page and the table, else one.
 
-    The list is of the experiment that `run`, one of them, is in.
+    They are of the experiment that `run`, one of the selection, is in.
     """
-    here = replace(store, experiment_id=store.client.get_run(run.run_id).info.experiment_id)
+    here = replace(store, experiment_id=run.experiment_id)
     if selection.sweep:
-        return view.address(here, selection.sweep)
+        table = {"table": view.address(here, selection.sweep)}
+        parents = parents_of(here, selection.sweep)
+        return ({"page": _page(parents[0])} if parents else {}) | table
     if len(selection.run_ids) == 1:
-        return here.run_page(run.run_id)
+        return {"on record": here.run_page(run.run_id)}
     order = {"orderByKey": "metrics.`loss_gap`", "orderByAsc": "true"}
     condition = selection.as_filter()
-    return here.runs_page(({"searchFilter": condition} if condition else {}) | order)
+    return {"table": here.runs_page(({"searchFilter": condition} if condition else {}) | order)}
+
+
+def _page(parent: Parent) -> str:
+    """Of an older sweep, and of one that has not ended, the page of its parent."""
+    files = parent.store.client.list_artifacts(parent.run_id)
+    is_there = any(file.path == PAGE for file in files)
+    return parent.page if is_there else parent.store.run_page(parent.run_id)
 
 
 def dataset(store: Store, run_id: str) -> DatasetRecord:
@@ -168,4 +178,5 @@ def _tracked(run: Run) -> TrackedRun:
         start_ms=run.info.start_time or 0,
         dataset_digest=inputs[0].dataset.digest if inputs else "",
         data=DataSummary.of(inputs[0].dataset.profile) if inputs else None,
+        experiment_id=run.info.experiment_id,
     )

@@ -48,12 +48,14 @@ STATUS: dict[str, Status] = {
 DONE = ("converged", "stopped", "diverged")
 
 RANK = "rank"  # the metric of a run's place in its sweep, which `ranks` writes
+LIKE = "settings"  # the tag that sweeps with the same config have in common; only parents have it
 JOB = "job"  # the tag of a run's number in its sweep
 HELD_OUT_DIGEST = "held_out_digest"  # and which validate it
 DATA_DIGEST = "data_digest"  # the tag that says which readings a run was trained on
 LEFT_OUT = "left_out_losses"  # the tag of what each observation loses by a fit without it, as JSON
 MOST_LEFT_OUT = 400  # of these: of more observations, means of some together
 UNCERTAINTY = "uncertainty"  # the tag of what intervals are computed from, as JSON
+MOST_VALUES = 6  # of a setting that a sweep is over, in its name
 NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as a description, in Markdown
 
 
@@ -97,6 +99,12 @@ class TrackedRun:
     start_ms: int = 0
     dataset_digest: str = ""
     data: DataSummary | None = None
+    experiment_id: str = ""
+
+    @property
+    def is_parent(self) -> bool:
+        """Whether it stands for a sweep: then its params and metrics are those of the sweep's best."""
+        return LIKE in self.tags
 
     @property
     def loss(self) -> float | None:
@@ -228,6 +236,11 @@ def _bare(run: Run, call: Call, status: Status, tags: dict[str, str], replaces: 
     )
 
 
+def is_curve(metric: str) -> bool:
+    """Whether a metric has a value at each recorded epoch, and not one of the whole run."""
+    return metric in ("loss", "validation_loss") or metric.startswith("path_")
+
+
 def job_id(sweep: str, job: int) -> str:
     """The run id (32 hex digits) of a sweep's job: ascending, and the same however often it is trained."""
     return f"{short_hash(sweep)}{job:016x}"
@@ -236,6 +249,20 @@ def job_id(sweep: str, job: int) -> str:
 def as_text(given: dict[str, str]) -> str:
     """Overrides as one line."""
     return " ".join(f"{key}={value}" for key, value in given.items())
+
+
+def in_short(given: dict[str, str]) -> str:
+    """The same, of many values of one the first and the last.
+
+    >>> in_short({"lr": "0.1,0.2,0.3,0.4,0.5,0.6,0.7", "epochs": "5,50"})
+    'lr=0.1…0.7 (7 values) epochs=5,50'
+    """
+    short = {}
+    for key, values in given.items():
+        several = values.split(",")
+        is_long = len(several) > MOST_VALUES
+        short[key] = f"{several[0]}…{several[-1]} ({len(several):,} values)" if is_long else values
+    return as_text(short)
 
 
 def rebuild(run: TrackedRun, dataset: DatasetRecord) -> Settings:
@@ -263,7 +290,8 @@ def _note(result: Result) -> str:
     shown = (result.raw, UNCHANGED) if in_raw else (result.trained, run.input.fitted)
     found = formula(recorded, shown, ranges, result.final_loss)
     away = distance(recorded, metrics.of(result))
-    return f"`{found}`: loss {result.final_loss:.6g}, {away}. {_state(result)}"
+    # MLflow's table shows the first fifty letters
+    return f"Loss {result.final_loss:.6g}: `{found}`, {away}. {_state(result)}"
 
 
 def _state(result: Result) -> str:

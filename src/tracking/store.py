@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -24,23 +24,16 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from ..config import ConfigError, without_passwords
 from ..package import command
 from . import sqlite
+from .experiment import DESCRIPTION
 from .record import NOTE
 
 # MLflow would print a traceback of a page besides what is told in a line
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 OPENINGS = 4  # tries on a fresh PostgreSQL, where concurrent migrations fail but recover
-UI_ADDRESS = "http://127.0.0.1:5000"  # where `mlflow ui` without options serves
+UI_ADDRESS = "http://127.0.0.1:5000/"  # where `mlflow ui` without options serves
 
-# The page shows the first line; the rest is a click away.
-DESCRIPTION = """Calibrations by gradient descent: a run for each setting, a parent run for each sweep.
-
-- `w`, `b`, …: the parameters in raw input units, comparable across normalizations; `trained_w`, …: as trained
-- `loss_gap`: the loss above the best fit's
-- `rank`: the place among a sweep's runs on the same data, 1 for the best
-- `lr_over_limit`: the learning rate over the largest stable one; beyond 1 a run diverges
-- tag `outcome`: `converged`, `stopped` short of it, `diverged` (its description says why) or `killed`
-"""
+MODE = {"workflowType": "machine_learning"}  # without it a page opens in MLflow's other mode, of traces
 
 
 @dataclass(frozen=True)
@@ -73,9 +66,13 @@ class Store:
         """Whether a server stands between this process and the database."""
         return self.uri.startswith(("http://", "https://"))
 
-    def run_page(self, run_id: str) -> str:
-        """The address of a run's page."""
-        return f"{self._experiment_page}/{run_id}"
+    def run_page(self, run_id: str, file: str = "") -> str:
+        """The address of a run's page, or of one of its files there."""
+        return self._page(f"{self._runs}/{run_id}{f'/artifacts/{quote(file)}' if file else ''}")
+
+    def model_page(self, model_id: str) -> str:
+        """The address of a logged model's page."""
+        return self._page(f"/experiments/{self.experiment_id}/models/{model_id}")
 
     def sweep_page(self, sweep: str) -> str:
         """The address of the plain table of a sweep's runs, best first."""
@@ -89,13 +86,19 @@ class Store:
 
     def runs_page(self, view: dict[str, str]) -> str:
         """The address of the experiment's table of runs, with a choice of what it shows."""
-        query = {"workflowType": "machine_learning"} | view  # without it the address lands on an empty page
-        return f"{self._experiment_page}?{urlencode(query, quote_via=quote)}"
+        return self._page(self._runs, view)
 
     @property
-    def _experiment_page(self) -> str:
-        root = without_passwords(self.uri).rstrip("/") if self.is_server else UI_ADDRESS
-        return f"{root}/#/experiments/{self.experiment_id}/runs"
+    def _runs(self) -> str:
+        return f"/experiments/{self.experiment_id}/runs"
+
+    def _page(self, path: str, query: Mapping[str, str] = MODE) -> str:
+        return f"{self.root}#{path}?{urlencode({**MODE, **query}, quote_via=quote)}"
+
+    @property
+    def root(self) -> str:
+        """Where all these addresses begin; the rest of each holds on any server of this store."""
+        return f"{without_passwords(self.uri).rstrip('/')}/" if self.is_server else UI_ADDRESS
 
     @property
     def how_to_serve(self) -> str:

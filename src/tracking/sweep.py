@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock
+from mlflow.entities import Metric, Param
 from mlflow.entities import Run as MlflowRun
 
 from ..settings import Origin
 from ..workplace import Process, Sweep, digest, without_head
 from .dataset import dataset_record
 from .limits import LONGEST_NAME, LONGEST_TAG, cut
-from .record import NOTE, Status
+from .record import LIKE, NOTE, RANK, Status, TrackedRun, is_curve
 from .selection import quoted
 from .started import common_tags
 from .store import Store, existing
@@ -30,8 +31,8 @@ from .writer import dataset_input, exchange
 if TYPE_CHECKING:
     from ..fit.plan import Run
 
+PAGE = "sweep.html"  # the artifact that says what came of it
 CONFIG = "sweep.yaml"  # the artifact that repeats a sweep
-LIKE = "settings"  # the tag that sweeps with the same config have in common; only parents have it
 JOBS = "jobs"  # the tag that says how many jobs there are
 AT_WORK = "process"  # the tag that says which process is at work on a sweep, or was
 
@@ -85,17 +86,37 @@ class Parent:
         client.update_run(self.run_id, name=cut(title, LONGEST_NAME))
         client.set_terminated(self.run_id, status, int(time.time() * 1000))
 
-    def describe(self, page: Path, early: str) -> None:
-        """Log the page's files; its `note.md` is the description, after how far it came if it ended early."""
+    @property
+    def page(self) -> str:
+        """The address of its page, which stays what it is when it is reloaded or copied."""
+        return self.store.run_page(self.run_id, PAGE)
+
+    def describe(self, page: Path, early: str, links: Mapping[str, str]) -> None:
+        """Log the page's files; its `note.md` is the description, after how far it came if it ended early.
+
+        `links` are addresses by what they are called; those to the same server hold on any.
+        """
         note = page / "note.md"
         self.store.client.log_artifacts(self.run_id, str(page))
-        parts = [early, note.read_text("utf-8") if note.exists() else ""]
+        linked = (f"- [{name}]({url.removeprefix(self.store.root)})" for name, url in links.items())
+        parts = [early, note.read_text("utf-8") if note.exists() else "", "\n".join(linked)]
         if text := "\n\n".join(filter(None, parts)):
             self.say(text)
 
     def say(self, note: str) -> None:
-        """Describe it, in Markdown."""
+        """Describe it, in Markdown; by its rank it stands before all its runs."""
         self.store.client.set_tag(self.run_id, NOTE, cut(note, LONGEST_TAG))
+        self.store.client.log_metric(self.run_id, RANK, 0)
+
+    def stand_for(self, best: TrackedRun, is_complete: bool) -> None:
+        """Have the metrics of the sweep's best run, and its params once no other can be the best.
+
+        Not its curves: a sweep has none. MLflow lets no param change.
+        """
+        now_ms = int(time.time() * 1000)
+        metrics = [Metric(key, value, now_ms, 0) for key, value in best.metrics.items() if not is_curve(key)]
+        params = [Param(key, value) for key, value in best.params.items()] if is_complete else []
+        self.store.client.log_batch(self.run_id, metrics, params)
 
 
 def parent_id(store: Store, run: Run) -> str | None:

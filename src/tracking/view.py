@@ -13,7 +13,6 @@ import time
 import zlib
 from collections.abc import Iterable, Sequence
 
-from ..spelling import ALWAYS
 from .record import RANK
 from .store import Store
 
@@ -23,34 +22,28 @@ SHARED_VIEW = "mlflow.sharedViewState."  # and the view's key: the name of the t
 NOISE = 1e-16  # of the start's loss: what lies below is rounding
 ROOM = 0.5  # decades above the worst start, for a diverging curve to be seen leaving
 
-# In pixels. The page writes all digits of a number and cuts what is too long: a column of tiny or of huge
-# numbers must be wide enough for the exponent. All columns of a linear model fit a window 1440 wide.
-PARAMETER, SETTING = 78, 66
+# In pixels: they fit beside the assistant's panel, which MLflow opens by itself on a first visit, in a window
+# 1440 wide. MLflow writes all digits of a metric, and those of a diverged run's huge loss, too: what a person
+# reads of a run is its description, fifty letters of it, and all where the pointer rests; its name tells its
+# settings.
 WIDTHS = {
     "attributes.`Run Name`": 182,
-    "runDateAndNestInfo": 46,  # Created: just the mark that tells a failed run
-    "tags.`outcome`": 88,
+    "runDateAndNestInfo": 42,  # Created: just the mark that tells a failed run
     f"metrics.`{RANK}`": 50,
-    "metrics.`loss_gap`": 192,
-    "metrics.`final_loss`": 186,
-    "params.`normalization`": 81,
+    "tags.`outcome`": 88,
+    "attributes.`Description`": 316,
+    "duration": 64,
 }
 
 
-def publish(
-    store: Store,
-    sweep: str,
-    names: Sequence[str],
-    curves: Iterable[Sequence[float]],
-    settings: Sequence[str] = ALWAYS,
-) -> str:
+def publish(store: Store, sweep: str, curves: Iterable[Sequence[float]]) -> str:
     """Put a sweep's view on record; the address that opens it.
 
-    `names` are the models' parameters, `settings` the params that tell the runs apart, `curves` the losses
-    that the chart should have room for: those of the first `MOST_CHARTED` runs. The order is that of
-    `ranks`: runs on several data sets, which do not compare, take turns, the best of each, then the second.
+    `curves` are the losses that the chart should have room for: those of the first `MOST_CHARTED` runs. The
+    order is that of `ranks`: runs on several data sets, which do not compare, take turns, the best of each,
+    then the second. The sweep itself, whose description is the answer, comes first.
     """
-    state = json.dumps(_table(sweep, names, settings) | _charts(curves))
+    state = json.dumps(_table(sweep) | _charts(curves))
     packed = base64.b64encode(zlib.compress(state.encode())).decode()
     now_ms = int(time.time() * 1000)
     view = {"name": sweep, "createdAt": now_ms, "updatedAt": now_ms, "state": f"deflate;{packed}"}
@@ -68,19 +61,15 @@ def address(store: Store, sweep: str) -> str:
     return store.sweep_page(sweep)
 
 
-def _table(sweep: str, names: Sequence[str], settings: Sequence[str]) -> dict[str, object]:
-    """Results before settings: where the window is narrow, a run's name still tells its settings."""
-    results = ["tags.`outcome`", f"metrics.`{RANK}`", "metrics.`loss_gap`", "metrics.`final_loss`"]
-    found = dict.fromkeys([f"metrics.`{name}`" for name in names], PARAMETER)
-    chosen = dict.fromkeys([f"params.`{name}`" for name in settings], SETTING)
-    columns = [*results, *found, *chosen]
+def _table(sweep: str) -> dict[str, object]:
+    order = list(WIDTHS)
     return {
         "searchFilter": f"tags.sweep = '{sweep}'",
         "orderByKey": f"metrics.`{RANK}`",  # sorted by a metric the children stand flat
         "orderByAsc": True,
-        "selectedColumns": columns,
-        "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *columns, "duration"],
-        "columnWidths": found | chosen | WIDTHS,
+        "selectedColumns": order[2:-1],  # the others are always there
+        "columnOrder": order,
+        "columnWidths": WIDTHS,
     }
 
 
