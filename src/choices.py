@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, ClassVar, Self
 
 from omegaconf import OmegaConf
@@ -99,13 +99,19 @@ class OptionSettings(FunctionSettings, extra="allow"):
         ]
         for option, kind in kinds.items():
             try:
-                self.options[option] = TypeAdapter(kind).validate_python(self.options.get(option))
+                self.options[option] = _adapter(kind).validate_python(self.options.get(option))
             except ValidationError:
                 given = self.options.get(option, "nothing")
                 mistakes.append(f"{self.GROUP}.{option}={given} is not allowed: give {allowed(kind)}")
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return self
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Made once: pydantic takes as long to build one as to check a hundred values."""
+    return TypeAdapter(kind)
 
 
 class NormalizationSettings(OptionSettings):

@@ -18,6 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from hydra_plugins.batch_launcher import plain_data
+
 from .kinds import About
 from .losses import LOSSES
 from .models import MODELS
@@ -55,13 +57,16 @@ def every_setting() -> dict[str, Setting]:
 def check(cfg: DictConfig) -> Settings:
     """The settings of a composed config; raises ConfigError with every mistake in it."""
     try:
-        container = OmegaConf.to_container(_outside_hydra(cfg), resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(one_line(error)) from error
-    try:
-        return Settings.model_validate(container)
+        return Settings.model_validate(plain_data(cfg) or _data(cfg))
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(error))) from error
+
+
+def _data(cfg: DictConfig) -> Any:
+    try:
+        return OmegaConf.to_container(_outside_hydra(cfg), resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(one_line(error)) from error
 
 
 def _outside_hydra(cfg: DictConfig) -> DictConfig:

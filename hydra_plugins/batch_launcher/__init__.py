@@ -1,6 +1,7 @@
 """Hydra launcher that hands the configs of a whole sweep to one function; see README.md."""
 
+from ._deferred import plain_data
 from ._failures import Failure, JobsFailedError
 from ._progress import above_bar, bar, step
 
-__all__ = ["Failure", "JobsFailedError", "above_bar", "bar", "step"]
+__all__ = ["Failure", "JobsFailedError", "above_bar", "bar", "plain_data", "step"]

@@ -11,9 +11,9 @@ import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from copy import deepcopy
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
@@ -22,10 +22,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.types import RunMode
-from omegaconf import DictConfig, Node, OmegaConf, ValueNode, open_dict, read_write
+from omegaconf import AnyNode, DictConfig, OmegaConf, ValueNode, open_dict, read_write
 from omegaconf._utils import split_key
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
+
+from ._deferred import Deferred
+from ._plain import PlainData, answers, children, is_plain, put
 
 _NUMBER = re.compile(
     r"(?P<key>[A-Za-z_][\w.]*)=(?P<text>-?(0|[1-9]\d*)(?P<float>\.\d+([eE][+-]?\d+)?|[eE][+-]?\d+)?)"
@@ -69,7 +72,17 @@ class SweepLoader(ConfigLoaderImpl):
             return super().load_sweep_config(master_config, sweep_overrides)
 
     def job_config(self, overrides: list[str], number: int) -> DictConfig:
-        """Compose what job `number`'s task is given: the config without its `hydra` node.
+        """What job `number`'s task is given: the config without its `hydra` node.
+
+        Where its data is known without composing, it composes itself when looked at.
+        """
+        job = self._plain_job(overrides)
+        if job is not None and job.has_plain_data:
+            return Deferred(partial(self._job_config, overrides, number), partial(job.data, number))
+        return self._job_config(overrides, number)
+
+    def _job_config(self, overrides: list[str], number: int) -> DictConfig:
+        """Compose it.
 
         Interpolations that ask Hydra about the job (`${hydra:job.num}`) are answered here, since
         nobody can once the configs of many jobs lie side by side.
@@ -123,10 +136,11 @@ class SweepLoader(ConfigLoaderImpl):
             if number and line != f"{number['key']}=0":
                 # A sweep's many numbers: read like the key's 0, which Hydra's parser reads once.
                 value = float(number["text"]) if number["float"] else int(number["text"])
-                zero = self._parse(f"{number['key']}=0")
-                override = replace(zero, _value=value, input_line=line)
-            else:
-                override = self._parser.parse_override(line)
+                override = copy(self._parse(f"{number['key']}=0"))
+                override._value, override.input_line = value, line
+                self._parsed[line] = override  # as legal as the key's 0
+                return override
+            override = self._parser.parse_override(line)
             self.validate_sweep_overrides_legal([override], RunMode.RUN, from_shell=True)
             if re.match(r"hydra\b", override.key_or_group):
                 raise NotImplementedError("a job of its own mind about hydra: Hydra's to compose")
@@ -153,25 +167,6 @@ class SweepLoader(ConfigLoaderImpl):
         return self._bases[choices]
 
 
-class Deferred(DictConfig):
-    """A config that composes itself when first looked at, and is a plain DictConfig from then on.
-
-    Thousands of jobs each have a config that hardly any sweeper ever reads.
-    """
-
-    def __init__(self, compose: Callable[[], DictConfig]) -> None:
-        object.__getattribute__(self, "__dict__")["compose"] = compose
-
-    def __getattribute__(self, name: str) -> Any:
-        state = object.__getattribute__(self, "__dict__")
-        composed = state["compose"]()
-        state.clear()
-        state.update(composed.__dict__)
-        object.__setattr__(self, "__class__", DictConfig)
-        self._re_parent()
-        return getattr(self, name)
-
-
 class _Base:
     """One choice of config groups: composed in full once, copied for every job that makes it."""
 
@@ -183,19 +178,31 @@ class _Base:
         self.hydra = _detach_hydra(config)
         self.copy_without_hydra = _copier(config)
         self.asks_hydra = any(True for _ in _questions(config))
+        self.data = PlainData.of(config)
         self._trial = config
         self._accepted: set[str | None] = set()
+        self._untyped: dict[str, bool] = {}
 
     def accepts(self, override: Override) -> bool:
         """Whether it plainly gives a new value to a setting that is there; raise if it may not.
 
-        One trial per override is enough: such overrides cannot get into each other's way.
+        One trial per override is enough: such overrides cannot get into each other's way. Of plain values
+        for an untyped setting one is enough, too: it takes all of them or none.
         """
-        line = override.input_line
-        if line not in self._accepted and _sets_value(override, self._trial):
+        tried = override.key_or_group if self.takes_as_it_is(override) else override.input_line
+        if tried not in self._accepted and _sets_value(override, self._trial):
             _apply([override], self._trial)
-            self._accepted.add(line)
-        return line in self._accepted
+            self._accepted.add(tried)
+        return tried in self._accepted
+
+    def takes_as_it_is(self, override: Override) -> bool:
+        """Whether it sets a plain value, not to be read any further, in a place without a type."""
+        if override.type is not OverrideType.CHANGE or not is_plain(override.value()):
+            return False
+        key = override.key_or_group
+        if key not in self._untyped:
+            self._untyped[key] = type(_node(key, self._trial)) is AnyNode
+        return self._untyped[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +217,19 @@ class _Job:
         return self.base.asks_hydra or any(
             _QUESTION.search(str(override.input_line)) for override in self.values
         )
+
+    @property
+    def has_plain_data(self) -> bool:
+        return self.base.data is not None and all(map(self.base.takes_as_it_is, self.values))
+
+    def data(self, number: int) -> dict[Any, Any]:
+        """What `OmegaConf.to_container(config, resolve=True)` gives of job `number`'s config."""
+        assert self.base.data is not None
+        lines = [str(override.input_line) for override in self.overrides]
+        data = self.base.data.answered(lines, number)
+        for override in self.values:
+            put(data, _keys(override.key_or_group), override.value())
+        return data
 
     def config(self) -> DictConfig:
         return self._changed(self.base.copy_without_hydra())
@@ -240,12 +260,20 @@ def _sets_value(override: Override, config: DictConfig) -> bool:
     """Whether the override replaces a single value by another, and looks at nothing else."""
     if override.type is not OverrideType.CHANGE or isinstance(override.value(), dict | list):
         return False
+    return isinstance(_node(override.key_or_group, config), ValueNode)
+
+
+_keys = cache(split_key)
+
+
+def _node(path: str, config: DictConfig) -> Any:
+    """What stands at a path of mappings; None where nothing does."""
     node: Any = config
-    for key in split_key(override.key_or_group):
+    for key in _keys(path):
         if not isinstance(node, DictConfig) or not isinstance(node._content, dict):
-            return False
+            return None
         node = node._content.get(key)
-    return isinstance(node, ValueNode)
+    return node
 
 
 def _describe(config: DictConfig, overrides: list[Override]) -> None:
@@ -304,19 +332,12 @@ Question = tuple[BaseContainer, Any, str]
 
 def _questions(container: BaseContainer) -> Iterator[Question]:
     """Yield where in the config Hydra is asked about the job."""
-    for key, node in _children(container):
+    for key, node in children(container):
         if node._is_interpolation():
             if _QUESTION.search(node._value()):
                 yield container, key, node._value()
         elif isinstance(node, BaseContainer):
             yield from _questions(node)
-
-
-def _children(container: BaseContainer) -> Iterable[tuple[Any, Node]]:
-    content = container._content
-    if isinstance(content, dict):
-        return content.items()
-    return enumerate(content) if isinstance(content, list) else ()
 
 
 def _answer(questions: Iterable[Question]) -> None:
@@ -335,11 +356,7 @@ def _answer(questions: Iterable[Question]) -> None:
 
 def _answer_at_once(questions: list[Question], overrides: list[str], number: int) -> bool:
     """Answer what needs no `hydra` node; return False, with nothing done, if any question does."""
-    known = {
-        "${hydra:overrides.task}": overrides,
-        "${hydra:job.num}": number,
-        "${hydra:job.id}": number,
-    }
+    known = answers(overrides, number)
     if not all(question in known for _, _, question in questions):
         return False
     for container, key, question in questions:

@@ -24,7 +24,8 @@ from hydra.types import HydraContext
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from ._compose import Deferred, SweepLoader
+from ._compose import SweepLoader
+from ._deferred import Deferred
 from ._failures import Failure, JobsFailedError
 from ._progress import bar, step
 

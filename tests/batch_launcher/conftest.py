@@ -81,16 +81,30 @@ def own_singletons() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def sweep() -> Iterator[Sweep]:
+    with composed("config") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def plain_sweep() -> Iterator[Sweep]:
+    """Over the config whose jobs' data are known without composing."""
+    with composed("plain") as found:
+        yield found
+
+
+@contextmanager
+def composed(name: str) -> Iterator[Sweep]:
     with own_singletons():
         store = ConfigStore.instance()
         store.store(group="schema", name="typed", node=Typed)
         store.store(group="schema", name="frozen", node=Frozen)
+        GlobalHydra.instance().clear()  # of the other
         with initialize_config_dir(str(CONF), "tried", version_base="1.3"):
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
             loader = hydra.config_loader
             assert isinstance(loader, ConfigLoaderImpl)
             master = loader.load_configuration(
-                "config", ["hydra.mode=MULTIRUN", "hydra.sweep.dir=/swept"], RunMode.MULTIRUN
+                name, ["hydra.mode=MULTIRUN", "hydra.sweep.dir=/swept"], RunMode.MULTIRUN
             )
             yield Sweep(master, loader)

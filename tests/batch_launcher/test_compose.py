@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf, open_dict
 
+from hydra_plugins.batch_launcher import plain_data
+
 from .conftest import Sweep
 
 KEYS = [
@@ -143,6 +145,63 @@ def test_hydra_answers_as_in_the_jobs_own_process(sweep: Sweep, overrides: list[
         assert answers == expected
         assert answers["asked"]["num"] == number
         assert answers["asked"]["place"] == f"/swept/{number}"
+
+
+def data_of(compose: Any, *args: Any) -> Any:
+    """The data of a job's config, or that it has none."""
+    try:
+        data = OmegaConf.to_container(compose(*args), resolve=True, throw_on_missing=True)
+    except Exception as error:
+        return type(error)
+    finally:
+        HydraConfig.instance().cfg = None
+    return repr(data)  # 3 is not 3.0
+
+
+def plain_data_of(quick: Any, job: list[str]) -> Any:
+    """What is known of a job's data without composing; None where it is not."""
+    try:
+        data = plain_data(quick.job_config(job, 7))
+    except Exception:
+        return None
+    return None if data is None else repr(data)
+
+
+@pytest.mark.slow
+@thorough
+@example([["lr=3"], ["nested.deep.a=7"], ["lr=4", "nested.deep.a=8"], ["lr=5"]])
+@example([["lr=3"], ["lr=${epochs}"], ["lr=???"], ["lr=null"], ["lr='$'"], ["lr=4"]])
+@example(
+    [
+        ["on=1"],
+        ["on=abc"],
+        ["job=3", "lr=3"],
+        ["layers=[3]", "nested.ref.a=3"],
+        ["typed.count=4"],
+        ["typed.count='4'"],
+        ["on=[1]"],
+    ]
+)
+@given(jobs=st.lists(st.lists(override, max_size=5), min_size=1, max_size=3))
+def test_plain_data_are_those_of_hydras_config(plain_sweep: Sweep, jobs: list[list[str]]) -> None:
+    """Whatever is known of a job without composing is what its composed config resolves to."""
+    quick = plain_sweep.quick()
+    for job in [*jobs, *jobs]:
+        known = plain_data_of(quick, job)
+        assert known is None or known == data_of(stock_task, plain_sweep, job, 7)
+
+
+def test_plain_values_need_no_composing(plain_sweep: Sweep) -> None:
+    quick = plain_sweep.quick()
+    for number in range(3):
+        data = plain_data(quick.job_config([f"lr={number}.5", f"nested.deep.a={number}"], number))
+        assert data is not None
+        assert (data["lr"], data["nested"]["deep"]["a"]) == (number + 0.5, number)
+        assert (data["job"], data["told"]) == (number, [f"lr={number}.5", f"nested.deep.a={number}"])
+    looked_at = quick.job_config(["lr=1"], 0)
+    assert looked_at.lr == 1
+    assert plain_data(looked_at) is None  # whoever has it may have changed it
+    assert plain_data(quick.job_config(["lr=${epochs}"], 0)) is None
 
 
 def test_hydra_answers_where_the_output_would_lie(sweep: Sweep) -> None:
