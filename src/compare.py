@@ -108,7 +108,9 @@ def chosen(options: argparse.Namespace, store: Store, selection: Selection) -> l
     if missing and not options.filter:
         raise ConfigError(f"there is no run {', '.join(sorted(missing))}")
     if not runs:
-        raise ConfigError(f"no run passes the filter {options.filter!r}" if options.filter else "no runs yet")
+        raise ConfigError(
+            f"no run matches the filter {options.filter!r}" if options.filter else "there are no runs yet"
+        )
     by, _, order = options.sort.partition(" ")
     if order not in ("", "asc", "desc"):
         raise ConfigError(f"--sort {options.sort!r} cannot be read: give 'KEY', 'KEY asc' or 'KEY desc'")

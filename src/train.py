@@ -78,7 +78,9 @@ def _load() -> None:
 def _check(cfg: DictConfig) -> Settings:
     settings = check(cfg)
     if settings.resume and not settings.origin.sweep:
-        raise ConfigError("resume goes on with a sweep of the command's: add -m and what it is over")
+        raise ConfigError(
+            "resume is for sweeps: give resume=latest or the name of one, or add -m and the values it is over"
+        )
     return settings
 
 

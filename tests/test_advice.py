@@ -86,7 +86,7 @@ def test_what_a_stopped_run_needs(
     lr = RATES.get((model, normalization), "0.05")
     how = (data, f"model={model}", f"normalization={normalization}")
     told = trained(*how, f"dtype={dtype}", f"lr={lr}", "epochs=20").outlook
-    if told == "float32 may resolve no more: dtype=float64":
+    if told == "float32 may be too coarse to come closer; try dtype=float64":
         dtype, told = "float64", trained(*how, "dtype=float64", f"lr={lr}", "epochs=20").outlook
     epochs, largest = re.fullmatch(r"([\d,]+) epochs are enough(?:, fewer .* up to (\S+))?", told).groups()
     epochs = epochs.replace(",", "")

@@ -215,7 +215,7 @@ MISTAKES = {
     "--filter 'bogus < 1'": "--filter bogus: no run has that; give one of lr, epochs, normalization",
     "--filter 'params.bogus < 1'": "--filter bogus: no run has that",
     "--filter 'lr < abc'": "lr < abc: < takes a number",
-    "--filter \"params.lr = '7'\"": "no run passes the filter",
+    "--filter \"params.lr = '7'\"": "no run matches the filter",
     "--experiment bogus": "there is no experiment bogus: the store has thermometer",
     "sweep-bogus": "there is no sweep sweep-bogus; the latest is sweep-20",
     "0123": "there is no run 0123",
@@ -241,7 +241,7 @@ def test_mistakes_are_told_in_a_line(client: MlflowClient, capfd: Capture) -> No
 
 def test_no_store_is_told_and_none_is_made(empty_folder: Path, capfd: Capture) -> None:
     assert compare.command([]) == 2
-    assert "there are no runs here: no file" in capfd.readouterr().err
+    assert "mlflow.db is not there, or empty; train some with" in capfd.readouterr().err
     assert {path.name for path in empty_folder.iterdir()} == {"data"}
 
 

@@ -210,7 +210,7 @@ def test_a_sigma_that_is_known() -> None:
     """With absolute uncertainties the words are of chi2. Source: 85.2 and 21.8 in the oracles."""
     found = only(fit_of("thermometer, linear, sigma_i = 0.5 + 0.02*i (i = 0..10), absolute"))
     assert found.sentence.startswith(
-        "a logarithm of t_u would leave a chi2 of 63.4 instead of 85.2 (p = 3e-06)"
+        "a logarithm of t_u would leave a chi² of 63.4 instead of 85.2 (p = 3e-06)"
     )
 
 

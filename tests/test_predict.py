@@ -354,12 +354,16 @@ def test_best_of_several_losses(
     how = ["normalization=zscore", "lr=0.2", "epochs=10,500", "register=t"]
     assert command("-m", "loss=huber,mse", *how) == 0
     losses = "mse, huber loss_delta=1.0"
-    assert f"losses under {losses} do not compare: the best is the best under mse" in capfd.readouterr().out
+    assert (
+        f"losses under {losses} cannot be compared: the best is the best under mse" in capfd.readouterr().out
+    )
     [version] = client.search_model_versions("name = 't'")
     run = client.get_run(version.run_id)
     assert (run.data.params["loss"], run.data.tags["outcome"]) == ("mse", "converged")
     assert predict.command(["best", "50"]) == 0
-    told = f"run {run.info.run_id}; under mse, with which losses under huber loss_delta=1.0 do not compare"
+    told = (
+        f"run {run.info.run_id}; under mse, which cannot be compared with losses under huber loss_delta=1.0"
+    )
     assert told in capfd.readouterr().err
 
 

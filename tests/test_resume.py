@@ -178,7 +178,7 @@ def test_changed_data_are_refused(
     capfd.readouterr()
     assert command("resume=latest") == 2
     said = capfd.readouterr().err
-    assert "cannot go on, for what data/thermometer.csv holds was changed" in said
+    assert "cannot go on: what data/thermometer.csv holds was changed" in said
     assert {run.info.status for run in recorded(client) if is_parent(run)} == {"KILLED"}
     (folder / "data" / "thermometer.csv").write_text(readings)
     assert command("resume=latest") == 0

@@ -270,9 +270,9 @@ def test_it_ends_with_a_word(
     monkeypatch.setattr(sqlite, "LONGEST_WAIT_S", 0.2)
     held(folder / "mlflow.db")
     assert command("epochs=1") == 2
-    assert "mlflow.db is held by another process, for more than 0.2 s" in told(capfd)
+    assert "mlflow.db has been locked by another process for more than 0.2 s" in told(capfd)
     assert compare.command([]) == 2
-    assert "is held by another process" in told(capfd)
+    assert "has been locked by another process" in told(capfd)
 
 
 def test_who_reads_an_old_store_leaves_it(old_store: Path, capfd: pytest.CaptureFixture[str]) -> None:

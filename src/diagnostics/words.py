@@ -88,7 +88,7 @@ def _not_the_shape(fit: Fitted) -> str:
 def _left(fit: Fitted, found: LackOfFit) -> str:
     """With an absolute sigma in terms of chi2, which says how much is to be explained."""
     if fit.is_absolute:
-        return f"a chi2 of {fit.squares - found.statistic:.3g} instead of {fit.squares:.3g} ({_p(found.p)})"
+        return f"a chi² of {fit.squares - found.statistic:.3g} instead of {fit.squares:.3g} ({_p(found.p)})"
     return (
         f"{_percent(found.ratio)} of the residuals ({_scales(fit, found.ratio * fit.scale)}, {_p(found.p)})"
     )

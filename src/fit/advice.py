@@ -73,8 +73,8 @@ def outlook(run: Run, gap: float) -> str:
     dtype, fastest = run.input.t_un.dtype, fastest_rate(found.curvature)
     close = found.gap_to_reach(dtype, settings.lr)
     if not close:
-        precise = ": dtype=float64" if settings.dtype == "float32" else ""
-        return f"{settings.dtype} may resolve no more{precise}"
+        precise = "; try dtype=float64" if settings.dtype == "float32" else ""
+        return f"{settings.dtype} may be too coarse to come closer{precise}"
     epochs = settings.epochs + epochs_enough(found.curvature, settings.lr, gap, close)
     ways = [f"{rounded(epochs, math.ceil):,.0f} epochs are enough"] if epochs <= MOST_EPOCHS else []
     if settings.lr < WORTH_IT * fastest and found.resolves(dtype, fastest):

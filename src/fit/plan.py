@@ -247,7 +247,9 @@ def check_device(device: str) -> None:
     """Raises ConfigError where this machine has no such device."""
     available = ["cpu", *(f"cuda:{card}" for card in range(torch.cuda.device_count()))]
     if device not in available and not (device == "cuda" and len(available) > 1):
-        raise ConfigError(f"device={device} is not here: give one of {', '.join(available)}")
+        raise ConfigError(
+            f"device={device} is not available on this machine: give one of {', '.join(available)}"
+        )
 
 
 def _remembered(known: dict[Hashable, T | ConfigError], key: Hashable, make: Callable[[], T]) -> T:

@@ -80,7 +80,7 @@ def _fault(found: object, alone: object, shape: tuple[int, int]) -> str:
     if not found.isfinite().all():
         return "is not finite at its start: give another model.start, or a normalization that suits it"
     if not torch.allclose(found, alone.expand(shape), equal_nan=True):
-        return "predicts otherwise for several runs than for one: use element-wise operations"
+        return "does not predict the same for several runs as for one: use element-wise operations"
     return ""
 
 

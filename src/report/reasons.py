@@ -22,7 +22,7 @@ def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
     Before them, that losses under several loss functions do not compare.
     """
     if losses := several_losses(runs):
-        yield f"losses under {', '.join(losses)} do not compare: the best is the best under {losses[0]}"
+        yield f"losses under {', '.join(losses)} cannot be compared: the best is the best under {losses[0]}"
     yield from _models(runs)
     if runs and "caution" in runs[0].tags:
         yield f"#1: caution: {runs[0].tags['caution']}"

@@ -81,7 +81,7 @@ def print_calibration(run: TrackedRun, ranges: Ranges | None, unit: str = "") ->
         _say("parameters", known)
         _say("residuals", quality(run.metrics, unit))
     elif found and run.outcome == "converged":
-        _say("uncertainty", "none: nothing is left of the targets, but rounding, to tell it from")
+        _say("uncertainty", "none: the fit is exact up to rounding, so that its residuals tell nothing")
     if trained := trained_enough(run.metrics, run.outcome == "converged"):
         _say("trained", trained)
     if "loss_gap" in run.metrics:

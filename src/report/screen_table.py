@@ -130,7 +130,7 @@ def _trusted(first: Sequence[TrackedRun]) -> Iterator[str]:
     for run in first:
         if known := parameters_found(run.params, run.metrics):
             trained = trained_enough(run.metrics, run.outcome == "converged")
-            yield f"#1: {known}, {trained}"
+            yield f"#1: {known}; trained to {trained}"
 
 
 def _cell(text: str) -> Text:

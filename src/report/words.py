@@ -76,7 +76,7 @@ def _paragraphs(comparison: Comparison) -> Iterator[str]:
     yield " ".join([_counts(runs), *_found(comparison)])
     yield "\n".join(f"- {line}" for line in reasons(runs))
     if tries := advice(comparison):
-        yield "To try next, each enough to converge:"
+        yield "To try next; each of these converges:"
         yield "\n".join(f"- `{one}`" for one in tries)
     if comparison.missing:
         yield f"Not drawn: fits and graph; {comparison.missing}."

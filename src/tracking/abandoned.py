@@ -37,4 +37,4 @@ def so_far(sweep: str, runs: Sequence[TrackedRun], jobs: int | None) -> str:
     done = sum(run.is_done for run in runs)
     if jobs is None:
         return f"{done} runs on record"
-    return f"{done} of {jobs} runs on record: {command('train')} resume={sweep} goes on"
+    return f"{done} of {jobs} runs on record; to go on: {command('train')} resume={sweep}"

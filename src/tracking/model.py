@@ -107,7 +107,7 @@ def _uncertainty(run: TrackedRun) -> dict[str, Any] | None:
         found: dict[str, Any] | None = json.loads(run.tags.get(UNCERTAINTY, "null"))
     except ValueError as error:
         raise ConfigError(
-            f"run {run.run_id} has a tag {UNCERTAINTY} that is no JSON: train it again"
+            f"run {run.run_id} has a tag {UNCERTAINTY} that is not JSON: train it again"
         ) from error
     return found
 
@@ -196,7 +196,9 @@ def best(store: Store) -> Best:
     if left_out := len(usable) - len(chosen):
         remarks.append(f"{left_out:,} run{'s' * (left_out > 1)} on other data left out")
     if losses := ranking.several_losses(chosen):
-        remarks.append(f"under {losses[0]}, with which losses under {', '.join(losses[1:])} do not compare")
+        remarks.append(
+            f"under {losses[0]}, which cannot be compared with losses under {', '.join(losses[1:])}"
+        )
     return Best(ranking.best_first(chosen)[0], "; ".join(remarks))
 
 
@@ -233,7 +235,7 @@ def check_registration(name: str | None, digests: Collection[str]) -> None:
     if name is not None and len(digests) > 1:
         [first, *_] = sorted(digests)
         raise ConfigError(
-            f"register {name}: there are {len(digests)} data sets, and the name would be the last one's: "
+            f"register {name}: there are {len(digests)} data sets, and a name is for one model: "
             f"leave it out, and register one data set's best, as by {package.command('compare')} "
             f"--filter \"tags.{DATA_DIGEST} = '{first}'\" --register {name}"
         )

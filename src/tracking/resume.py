@@ -101,7 +101,7 @@ def _require_unchanged(store: Store, recorded: Sequence[TrackedRun]) -> None:
         pairs = load(settings.data, len(settings.model.parameters), math.inf)
         if changed := _changed(run, settings, pairs):
             raise ConfigError(
-                f"{run.tags['sweep']} cannot go on, for {changed} since it trained {run.name}: "
+                f"{run.tags['sweep']} cannot go on: {changed} since it trained {run.name}: "
                 "undo that, or begin a new sweep without resume"
             )
 
@@ -121,7 +121,7 @@ def on_record(store: Store, runs: Sequence[Run]) -> dict[int, TrackedRun]:
         run = runs[place]
         if recorded.tags["fingerprint"] != run.fingerprint:
             changed = _changed(recorded, run.settings, run.problem.pairs) or "a setting was changed"
-            raise ConfigError(f"{sweep} cannot go on, for {changed} since it trained {recorded.name}")
+            raise ConfigError(f"{sweep} cannot go on: {changed} since it trained {recorded.name}")
         found[place] = recorded
     return found
 

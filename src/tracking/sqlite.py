@@ -102,8 +102,8 @@ def _patiently(path: Path, step: Callable[[], A]) -> A:
         waited = time.monotonic() - begun
         if waited > LONGEST_WAIT_S:
             raise ConfigError(
-                f"the tracking store {path} is held by another process, for more than {LONGEST_WAIT_S:g} s: "
-                "end that one, or try again when it is done"
+                f"the tracking store {path} has been locked by another process "
+                f"for more than {LONGEST_WAIT_S:g} s: end it, or try again when it is done"
             )
         if waited > MOMENT_S and not told:
             print(f"waiting for another process that holds {path} …", file=sys.stderr, flush=True)

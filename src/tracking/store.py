@@ -129,7 +129,7 @@ def existing(experiment: str | None = None) -> Store:
 def _require_store(path: Path) -> None:
     if not sqlite.is_there(path):
         raise ConfigError(
-            f"there are no runs here: no file {path} with any; train some with {command('train')}, "
+            f"there are no runs here: {path} is not there, or empty; train some with {command('train')}, "
             "change to the folder they are in, or name their store in MLFLOW_TRACKING_URI"
         )
 

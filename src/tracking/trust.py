@@ -54,7 +54,7 @@ def _qualities(metrics: Mapping[str, float], unit: str) -> Iterator[str]:
     yield f"standard deviation {_two(metrics['residual_sd'])}{unit}, largest {_two(metrics['max_residual'])}"
     for key in ("loo_rmse", "loo_loss"):
         if key in metrics:
-            kind = "predicted without each" if key == "loo_rmse" else "loss predicted without each"
+            kind = "leave-one-out error" if key == "loo_rmse" else "leave-one-out loss"
             yield f"{kind} {_two(metrics[key])}"
     if "r2" in metrics:
         yield f"R² {_near_one(metrics['r2'])}"
@@ -91,7 +91,7 @@ def trained_enough(metrics: Mapping[str, float], is_converged: bool) -> str:
         then = "more epochs would gain next to nothing"
     else:
         then = "not trained enough"
-    return f"within {error:.2g} of the measurement's own uncertainty: {then}"
+    return f"within {error:.2g} standard uncertainties of the best fit: {then}"
 
 
 def distance(params: Mapping[str, str], metrics: Mapping[str, float]) -> str:
