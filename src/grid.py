@@ -19,32 +19,40 @@ SHIPPED: dict[str, Mapping[str, Function]] = {
     "loss": LOSSES,
     "model": MODELS,
 }
+CHOICES = {key for group in SHIPPED for key in (group, f"{group}.function")}
 
 
-def applicable(points: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The overrides of each point, less what its own choices do not take but others' do; each point once.
+def applicable(points: Sequence[list[str]]) -> list[list[str]]:
+    """The points of a full grid, less what their own choices do not take but others' do.
 
-    What none of them takes stays, and is told as the mistake that it is.
+    Of the points that differ in nothing else the first stays. What none of them takes stays, too, and is told
+    as the mistake that it is.
+
+    >>> losses, deltas = ("loss=mse", "loss=huber"), ("loss.delta=1", "loss.delta=2")
+    >>> applicable([[loss, delta] for loss in losses for delta in deltas])
+    [['loss=mse'], ['loss=huber', 'loss.delta=1'], ['loss=huber', 'loss.delta=2']]
     """
-    known = [_known(point) for point in points]
+    first = points[0] if points else []
+    places = [place for place, each in enumerate(first) if _key(each) in CHOICES]
+    known = [_known(tuple(point[place] for place in places)) for point in points]
     every = set(known)
     conditional = frozenset().union(*every) - frozenset.intersection(*every) if every else frozenset()
-    kept = (
-        tuple(each for each in point if (key := _key(each)) in mine or key not in conditional)
-        for point, mine in zip(points, known, strict=True)
-    )
-    return [list(point) for point in dict.fromkeys(kept)]
-
-
-def _known(point: Sequence[str]) -> frozenset[str]:
-    """The settings with a point's choices; a group that it does not choose is the same in all."""
-    given = {_key(each): each.partition("=")[2].strip("'\"") for each in point}
-    return _settings(*(_chosen(given, group) for group in SHIPPED))
+    if not any(_key(each) in conditional for each in first):
+        return list(points)
+    found = []
+    for point, mine in zip(points, known, strict=True):
+        kept = [each for each in point if (key := _key(each)) in mine or key not in conditional]
+        if all(each in kept or each in first for each in point):
+            found.append(kept)
+    return found
 
 
 @cache
-def _settings(normalization: str, loss: str, model: str) -> frozenset[str]:
-    return frozenset(each.key for each in settings_with(normalization, loss, model))
+def _known(choices: tuple[str, ...]) -> frozenset[str]:
+    """The settings with these choices; a group that is none of them is the same at all points."""
+    given = {_key(each): each.partition("=")[2].strip("'\"") for each in choices}
+    chosen = {group: _chosen(given, group) for group in SHIPPED}
+    return frozenset(each.key for each in settings_with(**chosen))
 
 
 def _chosen(given: Mapping[str, str], group: str) -> str:
