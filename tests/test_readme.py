@@ -29,7 +29,7 @@ def shown(command: str) -> list[str]:
 
 def shape(line: str) -> str:
     """A line without its numbers and addresses: those move between machines, and are tested elsewhere."""
-    line = re.sub(r"models:/m-\w+|\b[0-9a-f]{32}\b", "ID", re.sub(r"http\S+", "URL", line))
+    line = re.sub(r"models:/m-\w+|\b[0-9a-f]{32}\b", "ID", re.sub(r"http\S+|sqlite:[^\s)]+", "URL", line))
     return " ".join(NUMBER.sub("#", line).split())
 
 

@@ -6,7 +6,7 @@ Where it lies is settled as it is opened: an address that holds wherever the pro
 from __future__ import annotations
 
 import logging
-import os
+import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -102,12 +102,14 @@ class Store:
 
     @property
     def how_to_serve(self) -> str:
-        """The command that makes `page` answer, empty for a server."""
+        """The command that makes `page` answer, from any folder; empty for a server."""
         if self.is_server:
             return ""
-        # By name, not by value: an address may hold a password.
-        is_set = bool(os.environ.get("MLFLOW_TRACKING_URI"))
-        return "mlflow ui --backend-store-uri $MLFLOW_TRACKING_URI" if is_set else "mlflow ui"
+        # Of an address that holds a password the variable's name, not its value.
+        is_shown = without_passwords(self.uri) == self.uri
+        return (
+            f"mlflow ui --backend-store-uri {shlex.quote(self.uri) if is_shown else '$MLFLOW_TRACKING_URI'}"
+        )
 
 
 def open_store(experiment: str) -> Store:
