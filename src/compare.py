@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError
-from .kinds import LONGEST_MODEL_NAME, MODEL_NAME
+from .kinds import LONGEST_MODEL_NAME, MODEL_NAME, at_home
 from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
 from .workplace import require_temporary_folder
@@ -49,7 +49,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--top", type=int, metavar="N", help="no more than N runs on each data set")
     parser.add_argument("--format", choices=["table", "csv", "json"], default="table")
-    parser.add_argument("--page", type=Path, metavar="FOLDER", help="write table, figures and words there")
+    parser.add_argument("--page", type=at_home, metavar="FOLDER", help="write table, figures and words there")
     parser.add_argument("--model", action="store_true", help="log the first run's model")
     parser.add_argument("--register", metavar="NAME", help="log the first run's model and register it")
     options = parser.parse_args(argv)
@@ -74,8 +74,8 @@ def compare(options: argparse.Namespace) -> None:
     heavy.model.check_registration(options.register, {run.data_digest for run in runs})
     write_page = None
     if options.page:
-        make_folder(options.page)
-        write_page = partial(heavy.page.write, folder=options.page)
+        make_folder(folder := Path(options.page))
+        write_page = partial(heavy.page.write, folder=folder)
     comparison = heavy.comparison.Comparison(store, "Comparison", runs)
     firsts = [part.runs[0] for part in comparison.data_sets]
     heavy.publish.publish(

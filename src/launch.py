@@ -24,7 +24,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.grid_sweeper.grid_sweeper import GridSweeper, grid
 
+from . import completion
 from .config import FILLED_IN, ConfigError
+from .kinds import at_home
 from .overrides import for_hydra, params_for_hydra, require_single
 from .package import CONF, command
 from .settings import DataSettings, Origin
@@ -93,6 +95,8 @@ class Launch:
             hydra.show_cfg(name, self.overrides, flags.cfg, flags.package, flags.resolve)
         elif flags.info:
             hydra.show_info(flags.info, config_name=name, overrides=self.overrides)
+        elif flags.shell_completion and (script := completion.script(self.given)):
+            print(script)
         elif flags.shell_completion:
             hydra.shell_completion(config_name=name, overrides=self.overrides)
         else:
@@ -224,9 +228,9 @@ def where_it_began() -> Iterator[None]:
 
 
 def _search_path(flags: argparse.Namespace) -> Any:
-    path = create_config_search_path(str(Path(flags.config_path or CONF).absolute()))
+    path = create_config_search_path(str(Path(at_home(str(flags.config_path or CONF))).absolute()))
     if flags.config_dir is not None:
-        folder = Path(flags.config_dir).absolute()
+        folder = Path(at_home(flags.config_dir)).absolute()
         if not folder.is_dir():
             raise ConfigError(f"--config-dir {flags.config_dir}: no such folder")
         path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))

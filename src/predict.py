@@ -33,6 +33,7 @@ from pydantic import ValidationError
 
 from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError, printable
+from .kinds import at_home
 from .layout import Layout
 from .settings import PREDICTED, about
 from .tables import files, table
@@ -67,7 +68,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         metavar="WHICH [READING ...]",
         help=HELP,
     )
-    parser.add_argument("--csv", metavar="FILE", help="a CSV with a column of readings, or of true values")
+    parser.add_argument(
+        "--csv", type=at_home, metavar="FILE", help="a CSV with a column of readings, or of true values"
+    )
     parser.add_argument("--experiment", metavar="NAME", help="where best looks, if not in the default one")
     parser.add_argument("--inverse", action="store_true", help="true values are given, readings are wanted")
     parser.add_argument("--coverage", metavar="P", help="of the interval; 0.95")

@@ -8,6 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from src import compare, predict
 from src.config import ConfigError
 from src.overrides import for_hydra
 from src.ranges import expanded
@@ -203,3 +204,21 @@ def test_the_home_folder(given: str, command: Command, client: MlflowClient, fol
     monkeypatch.setenv("HOME", str(home))
     assert command(given, "epochs=2") == 0
     assert str(home / "mine.csv") in runs(client)[0].data.params.values()
+
+
+def test_the_home_folder_of_every_path(
+    command: Command, client: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell leaves the ~ in --csv=~/mine.csv as it is."""
+    home = folder / "home"
+    (home / "conf" / "experiment").mkdir(parents=True)
+    (home / "conf" / "experiment" / "mine.yaml").write_text("# @package _global_\nepochs: 5\n")
+    (home / "mine.csv").write_text("t_u\n35.7\n")
+    monkeypatch.setenv("HOME", str(home))
+    assert command("--config-dir=~/conf", "+experiment=mine") == 0
+    [run] = runs(client)
+    assert run.data.params["epochs"] == "5"
+    assert predict.command(["best", "--csv=~/mine.csv"]) == 0
+    assert compare.command([run.info.run_id, "--page=~/page"]) == 0
+    assert (home / "page" / "note.md").is_file()
+    assert not (folder / "~").exists()
