@@ -55,10 +55,11 @@ def test_the_view_is_in_the_order(sweep: str, client: MlflowClient) -> None:
 
 
 def test_a_place_for_each(sweep: str, client: MlflowClient) -> None:
-    """From 1 for the best; none for the parent, nor for a run on its own."""
+    """From 1 for the best; 0 for the parent, which comes first, and none for a run on its own."""
     found = {run.info.run_id: run.data.metrics.get("rank") for run in recorded(client)}
+    [parent] = [run.info.run_id for run in recorded(client) if is_parent(run)]
     assert {run_id: place for run_id, place in found.items() if place is not None} == {
-        run_id: place for place, run_id in enumerate(order(sweep), start=1)
+        run_id: place for place, run_id in enumerate([parent, *order(sweep)])
     }
 
 

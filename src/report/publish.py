@@ -13,7 +13,7 @@ from ..tracking.record import TrackedRun
 from . import screen
 from .comparison import Comparison
 
-TABLE = "MLflow's table of the runs, and their loss curves (reloaded, it loses its columns: come back here)"
+TABLE = "Table and loss curves in MLflow (F5 loses its columns: come back here)"
 
 
 def publish(
@@ -37,7 +37,7 @@ def publish(
     for run in models:
         with step("keeping the model", jobs=0):
             logged = model.log(comparison.store, run, register)
-        links[f"The model of {run.name}, {logged.uri}"] = logged.page(comparison.store)
+        links[f"Model of {run.name}, {logged.uri}"] = logged.page(comparison.store)
         of = f"of {replace(comparison, runs=[run]).data}" if len(comparison.data_sets) > 1 else ""
         screen.print_model(logged.uri, of, beside=style in ("csv", "json"))
     if register and not models:

@@ -94,12 +94,14 @@ class Parent:
     def describe(self, page: Path, early: str, links: Mapping[str, str]) -> None:
         """Log the page's files; its `note.md` is the description, after how far it came if it ended early.
 
-        `links` are addresses by what they are called; those to the same server hold on any.
+        `links` are addresses by what they are called; those to the same server hold on any. They follow the
+        answer, for MLflow shows the first few lines.
         """
         note = page / "note.md"
         self.store.client.log_artifacts(self.run_id, str(page))
-        linked = (f"- [{name}]({url.removeprefix(self.store.root)})" for name, url in links.items())
-        parts = [early, note.read_text("utf-8") if note.exists() else "", "\n".join(linked)]
+        answer, _, rest = (note.read_text("utf-8") if note.exists() else "").partition("\n\n")
+        linked = (f"[{name}]({url.removeprefix(self.store.root)})" for name, url in links.items())
+        parts = [early, answer, " · ".join(linked), rest]
         if text := "\n\n".join(filter(None, parts)):
             self.say(text)
 
