@@ -90,7 +90,7 @@ def test_the_whole_path_of_a_run_lies_in_the_frame() -> None:
 
 
 def test_lines_join_equal_losses() -> None:
-    """As near as a grid of 80 by 80 interpolates: a few per cent, of those that are more than a few cells."""
+    """As near as a grid of 64 by 64 interpolates: a few per cent, of those that are more than a few cells."""
     [axes] = drawn(1e-2, "scale", 5000).axes
     t_un = 0.1 * DATA[:, 0]
     least = losses(np.polyfit(t_un, DATA[:, 1], 1)[None], t_un)

@@ -57,23 +57,27 @@ def named(runs: Sequence[TrackedRun]) -> list[Named]:
     `runs` are ranked, best first. It is the same choice in each figure, so that a run looks the same in all;
     each model's best stands out.
     """
-    usable = {rank: run for rank, run in enumerate(runs, start=1) if is_usable(run)}
-    ahead = leaders(runs)
-    if len(runs) <= MOST_NAMED:
-        chosen = {str(rank): run for rank, run in usable.items()}
-    else:
-        places = list(usable.values())
-        chosen = {word: places[place] for place, word in sorted(_landmarks(len(usable)).items())}
-        others = [run for run in ahead if run not in chosen.values()]
-        chosen |= {str(rank): run for rank, run in usable.items() if run in others}
-    labels = names(list(chosen.values()), distinguishing(runs))
+    chosen, ahead = _chosen(runs), {run.run_id for run in leaders(runs)}
+    is_leader = [run.run_id in ahead for run in chosen.values()]
     # leaders first: they have a colour each
-    order = sorted(range(len(chosen)), key=lambda place: [*chosen.values()][place] not in ahead)
+    order = sorted(range(len(chosen)), key=lambda place: not is_leader[place])
     looks = dict(zip(order, styles(len(chosen)), strict=True))
+    labels = names(list(chosen.values()), distinguishing(runs))
     return [
-        Named(run, f"{badge}  {label}", badge, *looks[place], is_leader=run in ahead)
+        Named(run, f"{badge}  {label}", badge, *looks[place], is_leader=is_leader[place])
         for place, ((badge, run), label) in enumerate(zip(chosen.items(), labels, strict=True))
     ]
+
+
+def _chosen(runs: Sequence[TrackedRun]) -> dict[str, TrackedRun]:
+    """The runs that are named, each by its badge."""
+    usable = {rank: run for rank, run in enumerate(runs, start=1) if is_usable(run)}
+    if len(runs) <= MOST_NAMED:
+        return {str(rank): run for rank, run in usable.items()}
+    in_order = list(usable.values())
+    chosen = {word: in_order[place] for place, word in sorted(_landmarks(len(usable)).items())}
+    others = {run.run_id for run in leaders(in_order)} - {run.run_id for run in chosen.values()}
+    return chosen | {str(rank): run for rank, run in usable.items() if run.run_id in others}
 
 
 def _landmarks(number: int) -> dict[int, str]:
@@ -85,7 +89,7 @@ def sample(runs: Sequence[TrackedRun], most: int) -> list[TrackedRun]:
     """At most so many of ranked runs, evenly spaced, with those that are named."""
     if len(runs) <= most:
         return list(runs)
-    apart = {each.run.run_id for each in named(runs)}
+    apart = {run.run_id for run in _chosen(runs).values()}
     room = most - len(apart)
     even = {round(place * (len(runs) - 1) / (room - 1)) for place in range(room)}
     return [run for place, run in enumerate(runs) if place in even or run.run_id in apart]

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from ...spelling import PROBLEM, best_is
 from ...tracking.record import TrackedRun
 from ._canvas import DARK, OPTIMUM, short
-from ._named import MOST_MODELS, named
+from ._named import MOST_MODELS, Named
 
 SAME = 1e-9  # relative: best fits that differ by less differ by rounding
 
@@ -48,9 +48,9 @@ def _loss(runs: Sequence[TrackedRun]) -> float:
     return loss - gap if is_one and loss - gap > 1e-3 * loss else 0
 
 
-def draw_optima(axes: Axes, runs: Sequence[TrackedRun], optima: Sequence[Optimum]) -> list[Artist]:
+def draw_optima(axes: Axes, optima: Sequence[Optimum], shown: Sequence[Named]) -> list[Artist]:
     """One in black; several in the colours of their models' best runs: handles for a legend."""
-    colours = {each.run.params["model"]: each.colour for each in named(runs) if each.is_leader}
+    colours = {each.run.params["model"]: each.colour for each in shown if each.is_leader}
     handles: list[Artist] = []
     for optimum in optima:
         model, look, of = optimum.run.params.get("model", ""), OPTIMUM, ""

@@ -29,7 +29,7 @@ from ._canvas import (
     quantity,
     squared,
 )
-from ._named import MOST_NAMED, is_usable, named, names, sample
+from ._named import MOST_NAMED, Named, is_usable, named, names, sample
 from ._optima import Optimum, draw_optima, optima_of
 
 MOST_CURVES = 300  # more would not be seen, and take long to read from a server
@@ -82,10 +82,11 @@ def loss_curves(
     axes.xaxis.set_major_formatter(LogFormatter())
     axes.xaxis.set_minor_formatter(LogFormatter())
     axes.grid(color="0.92")
-    handles = _draw_usable(axes, runs, paths) + _draw_diverged(axes, runs, paths, high)
+    shown = named(runs)
+    handles = _draw_usable(axes, runs, paths, shown) + _draw_diverged(axes, runs, paths, high)
     for curve in held_out.values():
         handles += axes.plot(*_path(curve, low), label="best run, on observations held out", **HELD_OUT)
-    handles += draw_optima(axes, runs, optima)
+    handles += draw_optima(axes, optima, shown)
     draw_legend(figure, handles)
     return figure
 
@@ -97,7 +98,7 @@ def _caption(runs: Sequence[TrackedRun], drawn: int, has_usable: bool) -> str:
     if lost := sum(run.outcome == "diverged" for run in runs):
         leaving = ": ▲ is where one leaves through the top, or starts above it" if has_usable else ""
         parts.append(f"{lost:,} diverged{leaving}.")
-    if len(runs) > MOST_NAMED and "epochs" in distinguishing(runs):
+    if len(runs) > MOST_NAMED and len({run.params.get("epochs") for run in runs}) > 1:
         parts.append("At each epoch a band is of the runs that have not ended by then.")
     return " ".join(parts)
 
@@ -123,11 +124,13 @@ def _path(curve: Curve, low: float) -> Path:
     return epochs, np.maximum(losses, low)
 
 
-def _draw_usable(axes: Axes, runs: Sequence[TrackedRun], paths: Mapping[str, Path]) -> list[Artist]:
+def _draw_usable(
+    axes: Axes, runs: Sequence[TrackedRun], paths: Mapping[str, Path], shown: Sequence[Named]
+) -> list[Artist]:
     """Lines for the runs that are named, over bands for the others: handles for a legend."""
     handles: list[Artist] = []
     badges = []
-    for each in named(runs):
+    for each in shown:
         if each.run.run_id not in paths:
             continue
         x, y = paths[each.run.run_id]

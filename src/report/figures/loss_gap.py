@@ -22,7 +22,7 @@ from ...fit.rates import limit_in_digits
 from ...tracking.record import TrackedRun
 from ..comparison import Comparison
 from ._canvas import DARK, LARGEST, Floats, canvas, count, quantity, short, squared
-from ._named import Named, described, named
+from ._named import described, leaders
 from ._rows import ALONE, WIDEST, Row, rows_of
 
 ROOM = 0.02  # of the frame on each side: half a star
@@ -67,8 +67,8 @@ def loss_gap_map(runs: Sequence[TrackedRun], unit: str = "") -> Figure:
         _draw_cells(axes, row, place, norm)
         _draw_limit(axes, row, place, notation)
     axes.text(1.01, 1.0, "largest\nstable lr", transform=axes.transAxes, va="bottom", fontsize=9)
-    handles = _legend(axes, rows, named(runs), unit)
-    beside_title = 4 if len(handles) <= 4 else 3
+    handles = _legend(axes, rows, leaders(runs), unit)
+    beside_title = 4 if len(handles) <= 4 and len(leaders(runs)) < 2 else 3
     figure.legend(handles=handles, loc="outside upper right", ncols=beside_title, frameon=False, fontsize=9)
     if norm and len({gap for row in rows for gap in row.gaps[~np.isnan(row.gaps)]}) > 1:
         colours = ScalarMappable(norm, VIRIDIS)
@@ -77,7 +77,7 @@ def loss_gap_map(runs: Sequence[TrackedRun], unit: str = "") -> Figure:
     return figure
 
 
-def _legend(axes: Axes, rows: Sequence[Row], shown: Sequence[Named], unit: str) -> list[Artist]:
+def _legend(axes: Axes, rows: Sequence[Row], best: Sequence[TrackedRun], unit: str) -> list[Artist]:
     """Handles; each model's best run gets its star here."""
     look: dict[str, Any] = {"linestyle": "", "color": DARK}
     handles: list[Artist] = [
@@ -86,14 +86,14 @@ def _legend(axes: Axes, rows: Sequence[Row], shown: Sequence[Named], unit: str) 
     ]
     if any(np.isnan(row.gaps).any() for row in rows):
         handles.append(Line2D([], [], marker="x", label="diverged, or no result", **look))
-    leaders = [each for each in shown if each.is_leader and "loss_gap" in each.run.metrics]
-    for each in leaders:
-        star: dict[str, Any] = {"marker": "*", "markersize": 12, "mfc": "white", "mec": "black"}
-        of = f" {short(each.run.params['model'])}" if len(leaders) > 1 else ""
-        label = f"best{of}: {_shown(each.run.metrics['loss_gap'])} {short(squared(unit))}".rstrip()
+    best = [run for run in best if "loss_gap" in run.metrics]
+    star: dict[str, Any] = {"marker": "*", "markersize": 12, "mfc": "white", "mec": "black"}
+    for run in best:
+        of = f" {short(run.params['model'])}" if len(best) > 1 else ""
+        label = f"best{of}: {_shown(run.metrics['loss_gap'])} {short(squared(unit))}".rstrip()
         for place, row in enumerate(rows):
-            if row.run is each.run:
-                [cell] = np.flatnonzero(row.lrs == float(each.run.params["lr"]))
+            if row.run is run:
+                [cell] = np.flatnonzero(row.lrs == float(run.params["lr"]))
                 axes.plot(row.middles[cell], place - TALL * STAR, zorder=5, **star)
                 handles.append(Line2D([], [], linestyle="", label=label, **star))
     return handles

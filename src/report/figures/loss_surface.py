@@ -30,9 +30,9 @@ from ._canvas import (
 from ._named import is_usable, names
 from ._surface import Surface, frame, steps_within, surface
 
-GRID = 80  # points along each side of a surface, and
+GRID = 64  # points along each side of a surface, and
 CURVE = 400  # along a curve
-DECADES = 5  # of level lines, from the highest down
+DECADES = 4  # of level lines, from the highest down
 LEVELS = (1, 3)  # in each decade
 LONG = 10  # times as steep across as along: a long valley
 APART = 0.08  # epochs are written no nearer to each other, in fractions of the frame
@@ -147,7 +147,7 @@ def _draw_levels(axes: Axes, over: Surface, low: Floats, high: Floats) -> None:
     masked = np.ma.masked_invalid(above)
     axes.contourf(x, y, masked, levels=levels, extend="both", **SHADES)
     lines = axes.contour(x, y, masked, levels=levels, colors="0.35", linewidths=0.7, linestyles="solid")
-    axes.clabel(lines, fmt=lambda level: f"+{10**level:,.6g}", fontsize=8)
+    axes.clabel(lines, levels[:: len(LEVELS)], fmt=lambda level: f"+{10**level:,.6g}", fontsize=8)
 
 
 def _draw_curve(axes: Axes, over: Surface, low: Floats, high: Floats, unit: str) -> None:
