@@ -24,6 +24,7 @@ def main() -> None:
         ):
             page.goto(f"{address}{answer}")
             expect(page.frame_locator("iframe").locator(".tabulator-row")).to_have_count(RUNS)
+            page.get_by_text("Path: /").evaluate("path => { path.style.visibility = 'hidden'; }")
             page.screenshot(path=IMAGES / "page.png")
             page.goto(f"{address}{table}")
             _take_curves(page)
