@@ -14,7 +14,7 @@ from importlib import import_module
 from types import ModuleType
 
 from . import early
-from .package import command
+from .package import command, version
 
 COMMANDS = ("train", "compare", "predict", "export")
 
@@ -34,7 +34,10 @@ def main() -> int:
 
 
 def _tell(name: str) -> None:
-    """What commands there are; raises ConfigError unless that is asked for."""
+    """What commands there are, or which version; raises ConfigError unless that is asked for."""
+    if name == "--version":
+        print(f"calibrate {version()}")
+        return
     if name not in ("-h", "--help"):
         known = f"{', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}"
         raise _module("config").ConfigError(f"there is no command {name}: give {known}")
@@ -51,7 +54,8 @@ def _help() -> str:
     about = {command(name): (_module(name).__doc__ or "").partition("\n")[0] for name in COMMANDS}
     width = max(map(len, about))
     lines = [f"  {called:{width}}  {purpose}" for called, purpose in about.items()]
-    return "\n".join(["Commands, each of which says more with --help:", "", *lines])
+    about_all = (__doc__ or "").partition("\n")[0]
+    return "\n".join([about_all, "", "Commands, each of which says more with --help:", "", *lines])
 
 
 if __name__ == "__main__":

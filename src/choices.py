@@ -63,7 +63,7 @@ class FunctionSettings(Group):
         if (own := given.pop("function", None)) is None:
             return given
         if "." not in str(own):
-            raise ValueError(f"{cls.GROUP}.function={own} is no import path: give MODULE.FUNCTION")
+            raise ValueError(f"{cls.GROUP}.function={own} is not an import path: give MODULE.FUNCTION")
         path = CONF / cls.GROUP / f"{given.get('name')}.yaml"
         inherited = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
         return _meant(given, inherited, taken(str(own), cls.SHIPPED, cls.AFTER)) | {"name": str(own)}
@@ -118,21 +118,21 @@ class NormalizationSettings(OptionSettings):
     """An input normalization of `normalization.py`, with the options that it takes."""
 
     GROUP, SHIPPED = "normalization", NORMALIZATIONS
-    name: one_of(NORMALIZATIONS, "normalization", place=2, always=True)  # type: ignore[valid-type]
+    name: one_of(NORMALIZATIONS, "normalization", place=2, always=True, what="of the input")  # type: ignore[valid-type]
 
 
 class LossSettings(OptionSettings):
     """A loss of `losses.py`, with the options that it takes."""
 
     GROUP, SHIPPED, AFTER = "loss", LOSSES, 2
-    name: one_of(LOSSES, "loss", after=2, place=6, problem=True)  # type: ignore[valid-type]
+    name: one_of(LOSSES, "loss", after=2, place=6, problem=True, what="what training makes small")  # type: ignore[valid-type]
 
 
 class ModelSettings(FunctionSettings):
     """A model of `models.py` and the parameters it starts from."""
 
     GROUP, SHIPPED = "model", MODELS
-    name: one_of(MODELS, "model", place=5, problem=True)  # type: ignore[valid-type]
+    name: one_of(MODELS, "model", place=5, problem=True, what="the curve")  # type: ignore[valid-type]
     start: Annotated[dict[str, Finite], About("one finite number for each parameter of the model")]
     physical: Annotated[
         bool, About("true for a model in physical units, which takes the input as it is", decides=False)

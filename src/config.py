@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
-from functools import cache
-from itertools import product
+from collections.abc import Sequence
 from typing import Any, get_origin
 from unicodedata import category
 
@@ -21,37 +19,18 @@ from pydantic import ValidationError
 from hydra_plugins.batch_launcher import plain_data
 
 from .kinds import About
-from .losses import LOSSES
-from .models import MODELS
-from .normalization import NORMALIZATIONS
+from .manual import for_terminal
 from .package import NAME, command
-from .settings import Setting, Settings, about, settings_with
-
-FILLED_IN = ("origin",)  # no settings of the user's
+from .settings import FILLED_IN, Settings, about
 
 # What conf/ asks: ${package:train.train} is src.train.train in a checkout, ${allowed:} what settings may be
 OmegaConf.register_new_resolver("package", lambda path: f"{NAME}.{path}", replace=True)
 OmegaConf.register_new_resolver("command", command, replace=True)
-OmegaConf.register_new_resolver("allowed", lambda: "\n".join(_help()), replace=True)
+OmegaConf.register_new_resolver("allowed", for_terminal, replace=True)
 
 
 class ConfigError(Exception):
     """A mistake of the user's: says what was given, what is allowed, what to do. Exit code 2."""
-
-
-def _help() -> Iterator[str]:
-    """A line for each setting: what it may be. A choice's own settings follow it."""
-    found = every_setting().values()
-    groups = list(dict.fromkeys(each.path[0] for each in found))
-    for setting in sorted(found, key=lambda each: groups.index(each.path[0])):
-        yield f"  {setting.key:20} {setting.about.allowed}"
-
-
-@cache
-def every_setting() -> dict[str, Setting]:
-    """All settings that a person may give, with any functions of the project's, by key."""
-    kinds = product(NORMALIZATIONS, LOSSES, MODELS)
-    return {each.key: each for kind in kinds for each in settings_with(*kind) if each.group not in FILLED_IN}
 
 
 def check(cfg: DictConfig) -> Settings:

@@ -17,11 +17,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, WrapValidator
 class About:
     """What is true of a setting besides its type.
 
-    `allowed`: what errors and the help say it may be. `param`: its name on record, none for what only says
-    where a run is filed. `reads`: how a value, as it is on record, reads on a figure; `in_name`: in a run's
-    name, where `place` orders it, None for what is not in it. `always`: worth a column and a place in the
-    name even where it is the default. `problem`: part of the question that the training answers, which has
-    one exact answer. `decides`: part of the fingerprint.
+    `allowed`: what errors and the help say it may be. `what`: what it is, where that does not say so.
+    `param`: its name on record, none for what only says where a run is filed. `reads`: how a value, as it
+    is on record, reads on a figure; `in_name`: in a run's name, where `place` orders it, None for what is
+    not in it. `always`: worth a column and a place in the name even where it is the default. `problem`:
+    part of the question that the training answers, which has one exact answer. `decides`: part of the
+    fingerprint.
     """
 
     allowed: str
@@ -32,6 +33,7 @@ class About:
     always: bool = False
     problem: bool = False
     decides: bool = True
+    what: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.grid_sweeper.grid_sweeper import GridSweeper, grid
 
 from . import completion
-from .config import FILLED_IN, ConfigError
+from .config import ConfigError
 from .kinds import at_home
 from .overrides import for_hydra, params_for_hydra, require_single
 from .package import CONF, command
-from .settings import DataSettings, Origin
+from .settings import FILLED_IN, DataSettings, Origin
 from .spelling import in_quotes
 
 # Beside each function's name a place for the user's own, and numbers that only it may know; beside the data's

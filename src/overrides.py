@@ -16,7 +16,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from .config import ConfigError, every_setting
+from .config import ConfigError
+from .manual import every_setting
 from .package import CONF
 from .ranges import expanded
 from .settings import types_of

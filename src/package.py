@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 NAME = str(__package__)
@@ -9,6 +10,14 @@ _HERE = Path(__file__).resolve().parent
 IS_CHECKOUT = not (_HERE / "conf").is_dir()
 SHIPPED = _HERE.parent if IS_CHECKOUT else _HERE  # where conf/ and data/ lie
 CONF = SHIPPED / "conf"
+
+
+def version() -> str:
+    """The version that is installed."""
+    try:
+        return metadata.version("calibrate-thermometer")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def command(name: str) -> str:

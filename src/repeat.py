@@ -9,8 +9,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from .config import FILLED_IN
-from .settings import Settings
+from .settings import FILLED_IN, Settings
 from .spelling import defaults_of, flat, key_of, overrides, settings_of, spelled
 
 # no settings of a sweep's: what the command fills in, and what says which sweep goes on

@@ -42,6 +42,7 @@ from .losses import LOSSES
 from .models import MODELS
 from .normalization import NORMALIZATIONS
 
+FILLED_IN = ("origin",)  # no settings of the user's
 # The columns of a prediction, beside those of the readings and the true values
 PREDICTED = ("predicted", "uncertainty", "lower", "upper", "deviation", "in_range", "remark")
 
@@ -133,7 +134,7 @@ class Columns(Group):
     validation: Annotated[
         NumberOrPath | None,
         About(
-            "a part between 0 and 1 of the observations, or the path of a CSV file: for a validation loss",
+            "a fraction between 0 and 1 of the observations, or a CSV file's path: for a validation loss",
             "data_validation",
             labelled("data_validation"),
             labelled("validation"),
@@ -196,7 +197,9 @@ class Columns(Group):
         if self.sigma_scale and self.sigma is None:
             raise ValueError(f"data.sigma_scale={self.sigma_scale} is about data.sigma: give that, too")
         if isinstance(self.validation, float) and not self.validation < 1:
-            raise ValueError(f"data.validation={self.validation:g} is no part: give one between 0 and 1")
+            raise ValueError(
+                f"data.validation={self.validation:g} is not a fraction: give one between 0 and 1"
+            )
         if self.seed is not None and not isinstance(self.validation, float):
             raise ValueError(
                 f"data.seed={self.seed} chooses a part of the observations: give data.validation=0.2"
@@ -233,8 +236,17 @@ class DataSettings(Layout, Columns):
 class TrackingSettings(Group):
     """Where in the tracking store the runs go."""
 
-    experiment: Annotated[Name, About("the name of an MLflow experiment", decides=False)]
-    points: Annotated[Points, About("a whole number from 1 to 1000", decides=False)] = 12
+    experiment: Annotated[
+        Name, About("the name of an MLflow experiment", decides=False, what="where the runs are filed")
+    ]
+    points: Annotated[
+        Points,
+        About(
+            "a whole number from 1 to 1000",
+            decides=False,
+            what="points of a loss curve in each tenfold of epochs",
+        ),
+    ] = 12
 
 
 class Origin(Group):
@@ -275,11 +287,20 @@ class Settings(Group):
             _number("lr={:g}"),
             place=1,
             always=True,
+            what="the learning rate (auto: the fastest that is stable from the start to the best fit)",
         ),
     ]
     epochs: Annotated[
         Count,
-        About("a whole number from 1 to 10**12, like 5000", "epochs", _epochs, str, place=4, always=True),
+        About(
+            "a whole number from 1 to 10**12, like 5000",
+            "epochs",
+            _epochs,
+            str,
+            place=4,
+            always=True,
+            what="passes over the data",
+        ),
     ]
     normalization: NormalizationSettings
     model: ModelSettings
@@ -287,17 +308,36 @@ class Settings(Group):
     data: DataSettings
     scaling: Annotated[
         Literal["none", "start", "jacobian"],
-        About("none, start or jacobian", "scaling", labelled("scaling"), labelled("scaling"), place=8),
+        About(
+            "none, start or jacobian",
+            "scaling",
+            labelled("scaling"),
+            labelled("scaling"),
+            place=8,
+            what="of the parameters, by their size or their effect at the start",
+        ),
     ] = "none"
     dtype: Annotated[
         Literal["float32", "float64"],
-        About("float32 or float64", "dtype", labelled("dtype"), labelled("dtype"), place=9),
+        About(
+            "float32 or float64",
+            "dtype",
+            labelled("dtype"),
+            labelled("dtype"),
+            place=9,
+            what="of the training",
+        ),
     ]
     device: Annotated[
         str,
         Field(pattern=r"^(cpu|cuda(:\d+)?)$"),
         About(
-            "cpu, cuda or one card as in cuda:0", "device", labelled("device"), labelled("device"), place=10
+            "cpu, cuda or one card as in cuda:0",
+            "device",
+            labelled("device"),
+            labelled("device"),
+            place=10,
+            what="where it trains",
         ),
     ]
     tracking: TrackingSettings
@@ -309,14 +349,22 @@ class Settings(Group):
     ] = None
     resume: Annotated[
         bool | Name | None,
-        About("true, latest or the name of a sweep that ended early", decides=False),
+        About(
+            "true, latest or the name of a sweep that ended early",
+            decides=False,
+            what="goes on with a sweep, true with the latest that has these settings",
+        ),
     ] = None
     repeat: Annotated[
         Name | None,
-        About("best, a run's id or a model's address: a run on record is trained again", decides=False),
+        About(
+            "best, a run's id or a model's address",
+            decides=False,
+            what="trains a run again, from its record alone, and tells whether it is the same",
+        ),
     ] = None
     dry: Annotated[
-        bool, About("true or false: a forecast alone, nothing trained nor recorded", decides=False)
+        bool, About("true or false", decides=False, what="a forecast alone, nothing trained nor recorded")
     ] = False
     origin: Origin = Origin()
 
@@ -406,7 +454,11 @@ def about(field: FieldInfo) -> About:
 def _start(name: str) -> Setting:
     reads = _number(f"start {name}={{:g}}")
     path = ("model", "start", name)
-    return Setting(".".join(path), path, About("a finite number", f"start_{name}", reads, reads, place=11))
+    return Setting(
+        ".".join(path),
+        path,
+        About("a finite number", f"start_{name}", reads, reads, place=11, what="where training starts"),
+    )
 
 
 def _option(group: str, name: str, kind: Any) -> Setting:

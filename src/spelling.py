@@ -194,11 +194,22 @@ def _defaults(settings: Settings) -> dict[tuple[str, ...], Any]:
     return _chosen_defaults(settings.normalization.name, settings.model.name, settings.loss.name)
 
 
+def shipped_choices() -> dict[str, str]:
+    """The choice that conf/ makes of each group."""
+    groups = [each for each in _read("config.yaml")["defaults"] if isinstance(each, dict)]
+    return {str(group): str(choice) for each in groups for group, choice in each.items() if " " not in group}
+
+
+def shipped_defaults() -> dict[tuple[str, ...], Any]:
+    """What conf/ gives where nothing at all is asked for, by path."""
+    chosen = shipped_choices()
+    return _chosen_defaults(chosen["normalization"], chosen["model"], chosen["loss"])
+
+
 @cache
 def _chosen_defaults(normalization: str, model: str, loss: str) -> dict[tuple[str, ...], Any]:
-    main = _read("config.yaml")
-    groups = [each for each in main.pop("defaults") if isinstance(each, dict)]
-    chosen = {group: choice for each in groups for group, choice in each.items() if " " not in group}
+    main, chosen = _read("config.yaml"), shipped_choices()
+    del main["defaults"]
     defaults = flat(main, ())
     for group, choice in (chosen | {"normalization": normalization, "model": model, "loss": loss}).items():
         defaults |= defaults_of(group, choice)
@@ -233,6 +244,8 @@ def spelled(value: object) -> str:
         return text.removesuffix(".0")
     if value is None:
         return text
+    if isinstance(value, bool):
+        return text.lower()
     is_plain = not isinstance(value, str) or re.fullmatch(r"[A-Za-z_.][\w./-]*", text, re.ASCII)
     is_word = text.lower() in ("true", "false", "null", "nan", "inf")
     return text if is_plain and not is_word else in_quotes(text, "'")

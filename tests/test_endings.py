@@ -13,6 +13,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
+from src import __main__
 from tests.conftest import ROOT
 from tests.test_processes import wait_for_runs
 from tests.test_record import is_parent, recorded
@@ -108,7 +109,7 @@ def test_nobody_reads(line: str, code: int, told: str, client: MlflowClient) -> 
 @pytest.mark.usefixtures("environment", "folder")
 @pytest.mark.parametrize(
     ("line", "code", "said", "told"),
-    [("--help | head -n 1", 0, "Commands, each of which says more with --help:\n", ""),
+    [("--help | head -n 1", 0, f"{(__main__.__doc__ or '').splitlines()[0]}\n", ""),
      ("--help >/dev/full", 1, "", "error: the output cannot be written: No space left on device\n"),
      ("nothing 2>&-", 2, "", "")],
 )  # fmt: skip

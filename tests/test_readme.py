@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from docs.settings import with_table
 from src import compare, predict, train
 from src.loop import training_loop
 from tests.conftest import ROOT, working_folder
@@ -59,6 +60,47 @@ def session(
                 code = MODULES[module]()
             told[line] = code, (err.getvalue() + out.getvalue()).splitlines()
     return told
+
+
+PLAIN = re.findall(r"^    python -m (src\..*)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", PLAIN)
+def test_a_command_without_output_runs_as_shown(
+    line: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a `mine.csv` with these columns and the `mine.py` that the README shows."""
+    rows = "".join(f"{volt},{3 * volt - 10 + volt % 3}\n" for volt in range(1, 36))
+    (folder / "mine.csv").write_text(f"volt,celsius\n{rows}")
+    (folder / "mine.py").write_text("\n".join(shown_file("mine.py")))
+    module, *args = shlex.split(line)
+    monkeypatch.setattr(sys, "argv", [module, *args])
+    assert MODULES[module]() == 0
+
+
+def shown_file(name: str) -> list[str]:
+    """The lines of a file that the README shows, from the comment with its name."""
+    lines = README.split(f"    # {name}\n")[1].splitlines()
+    end = next(place for place, line in enumerate(lines) if line and not line.startswith("    "))
+    return [line.removeprefix("    ") for line in lines[:end] if not line.startswith("    python -m ")]
+
+
+def test_the_settings_are_those_of_the_list() -> None:
+    assert with_table(README) == README, "make settings"
+
+
+def test_help_lists_every_setting(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """Key, default and what it may be, as the README's table has them, and nothing of what is filled in."""
+    monkeypatch.setattr(sys, "argv", ["train", "--help"])
+    assert train.command() == 0
+    told = " ".join(capfd.readouterr().out.split())
+    rows = [row.strip("|").split(" | ") for row in README.splitlines() if row.startswith("| `")]
+    settings = [row for row in rows if len(row) == 3]
+    assert len(settings) > 20
+    for key, default, text in settings:
+        default = default.strip("` ")
+        assert f"{key.strip('` ')} {text.strip()}{f' [{default}]' if default else ''}" in told
+    assert " origin." not in told
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -68,7 +68,7 @@ def test_another_file(empty_folder: Path, command: Command, client: MlflowClient
 @pytest.mark.parametrize(
     ("given", "said"),
     {
-        "data.validation=1.5": "data.validation=1.5 is no part: give one between 0 and 1",
+        "data.validation=1.5": "data.validation=1.5 is not a fraction: give one between 0 and 1",
         "data.validation=0.01": "of 11 observations is none: give 0.091 or more",
         "data.validation=0.95": "cannot settle 2 parameters",
         "data.validation=nowhere.csv": "data.validation=nowhere.csv: no such file",

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from collections.abc import Callable, Iterator
@@ -47,7 +48,7 @@ def environment_in(folder: Path) -> Path:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what is the project's own, without what work in the checkout has left."""
     copy = tmp_path_factory.mktemp("source") / "project"
-    names = ["pyproject.toml", "README.md", ".gitignore"]
+    names = ["pyproject.toml", "README.md", "LICENSE", ".gitignore"]
     names += ["src", "calibrate", "conf", "data", "hydra_plugins", "tests", "benchmarks", "docs"]
     copy.mkdir()
     for name in names:
@@ -178,6 +179,11 @@ def test_the_help_lists_the_commands(arguments: list[str], calibrate: Calibrate)
     assert done.returncode == 0, done.stderr
     listed = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("  calibrate ")]
     assert listed == [["calibrate", "train"], ["calibrate", "compare"], ["calibrate", "predict"]]
+
+
+def test_the_version_is_that_of_the_wheel(calibrate: Calibrate, source: Path) -> None:
+    declared = tomllib.loads((source / "pyproject.toml").read_text())["project"]["version"]
+    assert calibrate("--version").stdout == f"calibrate {declared}\n"
 
 
 @pytest.mark.parametrize("name", ["train", "compare", "predict"])

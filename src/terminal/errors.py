@@ -9,7 +9,8 @@ from typing import Self, TypeVar
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from ..config import FILLED_IN, ConfigError, no_such_setting, one_line, without_passwords
+from ..config import ConfigError, no_such_setting, one_line, without_passwords
+from ..settings import FILLED_IN
 
 LONGEST = 400
 
