@@ -68,8 +68,8 @@ def test_a_password_in_the_stores_address_is_not_served(
     store = existing()
     assert store.how_to_serve == f"mlflow ui --backend-store-uri sqlite:///{folder / 'mlflow.db'}"
     for uri, told in {
-        "postgresql://me@host/runs": "mlflow ui --backend-store-uri $MLFLOW_TRACKING_URI",
-        "postgresql://host/runs?password=s3cret": "mlflow ui --backend-store-uri $MLFLOW_TRACKING_URI",
+        "postgresql://me@host/runs": 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"',
+        "postgresql://host/runs?password=s3cret": 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"',
         "postgresql://host/runs": "mlflow ui --backend-store-uri postgresql://host/runs",
         "http://host:5000": "",
     }.items():

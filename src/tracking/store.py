@@ -107,9 +107,8 @@ class Store:
             return ""
         # Of an address that holds a password the variable's name, not its value.
         is_shown = without_passwords(self.uri) == self.uri
-        return (
-            f"mlflow ui --backend-store-uri {shlex.quote(self.uri) if is_shown else '$MLFLOW_TRACKING_URI'}"
-        )
+        address = shlex.quote(self.uri) if is_shown else '"$MLFLOW_TRACKING_URI"'
+        return f"mlflow ui --backend-store-uri {address}"
 
 
 def open_store(experiment: str) -> Store:
