@@ -343,4 +343,4 @@ def test_the_address_of_an_experiment(sensors: MlflowClient, capfd: Capture) -> 
     run = children(sensors)[0].info.run_id
     assert f"/#/experiments/{experiment}/runs?" in capfd.readouterr().out
     assert compare.command([run]) == 0
-    assert f"/#/experiments/{experiment}/runs/{run} " in capfd.readouterr().out
+    assert f"/#/experiments/{experiment}/runs/{run}?workflowType=machine_learning " in capfd.readouterr().out

@@ -73,7 +73,7 @@ def test_an_impossible_point_among_many_fails_alone(
     errors = capfd.readouterr().err
     assert "1 of 1000 jobs failed" in errors
     assert "job 999 (lr=-1 epochs=2): ConfigError: lr=-1 is not allowed" in errors
-    assert len(recorded(client, "attributes.status = 'FINISHED' and params.epochs = '2'")) == 999
+    assert len(recorded(client, "attributes.status = 'FINISHED' and tags.outcome = 'stopped'")) == 999
     assert [run.info.status for run in parents(client)] == ["FINISHED"]
 
 
