@@ -279,6 +279,18 @@ def test_nothing_leaves_its_frame(readme: Sweep, models: Sweep, many: Sweep) -> 
         assert all(is_whole(gaps.axes[0], star) for star in with_marker(gaps.axes[0], "*"))
 
 
+def test_a_star_at_the_edge_is_whole(many: Sweep) -> None:
+    """The best of 10,000 rates may be the last that was tried: its cell is a thousandth of the frame."""
+    usable = [run for run in many.runs if "loss_gap" in run.metrics]
+    last = max(usable, key=lambda run: float(run.params["lr"]))
+    runs = [last, *(run for run in usable if run is not last)]
+    runs = [replace(run, metrics=run.metrics | {"lr_over_limit": 1e-3}) for run in runs]
+    figure = loss_gap_map(runs)
+    png(figure)
+    [star] = with_marker(figure.axes[0], "*")
+    assert is_whole(figure.axes[0], star)
+
+
 def is_whole(axes: Axes, line: Line2D) -> bool:
     """Whether each marker is in the frame, with its width."""
     frame, half = axes.get_window_extent(), line.get_markersize() / 2 * axes.figure.dpi / 72
