@@ -119,6 +119,18 @@ def test_a_diverging_path_is_shown_to_the_step_that_leaves(lr: float, least: int
     assert "the learning rate is too large" in caption(figure)
 
 
+@pytest.mark.parametrize(("lr", "name"), [(1e-2, "none"), (3.5e-4, "none"), (1e-2, "scale")])
+def test_lines_of_a_narrow_valley_are_where_they_belong(lr: float, name: str) -> None:
+    """Within a factor of 1.4, though the valley is narrower than the grid: what is lower is not drawn."""
+    [axes] = drawn(lr, name, 500).axes
+    t_un = DATA[:, 0] * float(NORMALIZATIONS[name].get("factor", 1.0))
+    least = losses(np.polyfit(t_un, DATA[:, 1], 1)[None], t_un)
+    found = levels(axes)
+    assert len(found) > 2
+    for above, points in found:
+        assert np.abs(np.log2((losses(points, t_un) - least) / above)).max() < 0.5
+
+
 def test_three_parameters_are_cut_along_the_valley() -> None:
     """The extreme eigenvectors of X'X, by numpy; the loss in the plane is that of the parameters there."""
     over, descent = single(0.3, "zscore", 500, model=PARABOLA)

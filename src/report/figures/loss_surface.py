@@ -141,13 +141,23 @@ def _draw_levels(axes: Axes, over: Surface, low: Floats, high: Floats) -> None:
     if np.isnan(losses).all():
         return
     lowest = np.nanmin(np.append(losses, over.losses(over.best_point)))
-    above = np.log10(np.maximum(losses - lowest, np.finfo(float).tiny))  # even between lines far apart
-    decades = np.floor(np.nanmax(above)) + np.arange(-DECADES, 1)
+    above = np.ma.masked_invalid(np.log10(np.maximum(losses - lowest, np.finfo(float).tiny)))
+    decades = np.floor(above.max()) + np.arange(-DECADES, 1)
     levels = np.add.outer(decades, np.log10(LEVELS)).ravel()
-    masked = np.ma.masked_invalid(above)
-    axes.contourf(x, y, masked, levels=levels, extend="both", **SHADES)
-    lines = axes.contour(x, y, masked, levels=levels, colors="0.35", linewidths=0.7, linestyles="solid")
-    axes.clabel(lines, levels[:: len(LEVELS)], fmt=lambda level: f"+{10**level:,.6g}", fontsize=8)
+    levels = levels[(levels > _resolved(over, (high - low) / (GRID - 1), lowest)) & (levels < above.max())]
+    if len(levels) < 2:  # too few to be filled
+        return
+    axes.contourf(x, y, above, levels=levels, extend="both", **SHADES)
+    lines = axes.contour(x, y, above, levels=levels, colors="0.35", linewidths=0.7, linestyles="solid")
+    labelled = [level for level in levels if level in decades]
+    axes.clabel(lines, labelled, fmt=lambda level: f"+{10**level:,.6g}", fontsize=8)
+
+
+def _resolved(over: Surface, cell: Floats, lowest: float) -> float:
+    """The logarithm of how far above the best fit a grid shows lines: below, a narrow valley falls apart."""
+    if over.best is None:
+        return -np.inf
+    return float(np.log10(max(over.losses(over.best_point + np.diag(cell)).max() - lowest, 0) or 1e-300))
 
 
 def _draw_curve(axes: Axes, over: Surface, low: Floats, high: Floats, unit: str) -> None:
