@@ -15,7 +15,7 @@ from src.tracking.selection import Selection
 from src.tracking.store import existing
 from tests.test_cases import CASES, GERMAN, ROWS
 from tests.test_predict import Answer, Ask, ask_anywhere  # noqa: F401  (a fixture)
-from tests.test_record import recorded
+from tests.test_record import is_parent, recorded
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -87,12 +87,12 @@ def test_a_sweep_repeats_how_it_read(
     (cases / "mine.csv").write_text(GERMAN.replace("0,5", "0,500"))
     line = ("data.path=mine.csv", *COLUMNS, "data.decimal=comma", "epochs=3")
     assert command("-m", "lr=0.1,0.2", *line) == 0
-    [parent] = [run for run in recorded(client) if not run.data.params]
+    [parent] = [run for run in recorded(client) if is_parent(run)]
     target = tmp_path / "again"
     target.mkdir()
     client.download_artifacts(parent.info.run_id, "sweep.yaml", str(target))
     assert command("--config-dir", str(target), "--config-name", "sweep") == 0
-    runs = [run for run in recorded(client) if run.data.params]
+    runs = [run for run in recorded(client) if not is_parent(run)]
     assert len(runs) == 4
     assert {run.data.params["data_decimal"] for run in runs} == {"comma"}
     assert len({run.data.tags["fingerprint"] for run in runs}) == 2

@@ -12,7 +12,7 @@ from src import compare, predict
 from src.config import ConfigError
 from src.overrides import for_hydra
 from src.ranges import expanded
-from tests.test_record import recorded
+from tests.test_record import is_parent, recorded
 
 Command = Callable[..., int]
 
@@ -22,7 +22,7 @@ LAUNCHERS = ["batch", "basic"]
 
 
 def runs(client: MlflowClient) -> list[Run]:
-    return [run for run in recorded(client) if run.data.params]
+    return [run for run in recorded(client) if not is_parent(run)]
 
 
 def values(client: MlflowClient, *params: str) -> list[tuple[str, ...]]:
@@ -71,7 +71,7 @@ def test_a_file_sweeps_by_a_rule(command: Command, client: MlflowClient, folder:
     assert command("--config-dir", str(folder), "+experiment=mine") == 0
     once = values(client, "lr", "normalization_scale")
     assert len(once) == 7 * (3 + 1)
-    [parent] = [run for run in recorded(client) if not run.data.params]
+    [parent] = [run for run in recorded(client) if is_parent(run)]
     repeats = Path(client.download_artifacts(parent.info.run_id, "sweep.yaml"))
     assert ",".join(SEVEN) in repeats.read_text()
     assert command("--config-dir", str(repeats.parent), "--config-name", "sweep") == 0
@@ -92,7 +92,7 @@ def test_an_option_of_one_choice(launcher: str, command: Command, client: Mlflow
     """The sweep knows beforehand of three jobs, and its config repeats them."""
     assert command(*OF_ONE_CHOICE, f"hydra/launcher={launcher}") == 0
     assert three(client) == THREE
-    [parent] = [run for run in recorded(client) if not run.data.params]
+    [parent] = [run for run in recorded(client) if is_parent(run)]
     assert parent.data.tags["jobs"] == "3"
     config = Path(client.download_artifacts(parent.info.run_id, "sweep.yaml"))
     assert command("--config-dir", str(config.parent), "--config-name", "sweep") == 0
@@ -111,7 +111,7 @@ def test_sweeps_of_both_kinds_under_joblib(start: Callable[..., Popen[str]], cli
 def test_a_sweep_over_options_goes_on(command: Command, client: MlflowClient) -> None:
     """One of the three was killed: it alone is trained anew."""
     assert command(*OF_ONE_CHOICE) == 0
-    [parent] = [run for run in recorded(client) if not run.data.params]
+    [parent] = [run for run in recorded(client) if is_parent(run)]
     client.set_terminated(parent.info.run_id, "KILLED")
     lost = runs(client)[0]
     client.delete_run(lost.info.run_id)

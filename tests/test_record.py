@@ -62,7 +62,8 @@ def test_the_screen_shows_the_chapters_numbers(
     command: Callable[..., int], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command() == 0
-    lines = capsys.readouterr().out.splitlines()
+    data, *lines = capsys.readouterr().out.splitlines()
+    assert data == "data         data/thermometer.csv: 11 observations"
     shown = {int(line.split()[1].strip(",")): float(line.split()[3]) for line in lines[:10]}
     assert shown == pytest.approx(TABLE, abs=TOLERANCE)
     assert lines[10].startswith("calibration  t_c = 0.536")
@@ -279,7 +280,7 @@ def test_a_sweep_is_one_parent_and_a_child_per_point(
 
 def assert_ranked(screen: str) -> None:
     """Ties cheapest first, then by loss, diverged last, then their reasons and the address."""
-    lines = screen.splitlines()
+    lines = [line for line in screen.splitlines() if not line.startswith("data ")]
     outcomes = [line.split()[-1] if "diverged" not in line else "diverged" for line in lines[1:13]]
     assert outcomes == ["converged"] * 4 + ["stopped"] * 4 + ["diverged"] * 4
     rows = [line.split() for line in lines[1:9]]

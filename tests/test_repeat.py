@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from tests.test_record import is_parent, recorded
+
 Command = Callable[..., int]
 
 KINDS = [
@@ -23,7 +25,7 @@ KINDS = [
 
 def trained(client: MlflowClient) -> list[str]:
     """The ids of all runs that are none of a sweep's parents."""
-    return [run.info.run_id for run in client.search_runs(["1"]) if run.data.params]
+    return [run.info.run_id for run in recorded(client) if not is_parent(run)]
 
 
 def said(command: Command, run_id: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
