@@ -107,7 +107,8 @@ def _mistakes(options: argparse.Namespace) -> Iterator[str]:
     if not WHICH.fullmatch(options.which):
         yield f"{options.which.strip()!r} is no calibration: {ALLOWED}"
     if bad := [word.strip() for word in options.readings if not _is_number(word) or math.isinf(float(word))]:
-        yield f"{', '.join(bad)}: not a finite number; give readings like 35.7, or a file as --csv FILE"
+        like = "with a decimal point, like 35.7" if any("," in word for word in bad) else "like 35.7"
+        yield f"{', '.join(bad)}: not a finite number; give readings {like}, or a file as --csv FILE"
     if options.readings and options.csv is not None:
         yield "readings and --csv exclude each other"
     if options.experiment is not None and options.which != "best":

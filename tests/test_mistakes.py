@@ -81,7 +81,7 @@ COMMAND_LINES = {
     "data.input=nope": ["data.input=nope", "t_u, t_c"],
     "data.target=t_u": ["both 't_u'"],
     "data.path=nope.csv": ["data.path=nope.csv", "no such file"],
-    "data.path=data": ["data.path=data", "cannot be read"],
+    "data.path=data": ["data.path=data is a folder", "give the path of a file in it"],
     "tracking.experiment=": ["tracking.experiment", "name"],
     "+experiment=nope": ["experiment=nope", "book"],
     "hydra/launcher=nope": ["hydra/launcher=nope", "basic"],

@@ -117,4 +117,4 @@ def _found(comparison: Comparison) -> Iterator[str]:
         yield f"{known}. Residuals: {quality(best.metrics, comparison.unit)}."
     others = sum(run.outcome == "converged" for run in runs) - 1
     if best.outcome == "converged" and others:
-        yield f"{others:,} more converged; of those with this best fit it is the cheapest."
+        yield f"{others:,} more converged; of those with this best fit none took fewer epochs."

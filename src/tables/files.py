@@ -29,9 +29,10 @@ def read(path: str, setting: str) -> bytes:
         is_shipped = not Path(path).exists() and (SHIPPED / path).is_relative_to(SHIPPED / "data")
         return (SHIPPED / path if is_shipped else Path(path)).read_bytes()
     except FileNotFoundError:
-        raise ConfigError(
-            f"{setting}{path}: no such file under {Path.cwd()}; give the path of a CSV"
-        ) from None
+        where = "" if Path(path).is_absolute() else f" under {Path.cwd()}"
+        raise ConfigError(f"{setting}{path}: no such file{where}; give the path of a CSV") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{setting}{path} is a folder: give the path of a file in it") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{setting}{path} cannot be read: {one_line(error)}") from error
 

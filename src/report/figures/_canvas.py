@@ -70,12 +70,13 @@ def _characters() -> frozenset[int]:
 
 
 def quantity(name: str, unit: str) -> str:
-    """An axis's label.
+    """An axis's label; a name that says its unit says it once.
 
-    >>> quantity("t_c", "°C"), quantity("t_u", "")
-    ('t_c [°C]', 't_u')
+    >>> quantity("t_c", "°C"), quantity("t_u", ""), quantity("volt [mV]", "mV"), quantity("Ref (°C)", "°C")
+    ('t_c [°C]', 't_u', 'volt [mV]', 'Ref (°C)')
     """
-    return f"{short(name)} [{short(unit)}]" if unit else short(name)
+    is_said = not unit or name.rstrip().endswith((f"[{unit}]", f"({unit})"))
+    return short(name) if is_said else f"{short(name)} [{short(unit)}]"
 
 
 def squared(unit: str) -> str:
