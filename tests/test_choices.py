@@ -206,7 +206,7 @@ def test_a_loss_of_ones_own(
     del folder
     own = [f"loss.function={mine}.pinned", "loss.tau=0.3", "normalization=zscore", "epochs=500"]
     assert command("-m", *own, "lr=1e-3,1e-1,1e-2") == 0
-    rows = [line.split() for line in capfd.readouterr().out.splitlines()[1:4]]
+    rows = [line.split() for line in capfd.readouterr().out.splitlines()[2:5]]
     assert [row[1] for row in rows] == ["0.1", "0.01", "0.001"]
     runs = {run.data.params["lr"]: run for run in recorded(client) if not is_parent(run)}
     for run in runs.values():

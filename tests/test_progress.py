@@ -46,7 +46,7 @@ def test_nothing_of_it_stays(launcher: str, command: Command, capfd: pytest.Capt
     left = left_on_screen(watched(command, *SWEEP, f"hydra/launcher={launcher}"))
     assert not any(BAR.search(line) for line in left)
     assert command(*SWEEP, f"hydra/launcher={launcher}") == 0
-    piped, starts = capfd.readouterr(), re.compile(r"^( *\d+ |#|compare |model )")
+    piped, starts = capfd.readouterr(), re.compile(r"^( *\d+ |#|data |page |table |model )")
     assert [line.split()[0] for line in piped.out.splitlines()] == [
         line.split()[0] for line in left if starts.match(line)
     ]

@@ -57,7 +57,7 @@ def table(lines: list[str]) -> dict[str, list[str]]:
 
 def test_a_pipe_has_all_columns(piped: list[str]) -> None:
     assert piped[0].split() == ["#", "lr", "epochs", "normalization", "loss", "loss_gap", "w", "b", "outcome"]
-    assert len(piped) == 13 + 3 + 1, "a line for each reason, and one for the address"
+    assert len(piped) == 13 + 3 + 2, "a line for each reason, and one for each address"
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -96,16 +96,16 @@ def test_no_color_where_none_is_wanted() -> None:
 
 def test_lines_below_hang(piped: list[str]) -> None:
     """Wrapped at words: put together again, they are the lines in the pipe."""
-    lines = shown(80)[14:-2]
+    lines = shown(80)[14:-3]
     assert all(line.startswith(("#", "    ")) for line in lines)
-    assert re.sub(r"\n {4}", " ", "\n".join(lines)).splitlines() == piped[13:-1]
+    assert re.sub(r"\n {4}", " ", "\n".join(lines)).splitlines() == piped[13:-2]
 
 
 def test_what_is_to_be_copied_is_whole(piped: list[str]) -> None:
-    *_, address, served = shown(80)
-    assert re.sub(r"\S+$", "", address) == "compare      "
-    assert served == f"{'':13}(served by: mlflow ui)"
-    assert piped[-1] == f"{address}   {served.strip()}"
+    *_, page, served, table = shown(80)
+    assert [re.sub(r"\S+$", "", address) for address in (page, table)] == ["page         ", "table        "]
+    assert re.fullmatch(r" {13}\(served by: mlflow ui --backend-store-uri sqlite:////\S+/mlflow.db\)", served)
+    assert piped[-2:] == [f"{page}   {served.strip()}", table]
 
 
 def test_one_run_in_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:

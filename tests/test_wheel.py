@@ -20,6 +20,8 @@ pytestmark = pytest.mark.slow
 Done = subprocess.CompletedProcess[str]
 Calibrate = Callable[..., Done]
 
+COMMANDS = ("train", "compare", "predict", "export")
+
 # 10 * volt and residuals 1, -1, -1, 1, which both columns of least squares are orthogonal to
 MINE = "volt,celsius\n1,11\n2,19\n3,29\n4,41\n"
 OWN = ("data.path=mine.csv", "data.input=volt", "data.target=celsius", "normalization=zscore")
@@ -120,7 +122,8 @@ def test_the_default_run_is_the_chapters(calibrate: Calibrate) -> None:
     """Source: the chapter's listing. The thermometer's readings come with the wheel."""
     done = calibrate("train")
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    data, *lines = done.stdout.splitlines()
+    assert data == "data         data/thermometer.csv: 11 observations"
     assert lines[0] == "Epoch 500, Loss 7.860115"
     assert lines[9] == "Epoch 5000, Loss 2.927647"
     assert "(calibrate predict models:/" in done.stdout
@@ -178,7 +181,7 @@ def test_the_help_lists_the_commands(arguments: list[str], calibrate: Calibrate)
     done = calibrate(*arguments)
     assert done.returncode == 0, done.stderr
     listed = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("  calibrate ")]
-    assert listed == [["calibrate", "train"], ["calibrate", "compare"], ["calibrate", "predict"]]
+    assert listed == [["calibrate", name] for name in COMMANDS]
 
 
 def test_the_version_is_that_of_the_wheel(calibrate: Calibrate, source: Path) -> None:
@@ -186,7 +189,7 @@ def test_the_version_is_that_of_the_wheel(calibrate: Calibrate, source: Path) ->
     assert calibrate("--version").stdout == f"calibrate {declared}\n"
 
 
-@pytest.mark.parametrize("name", ["train", "compare", "predict"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_commands_help_calls_it_as_it_is_called(name: str, calibrate: Calibrate) -> None:
     done = calibrate(name, "--help")
     assert done.returncode == 0, done.stderr
