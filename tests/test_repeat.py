@@ -96,6 +96,24 @@ def test_data_that_are_gone(
     assert "those on record were taken" in text
 
 
+@pytest.mark.parametrize("row", [1, -1], ids=["trained on", "held out"])
+def test_a_record_that_was_edited(
+    row: int, folder: Path, client: MlflowClient, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Readings on record that are not those of the digest are not taken, nor those that validate."""
+    file = (folder / "data" / "thermometer.csv").rename(folder / "mine.csv")
+    assert command("data.path=mine.csv", "data.validation=0.3", "epochs=20") == 0
+    [run_id] = trained(client)
+    file.unlink()
+    [kept] = folder.glob(f"mlruns/*/{run_id}/artifacts/data/*.csv")
+    lines = kept.read_text().splitlines()
+    lines[row] = lines[row].replace(",", ",1", 1)
+    kept.write_text("\n".join(lines))
+    code, text = said(command, run_id, capsys)
+    assert code == 2
+    assert "what it held is not on record" in text
+
+
 def test_what_differs(client: MlflowClient, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     """Another number on record, and another version, are told; the exit code is 1."""
     assert command("epochs=30") == 0

@@ -38,14 +38,14 @@ def keep(store: Store, run_id: str, several: Iterable[Pairs]) -> None:
 
 
 def find(store: Store, run: TrackedRun, settings: DataSettings) -> Pairs | None:
-    """What a run was trained on; None where that is not on record."""
-    digest = run.tags.get(DATA_DIGEST, "")
-    path = f"{FOLDER}/{_name(digest, run.tags.get(HELD_OUT_DIGEST, ''))}"
+    """What a run was trained on; None where that is not on record, or is not what it was."""
+    wanted = run.tags.get(DATA_DIGEST, ""), run.tags.get(HELD_OUT_DIGEST, "")
+    path = f"{FOLDER}/{_name(*wanted)}"
     for run_id in filter(None, (run.run_id, run.tags.get("mlflow.parentRunId"))):
         with suppress(MlflowException, OSError), tempfile.TemporaryDirectory() as folder:
             text = Path(store.client.download_artifacts(run_id, path, folder)).read_text("utf-8")
             pairs = _pairs(pd.read_csv(io.StringIO(text), dtype=str), settings)
-            return pairs if pairs.digest == digest else None
+            return pairs if (pairs.digest, _held_out(pairs)) == wanted else None
     return None
 
 
