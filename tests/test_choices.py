@@ -145,8 +145,9 @@ def test_an_exponential(folder: Path, command: Command, client: MlflowClient, ca
     pd.DataFrame({"t_u": readings, "t_c": truths}).to_csv(folder / "grown.csv", index=False)
     swept = ["model=exponential", "model.start.k=1", "normalization=minmax", "lr=0.03,0.02", "epochs=40000"]
     assert command("-m", *swept, "data.path=grown.csv", "dtype=float64") == 0
-    table = capfd.readouterr().out
-    assert table.split("\n")[0].split()[-4:] == ["a", "k", "b", "outcome"]
+    said, header, *_ = capfd.readouterr().out.split("\n")
+    assert said.split() == ["data", "grown.csv:", "12", "observations"]
+    assert header.split()[-4:] == ["a", "k", "b", "outcome"]
     runs = [run for run in recorded(client) if not is_parent(run)]
     best = min(runs, key=lambda run: run.data.metrics["loss_gap"])
     assert best.data.tags["outcome"] == "converged"

@@ -22,7 +22,7 @@ from tests.test_record import is_parent, recorded
 
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=50,500")
 PICTURES = {"loss_curves.png", "loss_gap.png", "fits.png", "graph.png"}
-OF_A_RUN = {"loss_curves.png", "loss_surface.png", "fits.png", "graph.png"}
+OF_A_RUN = {"data", "loss_curves.png", "loss_surface.png", "fits.png", "graph.png"}
 
 
 def tables(page: Path) -> list[list[dict[str, Any]]]:
@@ -53,7 +53,7 @@ def page(command: Callable[..., int], client: MlflowClient, tmp_path: Path) -> P
 
 def test_table_figures_words_and_config_are_there(page: Path) -> None:
     names = {path.name for path in page.iterdir()}
-    assert names == {"runs.csv", "sweep.html", "note.md", "sweep.yaml", "observations.csv", *PICTURES}
+    assert names == {"runs.csv", "sweep.html", "note.md", "sweep.yaml", "observations.csv", "data", *PICTURES}
     observations = pd.read_csv(page / "observations.csv")
     known = json.loads((ROOT / "tests" / "oracles" / "statistics.json").read_text())["thermometer, linear"]
     for name in ("leverage", "cooks_distance"):  # by mpmath
@@ -225,6 +225,6 @@ def test_names_and_columns_tell_runs_apart(
     names = {run.info.run_name for run in recorded(client) if not is_parent(run)}
     assert len(names) == 8
     assert "lr=0.0001 scale ×0.05 5 dtype=float64 start w=2" in names
-    header, *_ = capfd.readouterr().out.splitlines()
+    _, header, *_ = capfd.readouterr().out.splitlines()
     assert {"normalization_scale", "dtype", "start_w"} <= set(header.split())
     assert "normalization_shift" not in header

@@ -398,7 +398,7 @@ WITHOUT_A_STORE = {
     "models:/a --experiment b 1": ["--experiment", "best"],
     "best --csv": ["--csv", "expected one argument"],
     "best --csv nope.csv": ["--csv nope.csv", "no such file"],
-    "best --csv data": ["--csv data", "cannot be read"],
+    "best --csv data": ["--csv data", "is a folder"],
     "best --colour 1": ["--colour", "--help"],
     "best --inv 1": ["--inv"],
     "best 1 --coverage 95 --replicates 0 --sigma x": ["coverage 95", "replicates 0", "sigma x"],

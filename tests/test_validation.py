@@ -88,5 +88,5 @@ def test_no_value(empty_folder: Path, command: Command, capfd: pytest.CaptureFix
     del empty_folder
     Path("new.csv").write_text("t_u,t_c\n-1,9\n")
     flags = ("normalization=none", "lr=1e-9", "epochs=5", "data.validation=new.csv")
-    assert command("-m", "model=power,linear", "model.start.k=0.9", *flags) == 2
+    assert command("-m", "model=power,linear", "model.start.k=0.9", *flags) == 1
     assert "model=power has no value at its start" in capfd.readouterr().err

@@ -15,6 +15,7 @@ from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.types import RunMode
@@ -65,6 +66,12 @@ class Sweep:
 
     def quick(self) -> CountingLoader:
         return CountingLoader(self.stock.get_search_path(), self.master)
+
+
+@pytest.fixture(autouse=True)
+def _no_config_of_another_command() -> None:
+    """Hydra's own answers, `--cfg` and completion, leave theirs behind in the process."""
+    HydraConfig.instance().cfg = None
 
 
 @contextmanager
