@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from sqlalchemy import text
 
@@ -247,6 +248,35 @@ def test_a_transaction_that_fails_leaves_no_half_of_a_run(stores: Callable[[str]
     with pytest.raises(Exception, match="NOT NULL"):
         list(bulk.BulkWriter(store).write([PLAIN, broken]))
     assert store.client.search_runs([store.experiment_id]) == []
+
+
+def test_no_row_refers_to_what_is_not_there(stores: Callable[[str], Store]) -> None:
+    """sqlite does not look while they are written, but afterwards, and at runs that were replaced, too."""
+    store = stores("one")
+    jobs = [replace(PLAIN, run_id=f"{job:032x}", tags={"outcome": "killed"}) for job in range(100)]
+    for _ in range(2):
+        list(bulk.BulkWriter(store).write(jobs))
+        model = store.client.create_logged_model(store.experiment_id)
+        store.client.log_batch(
+            jobs[0].run_id, metrics=[Metric("loss", 1.0, 0, 0, model.model_id, run_id=jobs[0].run_id)]
+        )
+    with closing(sqlite3.connect("mlflow.db")) as database:
+        assert database.execute("SELECT count(*) FROM runs").fetchone() == (100,)
+        assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+        # the first model's was of a run that is gone
+        assert database.execute("SELECT count(*) FROM logged_model_metrics").fetchone() == (1,)
+
+
+def test_an_experiment_that_is_gone_gets_no_rows(stores: Callable[[str], Store]) -> None:
+    store = stores("one")
+    writer = bulk.BulkWriter(store)
+    with closing(sqlite3.connect("mlflow.db")) as database, database:
+        database.execute("DELETE FROM experiment_tags")
+        database.execute("DELETE FROM experiments WHERE name = 'thermometer'")
+    with pytest.raises(MlflowException, match="experiment 1 is gone"):
+        list(writer.write([PLAIN]))
+    with closing(sqlite3.connect("mlflow.db")) as database:
+        assert database.execute("SELECT count(*) FROM runs").fetchone() == (0,)
 
 
 def test_a_client_that_fails_in_mid_run_leaves_it_killed_not_running(stores: Callable[[str], Store]) -> None:

@@ -175,22 +175,24 @@ class Call:
 
 def of_result(result: Result, call: Call, replaces: str = "") -> RunRecord:
     """The record of a run that was trained, to its end or not."""
-    tags: dict[str, str] = {"outcome": result.outcome, NOTE: _note(result)}
+    recorded = params(result.run.settings, result.run.input.fitted)
+    found = metrics.of(result)
+    tags: dict[str, str] = {"outcome": result.outcome, NOTE: _note(result, recorded, found)}
     if result.reason:
         tags |= {"reason": str(result.reason), "advice": result.reason.advice}
     if result.uncertainty:
         common = result.run.settings.data.common or 0.0
-        found = json.dumps(result.uncertainty.for_predictions(common))
-        tags |= {UNCERTAINTY: found} if len(found) <= LONGEST_TAG else {}  # of two dozen parameters or more
+        band = json.dumps(result.uncertainty.for_predictions(common))
+        tags |= {UNCERTAINTY: band} if len(band) <= LONGEST_TAG else {}  # of two dozen parameters or more
         if result.run.settings.loss.name != FIRST_LOSS and (lost := _left_out(result.uncertainty)):
             tags[LEFT_OUT] = lost
     if result.caution:
         tags["caution"] = result.caution
-    bare = _bare(result.run, call, STATUS[result.outcome], tags, replaces)
+    bare = _bare(result.run, recorded, call, STATUS[result.outcome], tags, replaces)
     path = {f"path_{name}": values for name, values in result.path.items()}
     validation = {"validation_loss": result.validation} if result.validation else {}
     curves = {"loss": result.losses, **validation, **path} if result.epochs else {}
-    return replace(bare, metrics=metrics.of(result), epochs=result.epochs, curves=curves)
+    return replace(bare, metrics=found, epochs=result.epochs, curves=curves)
 
 
 def _left_out(fit: Uncertainty) -> str:
@@ -203,10 +205,13 @@ def _left_out(fit: Uncertainty) -> str:
 def of_crash(run: Run, call: Call, error: Exception, replaces: str = "") -> RunRecord:
     """The record of a run that an error ended: FAILED without an outcome."""
     note = f"Crashed: {type(error).__name__}: {one_line(error)}"
-    return _bare(run, call, "FAILED", {NOTE: note}, replaces)
+    recorded = params(run.settings, run.input.fitted)
+    return _bare(run, recorded, call, "FAILED", {NOTE: note}, replaces)
 
 
-def _bare(run: Run, call: Call, status: Status, tags: dict[str, str], replaces: str) -> RunRecord:
+def _bare(
+    run: Run, recorded: dict[str, str], call: Call, status: Status, tags: dict[str, str], replaces: str
+) -> RunRecord:
     """A record that lacks only its numbers."""
     settings, pairs = run.settings, run.problem.pairs
     tags |= common_tags() | {
@@ -225,7 +230,7 @@ def _bare(run: Run, call: Call, status: Status, tags: dict[str, str], replaces: 
         status=status,
         start_ms=call.start_ms,
         end_ms=call.end_ms,
-        params={key: cut(value, LONGEST_PARAM) for key, value in params(settings, run.input.fitted).items()},
+        params={key: cut(value, LONGEST_PARAM) for key, value in recorded.items()},
         metrics={},
         epochs=(),
         curves={},
@@ -276,22 +281,21 @@ def rebuild(run: TrackedRun, dataset: DatasetRecord) -> Settings:
         raise ConfigError(f"run {run.run_id} is not a run of {NAME}.train: {one_line(error)}") from error
 
 
-def _note(result: Result) -> str:
-    """What came of a run, in a sentence or two."""
+def _note(result: Result, recorded: dict[str, str], found: dict[str, float]) -> str:
+    """What came of a run with these params and metrics, in a sentence or two."""
     run = result.run
     if result.outcome == "diverged":
         at = "" if result.diverged_at is None else f" at epoch {result.diverged_at}"
         return f"Diverged{at}: {result.reason}."
     if result.final_loss is None:
         return "Interrupted before its first epoch."
-    recorded = params(run.settings, run.input.fitted)
     ranges = dataset_record(run.problem.pairs).ranges
     in_raw = result.raw and not is_raw(recorded)
     shown = (result.raw, UNCHANGED) if in_raw else (result.trained, run.input.fitted)
-    found = formula(recorded, shown, ranges, result.final_loss)
-    away = distance(recorded, metrics.of(result))
+    written = formula(recorded, shown, ranges, result.final_loss)
+    away = distance(recorded, found)
     # MLflow's table shows the first fifty letters
-    return f"Loss {result.final_loss:.6g}: `{found}`, {away}. {_state(result)}"
+    return f"Loss {result.final_loss:.6g}: `{written}`, {away}. {_state(result)}"
 
 
 def _state(result: Result) -> str:
