@@ -32,7 +32,8 @@ def watched(command: Command, *args: str, **environment: str) -> str:
 
 def test_one_bar_over_the_whole_sweep(command: Command) -> None:
     """The steps in their order, each with its count; how long still, once the training can tell."""
-    shown = watched(command, "-m", "lr=1e-2,1e-3", "epochs=40000")  # long enough for a bar that is drawn five times a second
+    long = "epochs=40000"  # for a bar that is drawn five times a second
+    shown = watched(command, "-m", "lr=1e-2,1e-3", long)
     steps = re.findall(rf"({'|'.join(STEPS)})[\w ,]*?━", shown)
     assert list(dict.fromkeys(steps)) == [each for each in STEPS if each in steps]
     assert {"training", "recording", "drawing"} <= set(steps)

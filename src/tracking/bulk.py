@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -27,6 +27,7 @@ KNOWN_SCHEMAS = {"dc11669786a5"}  # alembic heads of MLflow whose tables this fi
 
 RUNS_A_TRANSACTION = 500  # about half a second: no reader waits longer
 ROWS_A_STATEMENT = 40  # half the time of one by one; any sqlite takes as many variables
+IDS_A_QUERY = 5000  # any database takes as many variables
 NOT_NAN = 0  # as sqlite keeps it: each False would be converted by the driver
 CONTEXT = ("mlflow.data.context", "training")  # the tag of a dataset input
 MANY = 500  # runs after which the database is told how its indexes lie
@@ -185,41 +186,64 @@ def exchange(store: Store, run_id: str, tag: tuple[str, str, str], status: str, 
 
 def read(store: Store, selection: Selection) -> list[TrackedRun]:
     """What `reader.runs_by_client` gives, by a query per table instead of objects per row."""
+    sql: Any = store.backend
+    found: list[TrackedRun] = []
+    texts: dict[str, str] = {}  # most are those of many runs
+    with sql.ManagedSessionMaker() as session:
+        ids = list(session.scalars(_selected(store, selection)))  # once: it looks at all runs of all sweeps
+        for start in range(0, len(ids), IDS_A_QUERY):
+            found += _read(session, ids[start : start + IDS_A_QUERY], texts)
+    return found
+
+
+def _read(session: Any, ids: list[str], texts: dict[str, str]) -> Iterable[TrackedRun]:
+    """Those of the ids that are not deleted; what is the same text is kept once, in `texts`."""
     run, latest = models.SqlRun.__table__, models.SqlLatestMetric.__table__
     tag, param = models.SqlTag.__table__, models.SqlParam.__table__
-    ids = _selected(store, selection)
-    sql: Any = store.backend
-    with sql.ManagedSessionMaker() as session:
-        rows = session.execute(
-            select(run.c.run_uuid, run.c.name, run.c.status, run.c.start_time, run.c.experiment_id).where(
-                run.c.run_uuid.in_(ids), run.c.lifecycle_stage == "active"
-            )
+    rows = session.execute(
+        select(run.c.run_uuid, run.c.name, run.c.status, run.c.start_time, run.c.experiment_id).where(
+            run.c.run_uuid.in_(ids), run.c.lifecycle_stage == "active"
         )
-        known = {run_id: (digest, profile) for run_id, digest, profile in session.execute(_datasets(ids))}
-        runs = {}
-        for run_id, name, status, start, experiment in rows:
-            digest, profile = known.get(run_id, ("", None))
-            data = DataSummary.of(profile)
-            runs[run_id] = TrackedRun(
-                run_id, name, status, {}, {}, {}, start or 0, digest, data, str(experiment)
-            )
-        for table, part in ((param, "params"), (latest, "metrics"), (tag, "tags")):
-            found = select(table.c.run_uuid, table.c.key, table.c.value).where(table.c.run_uuid.in_(ids))
-            for run_id, key, value in session.execute(found):
-                if run_id in runs:
-                    getattr(runs[run_id], part)[key] = value
+    )
+    known = {run_id: (digest, profile) for run_id, digest, profile in session.execute(_datasets(ids))}
+    runs = {}
+    for run_id, name, status, start, experiment in rows:
+        digest, profile = known.get(run_id, ("", None))
+        data = DataSummary.of(profile)
+        runs[run_id] = TrackedRun(
+            run_id,
+            name,
+            texts.setdefault(status, status),
+            {},
+            {},
+            {},
+            start or 0,
+            texts.setdefault(digest, digest),
+            data,
+            str(experiment),
+        )
+    for table, part in ((param, "params"), (latest, "metrics"), (tag, "tags")):
+        content = {run_id: getattr(each, part) for run_id, each in runs.items()}
+        found = select(table.c.run_uuid, table.c.key, table.c.value).where(table.c.run_uuid.in_(list(runs)))
+        for run_id, key, value in session.execute(found):
+            same = value if table is latest else texts.setdefault(value, value)
+            content[run_id][texts.setdefault(key, key)] = same
     for each in runs.values():
         each.metrics.pop(RANK, None)
-    return list(runs.values())
+    return runs.values()
 
 
-def _datasets(ids: Select[tuple[str]]) -> Select[tuple[str, str, str | None]]:
+def _datasets(ids: list[str]) -> Select[tuple[str, str, str | None]]:
     """Each run's id, with the digest and the profile of its dataset input."""
     dataset, used = models.SqlDataset.__table__, models.SqlInput.__table__
     return (
         select(used.c.destination_id, dataset.c.digest, dataset.c.dataset_profile)
         .join(dataset, used.c.source_id == dataset.c.dataset_uuid)
-        .where(used.c.source_type == "DATASET", used.c.destination_id.in_(ids))
+        .where(
+            used.c.destination_type == "RUN",  # as the index has it
+            used.c.source_type == "DATASET",
+            used.c.destination_id.in_(ids),
+        )
     )
 
 

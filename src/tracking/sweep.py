@@ -153,7 +153,8 @@ def _make(store: Store, sweep: Sweep, run: Run) -> str:
 
 
 def _named(sweep: str) -> str:
-    return f"tags.sweep = {quoted(sweep)} and attributes.run_name = {quoted(sweep)}"
+    # parents first, which are few: the tag of a sweep is all its runs'
+    return f"tags.{LIKE} LIKE '%' and tags.sweep = {quoted(sweep)} and attributes.run_name = {quoted(sweep)}"
 
 
 def parents(origin: Origin) -> Iterator[Parent]:
