@@ -12,7 +12,6 @@ from torch import Tensor
 from ..data import Pairs
 from ..loop import LossCurves, training_loop
 from ..normalization import ADVISED, NORMALIZATIONS, Affine
-from ..polynomial import is_polynomial
 from ..settings import Settings
 from ..spelling import overrides
 from .rates import epochs_enough, fastest_rate, limit_in_digits, rounded, times
@@ -48,7 +47,7 @@ def reason(run: Run, outcome: str, diverged_at: int, began: bool) -> Reason | No
     if began and run.lr_over_limit > 1 and outcome in ("diverged", "stopped"):
         return Reason(
             f"lr {lr:g} is {times(run.lr_over_limit)} times the limit {limit} of this input",
-            f"use a smaller lr{f' or normalization={ADVISED}' if _normalizing_helps(run) else ''}",
+            f"use a smaller lr{f' or normalization={ADVISED}' if lr < run.problem.advised_limit else ''}",
         )
     if outcome != "diverged":
         return None
@@ -80,19 +79,6 @@ def outlook(run: Run, gap: float) -> str:
     if settings.lr < WORTH_IT * fastest and found.resolves(dtype, fastest):
         ways.append(f"fewer with a larger lr, up to {limit_in_digits(fastest)}")
     return ", ".join(ways)
-
-
-def _normalizing_helps(run: Run) -> bool:
-    """Whether the same lr is stable under the advised normalization; known of polynomials at once."""
-    problem = run.problem
-    if not is_polynomial(problem.model, len(problem.names)):
-        return False
-    start = torch.zeros(len(problem.names), dtype=torch.float64)
-    advised = NORMALIZATIONS[ADVISED](problem.t_u)
-    found = yardstick(
-        problem.model, problem.loss, advised, problem.t_u, problem.t_c, start, weights=problem.weights
-    )
-    return run.settings.lr < found.limit
 
 
 def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[str, str]]:

@@ -17,7 +17,8 @@ from ..data import Pairs
 from ..diagnostics.findings import Finding, findings
 from ..losses import Loss
 from ..models import Model
-from ..normalization import Affine
+from ..normalization import ADVISED, NORMALIZATIONS, Affine
+from ..polynomial import is_polynomial
 from ..settings import DataSettings, Settings
 from .caution import as_tested
 from .fingerprint import code_of, fingerprint
@@ -50,6 +51,17 @@ class Problem:
     t_c: Tensor  # (N,) float64
     weights: Weights
     held_out: HeldOut | None
+
+    @cached_property
+    def advised_limit(self) -> float:
+        """The largest stable learning rate under the advised normalization; NaN but for polynomials."""
+        if not is_polynomial(self.model, len(self.names)):
+            return math.nan
+        start = torch.zeros(len(self.names), dtype=torch.float64)
+        advised = NORMALIZATIONS[ADVISED](self.t_u)
+        return yardstick(
+            self.model, self.loss, advised, self.t_u, self.t_c, start, weights=self.weights
+        ).limit
 
 
 @dataclass(frozen=True)
