@@ -138,7 +138,7 @@ def test_a_normalization_with_an_option_a_metric_and_a_figure(
     line = np.polyfit(data.t_u, data.t_c, 1)
     swept = ["normalization=robust", "normalization.quantile=0.25,0.1", "lr=0.1,0.2", "epochs=2000"]
     table = run("train", "-m", *swept, "dtype=float64", "register=robust")
-    assert table.splitlines()[0].split() == ["#", "lr", "epochs", "normalization", "normalization_quantile",
+    assert table.splitlines()[1].split() == ["#", "lr", "epochs", "normalization", "normalization_quantile",
                                              "loss", "loss_gap", "w", "b", "outcome"]  # fmt: skip
 
     runs = json.loads(run("compare", "--sort", "max_residual", "--format", "json", "--page", "page"))
@@ -174,7 +174,7 @@ def test_a_curve_and_a_loss(run: Run, folder: Path, serve: Callable[[str], Serve
     pd.DataFrame({"t_u": readings, "t_c": truths}).to_csv(folder / "mine.csv", index=False)
     swept = ["model=settling", "normalization=none", "data.path=mine.csv", "dtype=float64", "register=curve"]
     table = run("train", "-m", *swept, "loss=fourth", "loss.unit=1,0.5", "lr=0.1,1", "epochs=20000")
-    assert {"loss_delta", "loss_unit"} & set(table.splitlines()[0].split()) == {"loss_unit"}
+    assert {"loss_delta", "loss_unit"} & set(table.splitlines()[1].split()) == {"loss_unit"}
     runs = json.loads(run("compare", "--format", "json", "--page", "page"))
     assert {each["params"]["loss"] for each in runs} == {"fourth"}
     best = runs[0]["metrics"]

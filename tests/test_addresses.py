@@ -88,7 +88,7 @@ def test_the_printed_command_serves_from_any_folder(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(home)
     assert command("epochs=5") == 0
-    [(run_id, served)] = re.findall(r"/runs/(\w+) .*served by: (.*)\)", capfd.readouterr().out)
+    [(run_id, served)] = re.findall(r"/runs/(\w+)\?.*served by: (.*)\)", capfd.readouterr().out)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         page = f"http://127.0.0.1:{probe.getsockname()[1]}"
