@@ -62,6 +62,13 @@ def test_many_reasons_of_one_input_are_told_as_one(note: Callable[..., str]) -> 
     assert "lr 0.0355 to 0.0385 is 1.076 to 1.2 times the limit 0.0329 of this input" in lines[1]
 
 
+def test_a_range_of_one_number(note: Callable[..., str]) -> None:
+    told = note(
+        "lr=0.0055,0.007,0.01,0.02,0.03,0.0355,0.03550000001", "normalization=none,scale", "epochs=400"
+    )
+    assert "lr 0.0355 is 1.076 times the limit 0.0329 of this input" in told
+
+
 def test_many_reasons_some_without_a_limit(note: Callable[..., str]) -> None:
     """Absolute errors have no curvature, and so no limit that a rate could be beyond."""
     told = note(

@@ -83,6 +83,11 @@ def _joined(found: dict[str, list[Ranked]]) -> dict[str, list[Ranked]]:
 
 
 def _beyond(limit: str, runs: Sequence[TrackedRun]) -> str:
-    rates = f"{min(map(lr, runs)):g} to {max(map(lr, runs)):g}"
     ratios = [run.metrics["lr_over_limit"] for run in runs]
-    return f"lr {rates} is {times(min(ratios))} to {times(max(ratios))} times the limit {limit} of this input"
+    rates = _range([f"{min(map(lr, runs)):g}", f"{max(map(lr, runs)):g}"])
+    beyond = _range([times(min(ratios)), times(max(ratios))])
+    return f"lr {rates} is {beyond} times the limit {limit} of this input"
+
+
+def _range(ends: Sequence[str]) -> str:
+    return " to ".join(dict.fromkeys(ends))
