@@ -14,6 +14,7 @@ from hypothesis import settings
 from mlflow import MlflowClient
 
 from src import train
+from src.report import figures
 
 ROOT = Path(__file__).parents[1]
 settings.register_profile("unhurried", deadline=None)  # how fast a machine is, is no fact about the code
@@ -69,6 +70,13 @@ def folder(empty_folder: Path, migrated_store: Path) -> Path:
 def client(folder: Path) -> MlflowClient:
     """MLflow's own client on the folder's store."""
     return MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+
+
+@pytest.fixture(autouse=True)
+def _pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn only where a test looks at them: they take half the time of a run."""
+    if not request.node.get_closest_marker("pictures"):
+        monkeypatch.setattr(figures, "draw", lambda name, comparison: None)
 
 
 @pytest.fixture

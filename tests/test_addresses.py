@@ -77,6 +77,7 @@ def test_a_password_in_the_stores_address_is_not_served(
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 def test_the_printed_command_serves_from_any_folder(
     tmp_path: Path, migrated_store: Path, command: Command, monkeypatch: pytest.MonkeyPatch, capfd: Capture
 ) -> None:

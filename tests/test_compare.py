@@ -153,6 +153,7 @@ def test_through_the_client_the_same_runs_are_found(capfd: Capture, monkeypatch:
 
 
 @pytest.mark.usefixtures("client")
+@pytest.mark.pictures
 def test_a_page_of_the_chosen_runs(tmp_path: Path) -> None:
     page = tmp_path / "out" / "page"
     assert compare.command(["--filter", "params.normalization = 'zscore'", "--page", str(page)]) == 0
@@ -193,6 +194,7 @@ def test_a_wide_table_loses_no_digit(command: Callable[..., int], folder: Path, 
 
 
 @pytest.mark.usefixtures("client")
+@pytest.mark.pictures
 def test_a_page_without_the_data_that_a_run_was_trained_on(place: Path, tmp_path: Path) -> None:
     data, before = place / "data" / "thermometer.csv", (place / "data" / "thermometer.csv").read_bytes()
     try:

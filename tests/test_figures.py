@@ -31,6 +31,8 @@ from src.tracking.ranking import ranked
 from src.tracking.record import Call, TrackedRun, of_result
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.pictures
+
 # 2 / lambda_max, from the project's seed facts
 LIMITS = {"none": 0.000339938, "scale": 0.0329782, "zscore": 1.0}
 NORMALIZATIONS = {

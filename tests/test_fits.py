@@ -22,6 +22,8 @@ from src.tracking.record import TrackedRun
 from tests.conftest import ROOT
 from tests.test_figures import caption, legend, png, texts, train
 
+pytestmark = pytest.mark.pictures
+
 ORACLES: dict[str, Any] = json.loads((ROOT / "tests" / "oracles" / "statistics.json").read_text())
 LINE = {"name": "linear", "start": {"w": 1, "b": 0}}
 PARABOLA = {"name": "quadratic", "start": {"w2": 0, "w1": 1, "b": 0}}

@@ -22,6 +22,8 @@ from src.tracking.record import Call, TrackedRun, of_result
 from tests.conftest import ROOT
 from tests.test_figures import NORMALIZATIONS, THERMOMETER, caption, legend, png
 
+pytestmark = pytest.mark.pictures
+
 DATA = np.loadtxt(ROOT / "data" / "thermometer.csv", delimiter=",", skiprows=1, usecols=(0, 1))
 LINE = {"name": "linear", "start": {"w": 1, "b": 0}}
 PARABOLA = {"name": "quadratic", "start": {"w2": 1, "w1": 1, "b": 0}}

@@ -57,6 +57,7 @@ def test_it_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert words(capsys.readouterr().out)[1:-1] == words(SHOWN)
 
 
+@pytest.mark.pictures
 def test_its_page_is_written(old_store: Path) -> None:
     assert compare.command(["--page", "page"]) == 0
     names = {path.name for path in (old_store / "page").iterdir()}

@@ -20,6 +20,8 @@ from src.tracking.store import existing
 from tests.conftest import ROOT
 from tests.test_record import is_parent, recorded
 
+pytestmark = pytest.mark.pictures
+
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=50,500")
 PICTURES = {"loss_curves.png", "loss_gap.png", "fits.png", "graph.png"}
 OF_A_RUN = {"data", "loss_curves.png", "loss_surface.png", "fits.png", "graph.png"}

@@ -9,6 +9,8 @@ import pytest
 from src import train
 from tests.terminal import STYLE, left_on_screen, on_a_terminal
 
+pytestmark = pytest.mark.pictures
+
 SWEEP = ["-m", "lr=1e-2,1e-3", "epochs=200"]
 STEPS = ["composing", "checking", "loading", "preparing", "training", "measuring", "describing", "recording"]
 STEPS += ["ranking", "opening", "keeping", "writing", "drawing"]
