@@ -30,7 +30,7 @@ from .config import ConfigError, check
 from .launch import Launch, where_it_began
 from .settings import Origin, Settings
 from .terminal import interrupts
-from .terminal.command import run_command
+from .terminal.command import attempt, run_command
 from .terminal.errors import PageError, TrainingError, attempt_each
 from .terminal.progress import sweep_bar
 from .workplace import require_temporary_folder, sweep_begun
@@ -177,7 +177,7 @@ def _launch_sweep(launch: Launch, arrived: interrupts.Raising, name: str = "") -
         def run_jobs() -> None:
             launch.sweep(job, origin)
 
-        code = run_command(run_jobs)
+        code = attempt(run_jobs)
         with interrupts.deferred():
             return _end(origin, arrived.exit_code or code, register)
 

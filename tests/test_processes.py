@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 Start = Callable[..., subprocess.Popen[str]]
 
 
-def wait_for_runs(client: MlflowClient, count: int, limit_s: float = 60) -> None:
+def wait_for_runs(client: MlflowClient, count: int, limit_s: float = 180) -> None:
     deadline = time.monotonic() + limit_s
     while len(recorded(client)) < count:
         assert time.monotonic() < deadline, "nothing was recorded"

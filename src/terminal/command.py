@@ -36,19 +36,20 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def run_command(step: Callable[[], int | None]) -> int:
-    """Take the step, and tell what went wrong in a line; the exit code.
-
-    2 for a mistake of the user's, 1 for an error in the training or the page, 128 and the signal's number for
-    an interrupt.
-    """
+    """What `attempt` does, for a whole command: 1, too, where its output cannot be written."""
     with streams.forgiving():
-        code = _run(step)
+        code = attempt(step)
         if why := streams.lost():
             print(f"error: {why}", file=sys.stderr)
         return code or (1 if why else 0)
 
 
-def _run(step: Callable[[], int | None]) -> int:
+def attempt(step: Callable[[], int | None]) -> int:
+    """Take the step, and tell what went wrong in a line; the exit code.
+
+    2 for a mistake of the user's, 1 for an error in the training or the page, 128 and the signal's number for
+    an interrupt.
+    """
     try:
         code = step() or 0
         interrupts.raise_lost()
