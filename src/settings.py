@@ -28,6 +28,7 @@ from .kinds import (
     NumberOrName,
     NumberOrPath,
     Points,
+    Positive,
     Rate,
     Reads,
     Seed,
@@ -340,6 +341,16 @@ class Settings(Group):
             what="where it trains",
         ),
     ]
+    tolerance: Annotated[
+        Positive | None,
+        About(
+            "a finite number greater than 0, like 0.5",
+            "tolerance",
+            labelled("tolerance"),
+            decides=False,
+            what="the largest permitted error, in the target's unit",
+        ),
+    ] = None
     tracking: TrackingSettings
     # `register` itself is a method that pydantic's models inherit
     register_as: Annotated[

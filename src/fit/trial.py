@@ -16,7 +16,9 @@ from ..spelling import RECORDED
 from ..steps.tape import RandomError, Repeatable
 
 # what else has a column of its own
-RESERVED = {"loss", "rank", "run_id", "name", "outcome", "reason"} | {each.about.param for each in RECORDED}
+RESERVED = {"loss", "rank", "run_id", "name", "outcome", "reason", "conformity"} | {
+    each.about.param for each in RECORDED
+}
 PREFIXES = ("trained_", "best_", "se_", "path_")
 NAMES = r"\w{1,240}"  # what MLflow takes, behind any prefix of ours
 RUNS = 3  # more than one, and not the number of anything else

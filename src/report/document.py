@@ -16,6 +16,7 @@ from string import Template
 
 from markdown_it import MarkdownIt
 
+from ..tracking.conformity import CONFORMITY
 from . import table
 from .comparison import Comparison
 from .differences import columns
@@ -100,6 +101,8 @@ def _columns(part: Comparison) -> Iterator[Column]:
     for key, has in keys.items():
         found = (table.value(run, key) if there else None for run, there in zip(runs, has, strict=True))
         yield _numbers(key, list(found))
+    if any(verdicts := table.conformities(runs)):
+        yield _texts(CONFORMITY, verdicts)
     yield _texts("outcome", map(table.what_came_of, runs))
     for key in table.TRUST:
         values = [table.value(run, key) for run in runs]

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from ..fit.rates import limit_in_digits, times
+from ..tracking.conformity import REASON
 from ..tracking.model_choice import Candidate
 from ..tracking.ranking import choices, lr, several_losses
 from ..tracking.record import TrackedRun
@@ -24,6 +25,8 @@ def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
     if losses := several_losses(runs):
         yield f"losses under {', '.join(losses)} cannot be compared: the best is the best under {losses[0]}"
     yield from _models(runs)
+    if runs and REASON in runs[0].tags:
+        yield f"#1: tolerance {runs[0].tags[REASON]}"
     if runs and "caution" in runs[0].tags:
         yield f"#1: caution: {runs[0].tags['caution']}"
     found: dict[str, list[Ranked]] = defaultdict(list)

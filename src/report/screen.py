@@ -15,6 +15,7 @@ from ..package import command
 from ..spelling import best_is
 from ..terminal import lines
 from ..terminal.streams import print_data
+from ..tracking.conformity import REASON
 from ..tracking.record import TrackedRun
 from ..tracking.trust import parameters_found, quality, trained_enough
 from .comparison import Comparison
@@ -84,6 +85,8 @@ def print_calibration(run: TrackedRun, ranges: Ranges | None, unit: str = "") ->
         _say("uncertainty", "none: the fit is exact up to rounding, so that its residuals tell nothing")
     if trained := trained_enough(run.metrics, run.outcome == "converged"):
         _say("trained", trained)
+    if REASON in run.tags:
+        _say("tolerance", run.tags[REASON])
     if "loss_gap" in run.metrics:
         _say("stable to", _stable_to(run))
     if "caution" in run.tags:

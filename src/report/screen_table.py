@@ -14,11 +14,22 @@ from rich.text import Text
 from ..config import printable
 from ..package import command
 from ..terminal import lines
+from ..tracking.conformity import CONFORMITY
 from ..tracking.record import TrackedRun
 from ..tracking.trust import parameters_found, trained_enough
 from .differences import columns
 from .reasons import reasons
-from .table import RESULTS, number, param, parameter_columns, rest, title, what_came_of, with_parameters
+from .table import (
+    RESULTS,
+    conformities,
+    number,
+    param,
+    parameter_columns,
+    rest,
+    title,
+    what_came_of,
+    with_parameters,
+)
 
 GAP = 2  # blanks between columns
 EVERYTHING = f"{command('compare')} --format csv"
@@ -92,8 +103,9 @@ def _columns(runs: Sequence[TrackedRun], most: int) -> list[Column]:
         for key, place in zip(RESULTS, (2, 1), strict=True)
     ]
     ranks = Column("#", [str(rank) for rank in range(1, len(first) + 1)])
+    verdicts = [Column(CONFORMITY, cells)] if any(cells := conformities([run for run, _ in first])) else []
     outcomes = Column("outcome", [what_came_of(run) for run, _ in first])
-    return [ranks, *settings, *results, *parameters, outcomes]
+    return [ranks, *settings, *results, *parameters, *verdicts, outcomes]
 
 
 def print_grid(shown: Sequence[Column], outcomes: Sequence[str | None]) -> None:

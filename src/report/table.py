@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from ..spelling import parameters
+from ..tracking.conformity import CONFORMITY
 from ..tracking.ranks import places
 from ..tracking.record import DATA_DIGEST, TrackedRun
 
@@ -28,6 +29,7 @@ def as_frame(runs: Sequence[TrackedRun]) -> pd.DataFrame:
                 "outcome": run.outcome,
                 **{title(key): text for key, text in run.params.items()},
                 **run.metrics,
+                **_conformity(run),
             }
             | {"reason": run.tags.get("reason", ""), DATA_DIGEST: run.data_digest}
             for rank, run in places(runs)
@@ -51,7 +53,7 @@ def as_records(runs: Sequence[TrackedRun]) -> list[dict[str, object]]:
     return [
         {"rank": rank, "run_id": run.run_id, "name": run.name, "status": run.status, "outcome": run.outcome}
         | {"params": run.params, "metrics": run.metrics, "reason": run.tags.get("reason")}
-        | {DATA_DIGEST: run.data_digest}
+        | {DATA_DIGEST: run.data_digest, **_conformity(run)}
         for rank, run in places(runs)
     ]
 
@@ -112,6 +114,15 @@ def what_came_of(run: TrackedRun) -> str:
     """The outcome, and the epoch of one that diverged."""
     at = f" at epoch {run.metrics['diverged_at']:.0f}" if "diverged_at" in run.metrics else ""
     return f"{run.outcome}{at}"
+
+
+def _conformity(run: TrackedRun) -> dict[str, str]:
+    return {CONFORMITY: run.tags[CONFORMITY]} if CONFORMITY in run.tags else {}
+
+
+def conformities(runs: Sequence[TrackedRun]) -> list[str]:
+    """Whether each keeps the tolerance that it was given; empty for one that was given none."""
+    return [run.tags.get(CONFORMITY, "") for run in runs]
 
 
 def rest(runs: Sequence[TrackedRun], where: str) -> Iterator[str]:

@@ -25,6 +25,7 @@ from ..spelling import (
     params,
     run_name,
 )
+from . import conformity
 from .dataset import DatasetRecord, DataSummary, dataset_record, short_hash
 from .limits import LONGEST_NAME, LONGEST_PARAM, LONGEST_TAG, cut
 from .started import common_tags
@@ -186,6 +187,7 @@ def of_result(result: Result, call: Call, replaces: str = "") -> RunRecord:
         tags |= {UNCERTAINTY: band} if len(band) <= LONGEST_TAG else {}  # of two dozen parameters or more
         if result.run.settings.loss.name != FIRST_LOSS and (lost := _left_out(result.uncertainty)):
             tags[LEFT_OUT] = lost
+    tags |= conformity.tags(result, tags.get(UNCERTAINTY))
     if result.caution:
         tags["caution"] = result.caution
     bare = _bare(result.run, recorded, call, STATUS[result.outcome], tags, replaces)
