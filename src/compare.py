@@ -8,6 +8,7 @@
     python -m src.compare --sort "loss desc" --format csv > runs.csv
     python -m src.compare --page comparison                 # table, figures and words into a folder
     python -m src.compare --register thermometer            # the first run's model, on record and registered
+    python -m src.compare --report best                     # a calibration report to print, report.html
 
 Runs on several data sets are several tables, each with a first run of its own.
 
@@ -23,8 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
-from .config import ConfigError
+from . import early, heavy, which  # noqa: F401  (early is to be imported, that is all)
+from .config import ConfigError, printable
 from .kinds import LONGEST_MODEL_NAME, MODEL_NAME, at_home
 from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
@@ -50,11 +51,16 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--top", type=int, metavar="N", help="no more than N runs on each data set")
     parser.add_argument("--format", choices=["table", "csv", "json"], default="table")
     parser.add_argument("--page", type=at_home, metavar="FOLDER", help="write table, figures and words there")
+    parser.add_argument(
+        "--report", metavar="RUN", help="a calibration report, into the working folder or that of --page"
+    )
     parser.add_argument("--model", action="store_true", help="log the first run's model")
     parser.add_argument("--register", metavar="NAME", help="log the first run's model and register it")
     options = parser.parse_args(argv)
     if options.top is not None and options.top < 1:
         raise ConfigError(f"--top {options.top} is not allowed: give a whole number from 1")
+    if options.report is not None:
+        _check_report(options)
     name = options.register
     if name is not None and (len(name) > LONGEST_MODEL_NAME or not re.fullmatch(MODEL_NAME, name)):
         raise ConfigError(
@@ -63,8 +69,44 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return options
 
 
+def _check_report(options: argparse.Namespace) -> None:
+    """Raises ConfigError for what is no run, or stands beside one."""
+    if not which.WHICH.fullmatch(options.report):
+        raise ConfigError(f"--report {options.report[:60]!r} is no run: {which.ALLOWED}")
+    beside = {
+        "WHICH": options.which,
+        "--filter": options.filter,
+        "--sort": options.sort,
+        "--top": options.top,
+        "--format": options.format != "table",
+        "--model": options.model,
+        "--register": options.register,
+    }
+    if given := [name for name, value in beside.items() if value]:
+        raise ConfigError(f"--report is of one run: leave out {', '.join(given)}")
+    if options.experiment is not None and options.report != "best":
+        raise ConfigError("--experiment is where --report best looks: a run's id or a model needs none")
+
+
+def report(options: argparse.Namespace) -> None:
+    """Write a run's report, and say where; raises ConfigError for a run without a calibration."""
+    store = which.store_of(options.report, options.experiment)
+    run, remark = which.run_of(store, options.report)
+    folder = Path(options.page or ".")
+    make_folder(folder)
+    try:
+        path = heavy.evaluation.write(store, run, folder)
+    except OSError as error:
+        raise ConfigError(f"the report cannot be written to {folder}: {error.strerror}") from error
+    said = "; ".join(filter(None, [f"of {run.name}, run {run.run_id}", remark]))
+    print(printable(f"report       {path}   ({said})"))
+
+
 def compare(options: argparse.Namespace) -> None:
     """Print the runs that are asked for; raises ConfigError where there are none."""
+    if options.report:
+        report(options)
+        return
     if options.model or options.register:
         require_temporary_folder()
     store = heavy.store.existing(options.experiment)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import pipeline as pipeline
     from .report import comparison as comparison
+    from .report import evaluation as evaluation
     from .report import exports as exports
     from .report import forecasts as forecasts
     from .report import page as page
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 ROOMS = {
     "pipeline": ".pipeline",
     **dict.fromkeys(
-        ("comparison", "exports", "forecasts", "page", "publish", "repetitions", "screen"), ".report.{}"
+        ("comparison", "evaluation", "exports", "forecasts", "page", "publish", "repetitions", "screen"),
+        ".report.{}",
     ),
     **dict.fromkeys(
         ("abandoned", "model", "ranking", "reader", "resume", "selection", "store"), ".tracking.{}"

@@ -29,11 +29,11 @@ from .config import ConfigError
 from .kinds import at_home
 from .overrides import for_hydra, params_for_hydra, require_single
 from .package import CONF, command
-from .settings import FILLED_IN, DataSettings, Origin
+from .settings import FILLED_IN, AboutSettings, DataSettings, Origin
 from .spelling import in_quotes
 
 # Beside each function's name a place for the user's own, and numbers that only it may know; beside the data's
-# columns what most data have not.
+# columns what most data have not; and what a person may say of a calibration.
 OPEN = {
     group: DictConfig({"function": None}, flags={"struct": False}) for group in ("normalization", "loss")
 } | {
@@ -46,6 +46,7 @@ OPEN = {
         }
         | {"units": DictConfig({}, flags={"struct": False})}
     ),
+    "about": DictConfig(dict.fromkeys(AboutSettings.model_fields)),
 }
 ConfigStore.instance().store(name="functions", node=DictConfig(OPEN), provider=command("train"))
 

@@ -250,6 +250,27 @@ class TrackingSettings(Group):
     ] = 12
 
 
+def _said(label: str, what: str) -> Any:
+    return Annotated[Text | None, About("a text", decides=False, what=what), label]
+
+
+class AboutSettings(Group):
+    """What a person may say of a calibration, for its report; each with the label that it has there."""
+
+    instrument: _said("Instrument", "what was calibrated") = None  # type: ignore[valid-type]
+    serial: _said("Serial number", "the instrument's serial number") = None  # type: ignore[valid-type]
+    reference: _said("Reference", "what the reference values are from") = None  # type: ignore[valid-type]
+    operator: _said("Operator", "who took the readings") = None  # type: ignore[valid-type]
+    conditions: _said("Conditions", "under which conditions, as the room's temperature") = None  # type: ignore[valid-type]
+    procedure: _said("Procedure", "by which procedure") = None  # type: ignore[valid-type]
+    date: _said("Date of the readings", "when the readings were taken") = None  # type: ignore[valid-type]
+
+    @classmethod
+    def labels(cls) -> dict[str, str]:
+        """By the name of the setting."""
+        return {name: field.metadata[-1] for name, field in cls.model_fields.items()}
+
+
 class Origin(Group):
     """The sweep that a run belongs to, the folder that its jobs share, and the run's number in it.
 
@@ -351,6 +372,7 @@ class Settings(Group):
             what="the largest permitted error, in the target's unit",
         ),
     ] = None
+    about: AboutSettings = AboutSettings()
     tracking: TrackingSettings
     # `register` itself is a method that pydantic's models inherit
     register_as: Annotated[

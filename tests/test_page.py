@@ -24,7 +24,7 @@ pytestmark = pytest.mark.pictures
 
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=50,500")
 PICTURES = {"loss_curves.png", "loss_gap.png", "fits.png", "graph.png"}
-OF_A_RUN = {"data", "loss_curves.png", "loss_surface.png", "fits.png", "graph.png"}
+OF_A_RUN = {"data", "report.html", "loss_curves.png", "loss_surface.png", "fits.png", "graph.png"}
 
 
 def tables(page: Path) -> list[list[dict[str, Any]]]:
@@ -55,7 +55,10 @@ def page(command: Callable[..., int], client: MlflowClient, tmp_path: Path) -> P
 
 def test_table_figures_words_and_config_are_there(page: Path) -> None:
     names = {path.name for path in page.iterdir()}
-    assert names == {"runs.csv", "sweep.html", "note.md", "sweep.yaml", "observations.csv", "data", *PICTURES}
+    assert names == {"runs.csv", "sweep.html", "note.md", "sweep.yaml", "observations.csv", "data"} | {
+        "report.html",
+        *PICTURES,
+    }
     observations = pd.read_csv(page / "observations.csv")
     known = json.loads((ROOT / "tests" / "oracles" / "statistics.json").read_text())["thermometer, linear"]
     for name in ("leverage", "cooks_distance"):  # by mpmath
@@ -127,7 +130,7 @@ def test_a_diverged_run_has_its_pictures_and_no_model(
 ) -> None:
     assert command("normalization=none", "register=thermometer") == 0
     [run] = recorded(client)
-    assert {file.path for file in client.list_artifacts(run.info.run_id)} == OF_A_RUN
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == OF_A_RUN - {"report.html"}
     assert not run.outputs.model_outputs
     assert client.search_registered_models() == []
     assert "nothing is registered as thermometer" in capfd.readouterr().out

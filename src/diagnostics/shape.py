@@ -26,7 +26,12 @@ class Saturation:
 
 
 def saturation(fit: Fitted) -> Iterator[Saturation]:
-    """Each end of the readings that repeats exactly under reference values too different for scatter.
+    """Each end of the readings that repeats exactly under reference values too different for scatter."""
+    return (end for end in repeated_ends(fit) if end.p < SATURATED)
+
+
+def repeated_ends(fit: Fitted) -> Iterator[Saturation]:
+    """Each end of the readings that repeats exactly, with p.
 
     By F, beside the residuals of a fit without the repeated ends, and again without the value that is
     farthest from that fit: one alone is a typing error among replicates. Where only two share the reading,
@@ -44,8 +49,7 @@ def saturation(fit: Fitted) -> Iterator[Saturation]:
     misses = fit.weights * (fit.t_c - fit.best_by(~aside)[0])
     for end in repeated:
         p = _spread(misses[end], fit.weights[end], variance, rest.free)
-        if p < SATURATED:
-            yield Saturation(np.flatnonzero(end), p)
+        yield Saturation(np.flatnonzero(end), p)
 
 
 def _spread(misses: Floats, weights: Floats, variance: float, free: int) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hydra_plugins.batch_launcher import step
 
-from . import document, figures, table, words
+from ..config import ConfigError
+from . import document, evaluation, figures, table, words
 from .comparison import Comparison
 from .observations import as_frame
 
@@ -24,8 +26,9 @@ def write(
 ) -> None:
     """Write a page into an existing folder, or of its figures only these; `links` are addresses by name.
 
-    Of several data sets each has its figures in a folder of its own, the first `MOST_DRAWN` of them. What
-    needs the data is left out where their file is gone or has changed since. The words, `note.md`, say so.
+    With them comes the calibration report of the best run, if it has a calibration. Of several data sets each
+    has these in a folder of its own, the first `MOST_DRAWN` of them. What needs the data is left out where
+    their file is gone or has changed since. The words, `note.md`, say so.
     """
     parts = comparison.data_sets
     told = words.told(comparison) if only is None else []
@@ -39,6 +42,9 @@ def write(
         place.mkdir(exist_ok=True)
         if only is None and (observations := as_frame(part)) is not None:
             observations.to_csv(place / "observations.csv", index=False)
+        with suppress(ConfigError):  # of a function of the user's that is gone since
+            if part.best:
+                evaluation.write(part.store, part.best, place)
         pictures.append(list(_draw(part, place, figures.names() if only is None else only)))
     if only is None:
         (folder / document.NAME).write_text(document.as_html(comparison, told, pictures, links), "utf-8")

@@ -56,6 +56,7 @@ DATA_DIGEST = "data_digest"  # the tag that says which readings a run was traine
 LEFT_OUT = "left_out_losses"  # the tag of what each observation loses by a fit without it, as JSON
 MOST_LEFT_OUT = 400  # of these: of more observations, means of some together
 UNCERTAINTY = "uncertainty"  # the tag of what intervals are computed from, as JSON
+ABOUT = "about."  # what the tags of `about.instrument` and so on begin with
 MOST_VALUES = 6  # of a setting that a sweep is over, in its name
 NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as a description, in Markdown
 
@@ -223,6 +224,7 @@ def _bare(
         "processor": run.processor,
         "fingerprint": run.fingerprint,
         "overrides": as_text(overrides(settings)),
+        **{f"{ABOUT}{name}": text for name, text in settings.about if text},
     }
     origin = settings.origin
     if origin.sweep and call.parent_id:

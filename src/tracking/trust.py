@@ -51,21 +51,22 @@ def quality(metrics: Mapping[str, float], unit: str = "") -> str:
 def _qualities(metrics: Mapping[str, float], unit: str) -> Iterator[str]:
     if "residual_sd" not in metrics:
         return
-    yield f"standard deviation {_two(metrics['residual_sd'])}{unit}, largest {_two(metrics['max_residual'])}"
+    sd, largest = two_digits(metrics["residual_sd"]), two_digits(metrics["max_residual"])
+    yield f"standard deviation {sd}{unit}, largest {largest}"
     for key in ("loo_rmse", "loo_loss"):
         if key in metrics:
             kind = "leave-one-out error" if key == "loo_rmse" else "leave-one-out loss"
-            yield f"{kind} {_two(metrics[key])}"
+            yield f"{kind} {two_digits(metrics[key])}"
     if "r2" in metrics:
         yield f"R² {_near_one(metrics['r2'])}"
     if "chi_squared_p" in metrics:
         yield f"chi² {metrics['chi_squared']:.3g} (p = {metrics['chi_squared_p']:.2g})"
 
 
-def _two(value: float) -> str:
+def two_digits(value: float) -> str:
     """In two digits.
 
-    >>> _two(214.1), _two(1.8916), _two(2e-9)
+    >>> two_digits(214.1), two_digits(1.8916), two_digits(2e-9)
     ('210', '1.9', '2e-09')
     """
     return f"{float(f'{value:.1e}'):.6g}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-from ._calibration import Calibration as Calibration
+from ..calibration import Calibration as Calibration
 
 
 def names() -> list[str]:

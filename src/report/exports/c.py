@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ...config import ConfigError
 from ...normalization import Affine
 from ...tracking import model
-from ._calibration import Calibration, Floats
+from ..calibration import Calibration, Floats
 from ._expression import Expression, literal
 
 Floats32 = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...config import ConfigError
-from ._calibration import Calibration, Floats
+from ..calibration import Calibration, Floats
 
 MOST_POINTS = 65
 CLOSE = 0.1  # of the scatter of one reading: how near straight pieces between points are to be

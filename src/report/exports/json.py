@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
-from ._calibration import Calibration
+from ..calibration import Calibration
 
 
 def write(calibration: Calibration) -> str:
@@ -39,6 +39,6 @@ def write(calibration: Calibration) -> str:
     )
 
 
-def _column(calibration: Calibration, which: str) -> dict[str, Any]:
-    profile = json.loads(calibration.dataset.profile)[which]
+def _column(calibration: Calibration, which: Literal["input", "target"]) -> dict[str, Any]:
+    profile = calibration.column(which)
     return {"name": profile["name"], "unit": profile.get("unit") or None}

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ...data import Pairs
+    from ..calibration import Calibration
     from ..comparison import Comparison
 
 OF_A_RUN = ("fits", "graph", "loss_curves", "loss_surface")  # what a single run's page shows
@@ -23,6 +25,13 @@ OF_A_RUN = ("fits", "graph", "loss_curves", "loss_surface")  # what a single run
 def names() -> list[str]:
     """Which figures there are."""
     return [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
+
+
+def bands(calibration: Calibration, pairs: Pairs | None, tolerance: float | None) -> str:
+    """The SVG of one calibration, for its report."""
+    from ._bands import draw
+
+    return draw(calibration, pairs, tolerance)
 
 
 def draw(name: str, comparison: Comparison) -> Figure | None:

@@ -1,23 +1,26 @@
-"""A run's calibration as the formats need it, from the record alone."""
+"""A run's calibration as a report and the formats for other programs need it, from the record alone."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ...formula import formula
-from ...normalization import UNCHANGED, Affine
-from ...polynomial import fold_matrix
-from ...spelling import parameters
-from ...tracking import model, reader, standalone
-from ...tracking.curve import Curve
-from ...tracking.dataset import DatasetRecord
-from ...tracking.record import TrackedRun
-from ...tracking.store import Store
+from ..formula import formula
+from ..functions import on_arrays, raw_form
+from ..normalization import UNCHANGED, Affine
+from ..polynomial import fold_matrix
+from ..spelling import parameters
+from ..tracking import model, reader, standalone
+from ..tracking.band import ORIGIN, TRIAL
+from ..tracking.curve import Curve, derivative
+from ..tracking.dataset import DatasetRecord
+from ..tracking.record import TrackedRun
+from ..tracking.store import Store
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,6 +51,16 @@ class Calibration:
     def target(self) -> str:
         """The column of true values."""
         return str(self.config["target"])
+
+    def column(self, which: Literal["input", "target"]) -> dict[str, Any]:
+        """Its name, its unit, empty where nobody knows it, and its least and largest value."""
+        found: dict[str, Any] = json.loads(self.dataset.profile)[which]
+        return found
+
+    @property
+    def units(self) -> tuple[str, str]:
+        """Of readings and of true values; empty where nobody knows them."""
+        return self.column("input").get("unit") or "", self.column("target").get("unit") or ""
 
     @cached_property
     def curve(self) -> Curve:
@@ -99,6 +112,26 @@ class Calibration:
         if self.config["polynomial"]:
             factor = fold_matrix(Affine(known["shift"], known["scale"]).of(self.about), len(factor)) @ factor
         return np.asarray(factor @ factor.T)
+
+    @cached_property
+    def in_formula(self) -> tuple[Floats, Floats | None, Affine]:
+        """The parameters of `formula` (K,), their covariance (K, K) to first order, and of which input."""
+        found = self.run.readable()
+        assert found is not None
+        params, about = found
+        if self.config["polynomial"] or about == Affine(self.config["shift"], self.config["scale"]):
+            return self.parameters, self.covariance, self.about
+        as_raw, known = raw_form(model.function_of(self.run)), self.config["uncertainty"]
+        if as_raw is None or known is None:
+            return np.array(list(params.values())), None, about
+
+        def raw(times: Floats, column: Floats) -> Floats:
+            trained = self.curve.params + times * column
+            return on_arrays(as_raw)(self.config["shift"], self.config["scale"], *trained)
+
+        columns = np.array(known["factor"]).T
+        factor = np.stack([derivative(partial(raw, column=each), ORIGIN, TRIAL) for each in columns], axis=1)
+        return np.array(list(params.values())), factor @ factor.T, about
 
     @property
     def source(self) -> str:
