@@ -9,8 +9,9 @@ from operator import itemgetter
 from hydra_plugins.batch_launcher import step
 
 from ..tracking import model, ranks, view
-from ..tracking.record import TrackedRun
+from ..tracking.record import CHANGE, TrackedRun
 from . import screen
+from .change import since
 from .comparison import Comparison
 
 TABLE = "Table and loss curves in MLflow (F5 loses its columns: come back here)"
@@ -34,17 +35,29 @@ def publish(
     """
     screen.show(comparison, addresses, style, most)
     links = {TABLE: addresses["table"]} if "table" in addresses else {}
+    changes: dict[str, str] = {}
     for run in models:
         with step("keeping the model", jobs=0):
-            logged = model.log(comparison.store, run, register)
+            changed = since(comparison.store, run, register) if register else ""
+            logged = model.log(comparison.store, run, register, changed)
         links[f"Model of {run.name}, {logged.uri}"] = logged.page(comparison.store)
         of = f"of {replace(comparison, runs=[run]).data}" if len(comparison.data_sets) > 1 else ""
-        screen.print_model(logged.uri, of, beside=style in ("csv", "json"))
+        screen.print_model(logged.uri, of, changed, beside=style in ("csv", "json"))
+        changes |= {run.run_id: changed} if changed else {}
     if register and not models:
         print(f"model        none: no run has a calibration, so nothing is registered as {register}")
     if write_page:
-        write_page(comparison.best_first, links)
+        write_page(_with(comparison.best_first, changes), links)
     return links
+
+
+def _with(comparison: Comparison, changes: Mapping[str, str]) -> Comparison:
+    """The same, with what has been put on record of some runs since they were read."""
+    runs = [
+        replace(run, tags=run.tags | {CHANGE: changes[run.run_id]}) if run.run_id in changes else run
+        for run in comparison.runs
+    ]
+    return replace(comparison, runs=runs)
 
 
 def open_view(comparison: Comparison, sweep: str) -> str:

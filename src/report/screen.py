@@ -106,10 +106,16 @@ def _stable_to(run: TrackedRun) -> str:
     return f"lr {limit_in_digits(limit)}{known}"
 
 
-def print_model(uri: str, of: str, beside: bool) -> None:
-    """Where a model is, in the words that use it, and of what; beside what a program reads, not in it."""
+def print_model(uri: str, of: str, change: str, beside: bool) -> None:
+    """Where a model is, in the words that use it, and of what; beside what a program reads, not in it.
+
+    `change` is what has changed since an earlier version, empty for none.
+    """
+    file = sys.stderr if beside else None
     used = f"({command('predict')} {shlex.quote(uri)} READING …)"
-    lines.say_to_copy("model", uri, used, *filter(None, [of]), file=sys.stderr if beside else None)
+    lines.say_to_copy("model", uri, used, *filter(None, [of]), file=file)
+    if change:
+        lines.say(f"{'change':<12} {change}", indent=13, file=file)
 
 
 def _print_pages(addresses: Mapping[str, str], how_to_serve: str) -> None:

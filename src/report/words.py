@@ -10,7 +10,7 @@ from ..fit.advice import next_tries
 from ..formula import formula
 from ..normalization import Affine
 from ..spelling import SCALE, SHIFT
-from ..tracking.record import TrackedRun
+from ..tracking.record import CHANGE, TrackedRun
 from ..tracking.trust import distance, parameters_found, quality
 from .comparison import Comparison
 from .reasons import reasons
@@ -115,6 +115,8 @@ def _found(comparison: Comparison) -> Iterator[str]:
     runs, best = comparison.runs, comparison.runs[0]
     if known := parameters_found(best.params, best.metrics):
         yield f"{known}. Residuals: {quality(best.metrics, comparison.unit)}."
+    if CHANGE in best.tags:
+        yield f"Change: {best.tags[CHANGE]}."
     others = sum(run.outcome == "converged" for run in runs) - 1
     if best.outcome == "converged" and others:
         yield f"{others:,} more converged; of those with this best fit none took fewer epochs."

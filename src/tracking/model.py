@@ -31,7 +31,8 @@ from ..spelling import DATA
 from . import ranking, reader, standalone
 from .calibration_model import CalibrationModel
 from .dataset import DatasetRecord, is_trained_on
-from .record import DATA_DIGEST, NOTE, TrackedRun, rebuild
+from .limits import LONGEST_TAG, cut
+from .record import CHANGE, DATA_DIGEST, NOTE, TrackedRun, rebuild
 from .selection import Selection, quoted
 from .store import Store
 
@@ -297,15 +298,31 @@ def _no_model(store: Store, uri: str, why: str) -> ConfigError:
     return ConfigError(f"{uri} cannot be loaded: {why}; the store's registered models: {known or 'none'}")
 
 
-def log(store: Store, run: TrackedRun, register: str | None = None) -> Logged:
+def earlier(store: Store, run: TrackedRun, name: str) -> tuple[str, str] | None:
+    """The newest version under a name that is of another run, before this run's own: its address and its run.
+
+    None where there is none.
+    """
+    found = store.client.search_model_versions(f"name = {quoted(name)}", order_by=["version_number DESC"])
+    own = [int(each.version) for each in found if each.run_id == run.run_id]
+    before = [
+        each for each in found if each.run_id != run.run_id and (not own or int(each.version) < min(own))
+    ]
+    return (f"models:/{name}/{before[0].version}", str(before[0].run_id)) if before else None
+
+
+def log(store: Store, run: TrackedRun, register: str | None = None, change: str = "") -> Logged:
     """Log a run's model with the run, and register it under a name; what is there already is used again.
 
-    The run stays as it is, finished. Raises ConfigError for a run that has no calibration.
+    The run stays as it is, finished; the `change` since an earlier version is told of it. Raises ConfigError
+    for a run that has no calibration.
     """
     experiment_id = store.client.get_run(run.run_id).info.experiment_id
     model = _logged(store, run.run_id, experiment_id) or _log(store, run, experiment_id)
     if register is None:
         return Logged(model.model_id, experiment_id)
+    if change:
+        store.client.set_tag(run.run_id, CHANGE, cut(change, LONGEST_TAG))
     return Logged(model.model_id, experiment_id, register, _register(store.client, model, run, register))
 
 

@@ -57,6 +57,7 @@ LEFT_OUT = "left_out_losses"  # the tag of what each observation loses by a fit 
 MOST_LEFT_OUT = 400  # of these: of more observations, means of some together
 UNCERTAINTY = "uncertainty"  # the tag of what intervals are computed from, as JSON
 ABOUT = "about."  # what the tags of `about.instrument` and so on begin with
+CHANGE = "change"  # the tag of what has changed since the earlier version of its registered name
 MOST_VALUES = 6  # of a setting that a sweep is over, in its name
 NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as a description, in Markdown
 

@@ -9,7 +9,7 @@ from string import Template
 
 from ...settings import AboutSettings
 from ...tracking.conformity import REASON
-from ...tracking.record import ABOUT
+from ...tracking.record import ABOUT, CHANGE
 from ...tracking.trust import distance, parameters_found
 from .. import figures
 from . import _details
@@ -80,6 +80,7 @@ def _results(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     yield "Calibrated range", f"{calibration.input} from {low} to {high}; {calibration.target} from {between}"
     yield "Findings", _findings(evaluation)
     yield "Tolerance", run.tags.get(REASON, "")
+    yield "Change", run.tags.get(CHANGE, "")
 
 
 def _expanded(evaluation: Evaluation) -> str:
