@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import Pairs
 from ..diagnostics.tolerance import Conformity
-from ..fit.result import Result
 from ..polynomial import is_polynomial
 from .band import Wanted, band
 from .curve import Curve, Floats
 from .standalone import numeric
+
+if TYPE_CHECKING:  # who only reads the record need not wait for torch
+    from ..data import Pairs
+    from ..fit.result import Result
 
 CONFORMITY = "conformity"  # the tag of the verdict,
 REASON = "conformity_reason"  # and of what it rests on, in words
