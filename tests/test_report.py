@@ -90,7 +90,7 @@ def test_numbers(report: Callable[..., str]) -> None:
     assert lines(text, "U = k u", "k = 2.262, 95 %", *(f"{2.262157 * each:.1f}" for each in both))
     assert "t_u from 21.8 to 81.9; t_c from -4 to 28 °C" in text
     assert lines(text, "next power", "0.2 %", "0.11")
-    assert "no sign of lack of fit: the smallest p of 6 tests is 0.11" in text
+    assert "no sign of lack of fit: the smallest p of 6 tests is 0.11, none below its level" in text
 
 
 def test_observations(report: Callable[..., str]) -> None:
@@ -254,3 +254,16 @@ def test_one_page(report: Callable[..., str], folder: Path) -> None:
             found.append(len(re.findall(rb"/Type\s*/Page\b", pdf)))
             assert re.search(rb"/MediaBox \[0 0 59\d\.?\d* 84\d", pdf)  # A4 in points: 595 by 842
     assert found[0] == 1 < found[1]
+
+
+def test_what_speaks_against_it(report: Callable[..., str], folder: Path) -> None:
+    """A typing error is among the findings, by its line, and its test is marked; a unit is said once."""
+    x = np.linspace(0, 9, 10)
+    y = 2 * x + [0.1, -0.1, 0.05, 0, -0.05, 0.1, -0.1, 0, 0.02, 0]
+    y[6] = 120.0
+    pd.DataFrame({"volt [V]": x, "celsius": y}).to_csv(folder / "typo.csv", index=False)
+    data = ("data.path=typo.csv", "data.input=volt [V]", "data.target=celsius", "data.input_unit=V")
+    text = report(*CHAPTER, *data)
+    assert "line 8 of the file is " in text
+    assert re.search(r"one reading off\n+0\.2 %\n+\S+ !\n", text)
+    assert "[V] [V]" not in text

@@ -65,7 +65,8 @@ def observations(evaluation: Evaluation) -> str:
 
 
 def _head(name: str, unit: str) -> str:
-    return f"{name} [{unit}]" if unit else name
+    """A name that says its unit says it once."""
+    return name if not unit or name.endswith((f"[{unit}]", f"({unit})")) else f"{name} [{unit}]"
 
 
 def parameters(evaluation: Evaluation) -> str:

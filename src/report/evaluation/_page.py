@@ -111,4 +111,7 @@ def _findings(evaluation: Evaluation) -> str:
     known = [each.p for each in evaluation.tests if each.p is not None]
     if not known:
         return _details.why_untested(evaluation)
-    return f"no sign of lack of fit: the smallest p of {len(known)} tests is {min(known):.2g}"
+    if speaking := [f"{each.looks_for} (p = {each.p:.2g})" for each in evaluation.tests if each.speaks]:
+        return ", ".join(speaking)
+    smallest = f"the smallest p of {len(known)} tests is {min(known):.2g}"
+    return f"no sign of lack of fit: {smallest}, none below its level"
