@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hydra_plugins.batch_launcher import step
+from hydra_plugins.batch_launcher import many_numbers, step
 
 from . import early, heavy, repeat  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError, check
@@ -117,7 +117,7 @@ def command() -> int:
 
 
 def _launch(arguments: Sequence[str], arrived: interrupts.Raising) -> int:
-    with Launch(arguments) as launch:
+    with many_numbers(), Launch(arguments) as launch:
         if launch.tell():
             return 0
         require_temporary_folder()

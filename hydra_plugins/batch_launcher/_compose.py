@@ -11,7 +11,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from copy import copy, deepcopy
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from typing import Any
@@ -28,11 +28,9 @@ from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
 from ._deferred import Deferred
+from ._numbers import one_number, with_value
 from ._plain import PlainData, answers, children, is_plain, put
 
-_NUMBER = re.compile(
-    r"(?P<key>[A-Za-z_][\w.]*)=(?P<text>-?(0|[1-9]\d*)(?P<float>\.\d+([eE][+-]?\d+)?|[eE][+-]?\d+)?)"
-)
 _QUESTION = re.compile(r"\$\{\s*hydra\s*:")
 _PLAIN_QUESTION = re.compile(r"\$\{hydra:([A-Za-z_][\w.]*)\}")
 # Answered without knowing where the job's output would lie, which takes longer to find out.
@@ -132,14 +130,11 @@ class SweepLoader(ConfigLoaderImpl):
 
     def _parse(self, line: str) -> Override:
         if line not in self._parsed:
-            number = _NUMBER.fullmatch(line)
-            if number and line != f"{number['key']}=0":
-                # A sweep's many numbers: read like the key's 0, which Hydra's parser reads once.
-                value = float(number["text"]) if number["float"] else int(number["text"])
-                override = copy(self._parse(f"{number['key']}=0"))
-                override._value, override.input_line = value, line
-                self._parsed[line] = override  # as legal as the key's 0
-                return override
+            found = one_number(line)
+            if found and line != f"{found[0]}=0":
+                key, number = found  # as legal as the key's 0, which Hydra's parser reads once
+                self._parsed[line] = with_value(self._parse(f"{key}=0"), number, line)
+                return self._parsed[line]
             override = self._parser.parse_override(line)
             self.validate_sweep_overrides_legal([override], RunMode.RUN, from_shell=True)
             if re.match(r"hydra\b", override.key_or_group):
