@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, get_origin
 from unicodedata import category
 
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from hydra_plugins.batch_launcher import plain_data
 
+from .choices import Group
 from .kinds import About
 from .manual import for_terminal
 from .package import NAME, command
@@ -33,12 +34,30 @@ class ConfigError(Exception):
     """A mistake of the user's: says what was given, what is allowed, what to do. Exit code 2."""
 
 
-def check(cfg: DictConfig) -> Settings:
-    """The settings of a composed config; raises ConfigError with every mistake in it."""
+# Groups of settings that were checked, by their data, which is kept for its identity
+Known = dict[int, tuple[dict[Any, Any], Group]]
+
+
+def check(cfg: DictConfig, known: Known | None = None) -> Settings:
+    """The settings of a composed config; raises ConfigError with every mistake in it.
+
+    With `known`, handed on from config to config, groups that a launcher's jobs share are checked once, and
+    shared by their settings, too.
+    """
+    known = {} if known is None else known
+    data = plain_data(cfg) or _data(cfg)
     try:
-        return Settings.model_validate(plain_data(cfg) or _data(cfg))
+        settings = Settings.model_validate(
+            {key: known[id(each)][1] if id(each) in known else each for key, each in data.items()}
+        )
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(error))) from error
+    known |= {id(data[key]): (data[key], each) for key, each in _groups(settings) if key in data}
+    return settings
+
+
+def _groups(settings: Settings) -> Iterator[tuple[str, Group]]:
+    return ((key, each) for key, each in settings if isinstance(each, Group))
 
 
 def _data(cfg: DictConfig) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -36,13 +37,13 @@ def formula(
     name, t_u = recorded["model"], recorded["data_input"]
     model = _numeric(name)
     within = _within(recorded, ranges, loss)
-    t_seen = np.linspace(*ranges[0], POINTS) if ranges else np.empty(0)
     if model and is_polynomial(model, len(params)):
-        centre = Affine(_centre(*ranges[0]), 1.0) if ranges else UNCHANGED
-        found = (fold_matrix(about.of(centre), len(params)) @ list(params.values())).tolist()
-        texts = _texts(lambda *each: np.polyval(each, t_seen - centre.shift), found, within)
+        centre, reach = _about(ranges)
+        fold = _fold(about, centre, len(params))
+        texts = _coefficients((fold @ list(params.values())).tolist(), reach, within / len(params))
         written = polynomial.formula(texts, _shifted(t_u, _shortest(centre.shift)))
     else:
+        t_seen = np.linspace(*ranges[0], POINTS) if ranges else np.empty(0)
         numbers = [about.shift, about.scale, *params.values()]
 
         def predict(shift: float, scale: float, *params: float) -> Floats:
@@ -52,6 +53,29 @@ def formula(
         seen = _shifted(t_u, shift) + (f" * {scale}" if about.scale != 1 else "")
         written = f"{name}({', '.join([seen, *map('='.join, zip(params, texts, strict=True))])})"
     return f"{recorded['data_target']} = {written}"
+
+
+@lru_cache
+def _about(ranges: Ranges | None) -> tuple[Affine, float]:
+    """What a polynomial is written about, and how far from there the readings reach."""
+    if ranges is None:
+        return UNCHANGED, math.nan
+    centre = _centre(*ranges[0])
+    return Affine(centre, 1.0), max(abs(reading - centre) for reading in ranges[0])
+
+
+@lru_cache
+def _fold(about: Affine, centre: Affine, n_params: int) -> Floats:
+    return fold_matrix(about.of(centre), n_params)
+
+
+def _coefficients(numbers: Sequence[float], reach: float, share: float) -> list[str]:
+    """A polynomial's, the highest power first: each moves a prediction most where the readings reach."""
+
+    def text(number: float, power: int) -> str:
+        return _short(number, lambda short: abs(short - number) * reach**power <= share)
+
+    return [text(number, power) for number, power in zip(numbers, reversed(range(len(numbers))), strict=True)]
 
 
 def _numeric(name: str) -> Function | None:
@@ -89,17 +113,22 @@ def _texts(predict: Callable[..., Floats], numbers: Sequence[float], within: flo
     """Each number with as few digits as its share of `within` allows."""
 
     def text(place: int) -> str:
-        for digits in DIGITS:
-            short = f"{numbers[place]:.{digits}g}"
-            moved = predict(*numbers[:place], float(short), *numbers[place + 1 :])
-            if (abs(moved - expected)[defined] <= within / len(numbers)).all() and defined.any():
-                return short
-        return f"{numbers[place]!r}"
+        def is_near(short: float) -> bool:
+            moved = predict(*numbers[:place], short, *numbers[place + 1 :])
+            return bool((abs(moved - expected)[defined] <= within / len(numbers)).all() and defined.any())
+
+        return _short(numbers[place], is_near)
 
     with np.errstate(all="ignore"):  # of a function that is not defined everywhere
         expected = predict(*numbers)
         defined = np.isfinite(expected)
         return [text(place) for place in range(len(numbers))]
+
+
+def _short(number: float, is_near: Callable[[float], bool]) -> str:
+    """With as few digits as are near enough."""
+    shorter = (f"{number:.{digits}g}" for digits in DIGITS)
+    return next((short for short in shorter if is_near(float(short))), repr(number))
 
 
 def _shifted(t_u: str, shift: str) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
@@ -43,6 +44,7 @@ ANY = settings_with(next(iter(NORMALIZATIONS)), FIRST_LOSS, next(iter(MODELS)))
 RECORDED = [each for each in ANY if each.about.param]
 ALWAYS = [each.about.param for each in RECORDED if each.about.always]
 PROBLEM = [each.about.param for each in sorted(RECORDED, key=lambda each: each.group) if each.about.problem]
+GROUPS = list(dict.fromkeys(each.group for each in RECORDED if each.group))
 REQUIRED = [name for name, field in DataSettings.model_fields.items() if field.is_required()]
 DATA = [each.about.param for each in RECORDED if each.group == "data" and each.path[1] in REQUIRED]
 CHOICES = [each.about.param for each in RECORDED if each.path[1:] == ("name",)]  # of functions
@@ -57,22 +59,95 @@ def is_detail(param: str) -> bool:
     return "_" in param and param.partition("_")[0] in DETAILS
 
 
-def params(settings: Settings, fitted: Affine) -> dict[str, str]:
-    """What is on record of the settings, with the normalization as it was fitted.
+class Row(NamedTuple):
+    """A setting with its value: as it is on record, as an override, in a run's name with its place there.
 
-    An option that the fit shows as it stands, like the factor of `scale`, is not recorded twice.
+    None where it is not.
     """
-    recorded: dict[str, str] = {}
-    for setting in settings_of(settings):
-        value, is_option = (
-            setting.value(settings),
-            setting.path[0] == "normalization" and setting.path[1] != "name",
-        )
-        if setting.about.param and value is not None and not (is_option and value == fitted.scale):
-            recorded[setting.about.param] = _text(value)
-        if setting.about.param == "normalization":
-            recorded |= {SHIFT: repr(fitted.shift), SCALE: repr(fitted.scale)}
-    return recorded
+
+    setting: Setting
+    value: Any
+    recorded: str | None
+    override: tuple[str, str] | None
+    named: tuple[int, str] | None
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How a run's settings are spelled, in the order of the record."""
+
+    settings: Settings
+    rows: Sequence[Row]
+
+    def params(self, fitted: Affine) -> dict[str, str]:
+        """What is on record of the settings, with the normalization as it was fitted.
+
+        An option that the fit shows as it stands, like the factor of `scale`, is not recorded twice.
+        """
+        recorded: dict[str, str] = {}
+        for setting, value, text, *_ in self.rows:
+            if text is not None and not (value == fitted.scale and _is_option(setting)):
+                recorded[setting.about.param] = text
+            if setting.about.param == "normalization":
+                recorded |= {SHIFT: repr(fitted.shift), SCALE: repr(fitted.scale)}
+        return recorded
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """What to give Hydra, by key, for all that decides the numbers and is not the default."""
+        return dict(row.override for row in self.rows if row.override)
+
+    @property
+    def name(self) -> str:
+        """Short, and what tells a sweep's runs apart comes first: `lr=0.01 zscore 5000`.
+
+        What is the default goes without saying.
+        """
+        parts = sorted((row.named for row in self.rows if row.named), key=lambda part: part[0])
+        return " ".join(text for _, text in parts)
+
+
+class Speller:
+    """Spells the settings of many runs: groups of settings that they share are spelled once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], tuple[Spelling, list[int]]] = {}
+
+    def spell(self, settings: Settings) -> Spelling:
+        """How these are spelled."""
+        groups = tuple(id(getattr(settings, group)) for group in GROUPS)  # as a sweep's jobs share them
+        if groups not in self._known:
+            told = [each for each in settings_of(settings) if each.about.param or each.about.decides]
+            first = Spelling(settings, [_row(each, settings) for each in told])
+            self._known[groups] = first, [place for place, each in enumerate(told) if not each.group]
+        like, own = self._known[groups]
+        rows = list(like.rows)
+        for place in own:
+            rows[place] = _row(rows[place].setting, settings)
+        return Spelling(settings, rows)
+
+
+def _row(setting: Setting, settings: Settings) -> Row:
+    about, value = setting.about, setting.value(settings)
+    defaults = _defaults(settings)
+    text = None if value is None else _text(value)
+    is_override = about.param and (about.always or value != defaults.get(setting.path))
+    named = None
+    if (reads := about.in_name) and text is not None:
+        usual = reads(_text(defaults.get(setting.path, "nan")))
+        named = reads(text) if about.always or reads(text) != usual else None
+    return Row(
+        setting,
+        value,
+        text if about.param else None,
+        (key_of(setting, value), spelled(value)) if is_override else None,
+        None if named is None else (about.place, named),
+    )
+
+
+def params(settings: Settings, fitted: Affine) -> dict[str, str]:
+    """What is on record of the settings, with the normalization as it was fitted."""
+    return Speller().spell(settings).params(fitted)
 
 
 def from_params(recorded: Mapping[str, str], units: Mapping[str, str]) -> Settings:
@@ -121,29 +196,13 @@ def best_is(recorded: Mapping[str, str]) -> str:
 
 
 def run_name(settings: Settings) -> str:
-    """Short, and what tells a sweep's runs apart comes first: `lr=0.01 zscore 5000`.
-
-    What is the default goes without saying.
-    """
-    defaults = _defaults(settings)
-    parts = []
-    for setting in settings_of(settings):
-        if (reads := setting.about.in_name) and (value := setting.value(settings)) is not None:
-            text = reads(_text(value))
-            if setting.about.always or text != reads(_text(defaults.get(setting.path, "nan"))):
-                parts.append((setting.about.place, text))
-    return " ".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+    """What a run with these is called."""
+    return Speller().spell(settings).name
 
 
 def overrides(settings: Settings) -> dict[str, str]:
-    """What to give Hydra, by key, for all that decides the numbers and is not the default."""
-    defaults = _defaults(settings)
-    return {
-        key_of(setting, value): spelled(value)
-        for setting in settings_of(settings)
-        if setting.about.param
-        and ((value := setting.value(settings)) != defaults.get(setting.path) or setting.about.always)
-    }
+    """What to give Hydra for these."""
+    return Speller().spell(settings).overrides
 
 
 def swept(runs: Iterable[Mapping[str, str]]) -> dict[str, str]:
@@ -166,8 +225,12 @@ def natural(value: str) -> tuple[float, str]:
 
 def _recorded(setting: Setting, recorded: Mapping[str, str]) -> str | None:
     """A setting's text on record, None where it has none: an option that is not there is what was fitted."""
-    is_option = setting.group == "normalization" and setting.path[1] != "name"
-    return recorded.get(setting.about.param, recorded[SCALE] if is_option else None)
+    return recorded.get(setting.about.param, recorded[SCALE] if _is_option(setting) else None)
+
+
+def _is_option(setting: Setting) -> bool:
+    """Whether it is a number that a normalization takes."""
+    return setting.group == "normalization" and setting.path[1] != "name"
 
 
 def in_words(param: str, recorded: Mapping[str, str]) -> str:
@@ -177,7 +240,7 @@ def in_words(param: str, recorded: Mapping[str, str]) -> str:
         return text
     settings = settings_on_record(recorded)
     if param == SCALE:
-        has_options = any(each.group == "normalization" and each.path[1] != "name" for each in settings)
+        has_options = any(map(_is_option, settings))
         return f"×{float(text):g}" if has_options else ""
     known = {each.about.param: each.about.reads for each in settings}
     return known[param](text) if param in known else f"{param}={text}"

@@ -21,12 +21,13 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hydra_plugins.batch_launcher import many_numbers, step
 
 from . import early, heavy, repeat  # noqa: F401  (early is to be imported, that is all)
-from .config import ConfigError, check
+from .config import ConfigError, Known, check
 from .launch import Launch, where_it_began
 from .settings import Origin, Settings
 from .terminal import interrupts
@@ -56,7 +57,7 @@ def train(cfgs: Sequence[DictConfig]) -> list[Outcome]:
     record as FAILED.
     """
     with step("checking", len(cfgs), "jobs", len(cfgs)) as reached:
-        settings, failed = attempt_each(_check, dict(enumerate(cfgs)), reached)
+        settings, failed = attempt_each(partial(_check, known={}), dict(enumerate(cfgs)), reached)
     results: dict[int, Outcome] = {**failed}
     if len(settings) > 1 and not any(each.origin.sweep for each in settings.values()):
         results |= _train_as_sweep(cfgs, settings)
@@ -75,8 +76,8 @@ def _load() -> None:
         _ = heavy.pipeline
 
 
-def _check(cfg: DictConfig) -> Settings:
-    settings = check(cfg)
+def _check(cfg: DictConfig, known: Known) -> Settings:
+    settings = check(cfg, known)
     if settings.resume and not settings.origin.sweep:
         raise ConfigError(
             "resume is for sweeps: give resume=latest or the name of one, or add -m and the values it is over"

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 
-from src.config import ConfigError, check
+from hydra_plugins.batch_launcher._deferred import Deferred
+from src.config import ConfigError, Known, check
 from src.fit.fingerprint import code_of, fingerprint
 from src.models import MODELS
 from src.normalization import NORMALIZATIONS
 from src.settings import Settings
-from src.spelling import overrides, run_name
+from src.spelling import Speller, overrides, run_name
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"
@@ -33,6 +35,10 @@ def settings(*overrides: str) -> Settings:
     with open_dict(cfg):
         del cfg["hydra"]
     return check(cfg)
+
+
+def print_of(these: Settings, data_digest: str) -> str:
+    return fingerprint(Speller().spell(these), data_digest)
 
 
 def choices(group: str) -> list[str]:
@@ -68,7 +74,7 @@ def test_overrides_repeat_a_run(given: list[str]) -> None:
     first = settings(*given)
     again = settings(*(f"{key}={value}" for key, value in overrides(first).items()))
     assert overrides(again) == overrides(first)
-    assert fingerprint(again, "") == fingerprint(first, "")
+    assert print_of(again, "") == print_of(first, "")
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
@@ -114,11 +120,11 @@ def test_all_mistakes_are_reported_at_once() -> None:
      "model.start.w=2", "dtype=float64", "data.input=t_c data.target=t_u"],
 )  # fmt: skip
 def test_whatever_decides_the_numbers_changes_the_fingerprint(override: str) -> None:
-    assert fingerprint(settings(*override.split()), "digest") != fingerprint(settings(), "digest")
+    assert print_of(settings(*override.split()), "digest") != print_of(settings(), "digest")
 
 
 def test_other_data_change_the_fingerprint() -> None:
-    assert fingerprint(settings(), "one") != fingerprint(settings(), "other")
+    assert print_of(settings(), "one") != print_of(settings(), "other")
 
 
 def test_what_computes_a_run_is_on_record_in_parts() -> None:
@@ -130,9 +136,41 @@ def test_what_computes_a_run_is_on_record_in_parts() -> None:
 
 def test_where_a_run_is_filed_or_its_data_lie_does_not_change_the_fingerprint() -> None:
     elsewhere = settings("tracking.experiment=other", "data.path=copy/of/it.csv")
-    assert fingerprint(elsewhere, "digest") == fingerprint(settings(), "digest")
+    assert print_of(elsewhere, "digest") == print_of(settings(), "digest")
 
 
 def test_paths_in_conf_exist() -> None:
     for choice in choices("data"):
         assert (ROOT / Path(settings(f"data={choice}").data.path)).is_file()
+
+
+def test_settings_that_jobs_share_are_checked_once() -> None:
+    """Of groups that are the same data; another job's mistake in its own is told all the same."""
+    data = OmegaConf.to_container(OmegaConf.create(settings().model_dump(by_alias=True, exclude={"origin"})))
+    assert isinstance(data, dict)
+    wrong = data | {"data": data["data"] | {"target": data["data"]["input"]}}
+    known: Known = {}
+
+    def job(its: dict[Any, Any]) -> Settings:
+        return check(Deferred(lambda: OmegaConf.create(its), lambda: its), known)
+
+    one, other = job(data), job(data | {"lr": 0.5})
+    assert (one.lr, other.lr) == (0.01, 0.5)
+    assert (one.data, one.model) == (settings().data, settings().model)
+    assert other.data is one.data
+    with pytest.raises(ConfigError, match="are both"):
+        job(wrong)
+    with pytest.raises(ConfigError, match="lr=-1"):
+        job(data | {"lr": -1})
+
+
+def test_shared_spelling_is_each_runs_own() -> None:
+    """A speller that has spelled others spells as one that has not: by identity, not value."""
+    given = ["lr=0.5", "epochs=7", "normalization.factor=0.3", "model=quadratic", "dtype=float64"]
+    speller, shared = Speller(), settings()
+    several = [shared, *(settings(each) for each in given), shared.model_copy(update={"lr": -0.0})]
+    several += [settings("model.start.w=0.0"), settings("model.start.w=-0.0")]
+    for each in several * 2:
+        spelled, alone = speller.spell(each), Speller().spell(each)
+        assert (spelled.name, spelled.overrides) == (alone.name, alone.overrides)
+        assert list(map(repr, spelled.rows)) == list(map(repr, alone.rows))

@@ -69,15 +69,14 @@ def outlook(run: Run, gap: float) -> str:
     settings, found = run.settings, run.input.yardstick
     if not found.is_quadratic:
         return ""
-    dtype, fastest = run.input.t_un.dtype, fastest_rate(found.curvature)
-    close = found.gap_to_reach(dtype, settings.lr)
+    close = found.gap_to_reach(run.input.t_un.dtype, settings.lr)
     if not close:
         precise = "; try dtype=float64" if settings.dtype == "float32" else ""
         return f"{settings.dtype} may be too coarse to come closer{precise}"
     epochs = settings.epochs + epochs_enough(found.curvature, settings.lr, gap, close)
     ways = [f"{rounded(epochs, math.ceil):,.0f} epochs are enough"] if epochs <= MOST_EPOCHS else []
-    if settings.lr < WORTH_IT * fastest and found.resolves(dtype, fastest):
-        ways.append(f"fewer with a larger lr, up to {limit_in_digits(fastest)}")
+    if settings.lr < WORTH_IT * run.input.fastest:
+        ways.append(f"fewer with a larger lr, up to {limit_in_digits(run.input.fastest)}")
     return ", ".join(ways)
 
 

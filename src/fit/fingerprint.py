@@ -7,34 +7,38 @@ import json
 from functools import cache
 from importlib.metadata import version
 
+from ..functions import Function
 from ..loop import training_loop
 from ..normalization import Affine
 from ..settings import Settings
-from ..spelling import settings_of
+from ..spelling import Spelling
 from .code import code_digest
 from .stability import parameter_scales
 
+_in_order = json.JSONEncoder(sort_keys=True)  # once: making it takes as long as using it
 
-def fingerprint(settings: Settings, data_digest: str) -> str:
+
+def fingerprint(spelling: Spelling, data_digest: str) -> str:
     """32 hex digits, of settings, readings, the code that computes, and torch's version.
 
     Not where it is filed, nor where the data lie: the same numbers elsewhere are the same.
     """
-    decisive = {each.key: each.value(settings) for each in settings_of(settings) if each.about.decides}
-    text = json.dumps([decisive, data_digest, code_of(settings)], sort_keys=True)
+    decisive = {row.setting.key: row.value for row in spelling.rows if row.setting.about.decides}
+    text = _in_order.encode([decisive, data_digest, code_of(spelling.settings)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def code_of(settings: Settings) -> dict[str, str]:
     """What a run is computed by: a hash for each function and one for the loop, and torch's version."""
-    return {
-        "model": code_digest(settings.model.chosen),
-        "loss": code_digest(settings.loss.chosen),
-        "normalization": code_digest(settings.normalization.chosen),
-        **_always(),
-    }
+    return _code(settings.model.chosen, settings.loss.chosen, settings.normalization.chosen)
 
 
 @cache
-def _always() -> dict[str, str]:
-    return {"loop": code_digest(training_loop, parameter_scales, Affine), "torch": version("torch")}
+def _code(model: Function, loss: Function, normalization: Function) -> dict[str, str]:
+    return {
+        "model": code_digest(model),
+        "loss": code_digest(loss),
+        "normalization": code_digest(normalization),
+        "loop": code_digest(training_loop, parameter_scales, Affine),
+        "torch": version("torch"),
+    }

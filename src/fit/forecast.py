@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 
 from ..loop import LossCurves, training_loop
-from ..spelling import params
 from .least_squares import design_matrix
 from .plan import Run
 from .rates import epochs_enough, limit_in_digits
@@ -58,7 +57,7 @@ def forecast(runs: Sequence[Run]) -> list[Forecast]:
 def _forecast(run: Run, known: dict[tuple[int, tuple[float, ...]], _Descent], seconds: float) -> Forecast:
     found = run.input.yardstick
     limit = limit_in_digits(run.limit, run.settings.lr) if run.limit > 0 else ""
-    recorded = params(run.settings, run.input.fitted)
+    recorded = run.spelling.params(run.input.fitted)
     if not found.fit.settled or not run.limit > 0:
         return Forecast(recorded, None, math.nan, False, math.nan, None, limit, seconds)
     if not found.is_quadratic:

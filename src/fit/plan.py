@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 from collections.abc import Callable, Collection, Hashable
@@ -20,10 +21,11 @@ from ..models import Model
 from ..normalization import ADVISED, NORMALIZATIONS, Affine
 from ..polynomial import is_polynomial
 from ..settings import DataSettings, Settings
+from ..spelling import Speller, Spelling
 from .caution import as_tested
 from .fingerprint import code_of, fingerprint
 from .held_out import HeldOut
-from .rates import limit_in_digits
+from .rates import fastest_rate, limit_in_digits
 from .schedule import curve_schedule
 from .stability import fastest_stable
 from .trial import try_loss, try_model
@@ -79,6 +81,19 @@ class Input:
         return Uncertainty(self.yardstick)
 
     @cached_property
+    def fastest(self) -> float:
+        """The learning rate whose slowest direction is fastest; NaN where the dtype cannot converge at it."""
+        rate = fastest_rate(self.yardstick.curvature)
+        return rate if self.yardstick.resolves(self.t_un.dtype, rate) else math.nan
+
+    @cached_property
+    def band(self) -> str:
+        """What intervals are computed from, as JSON; empty where nothing tells the uncertainty."""
+        if self.uncertainty.factor is None:
+            return ""
+        return json.dumps(self.uncertainty.for_predictions(self.problem.pairs.settings.common or 0.0))
+
+    @cached_property
     def findings(self) -> list[Finding]:
         """What speaks against the best fit, under squares."""
         return findings(as_tested(self.yardstick, self.problem.pairs, self.problem.model_name))
@@ -91,6 +106,7 @@ class Run:
     settings: Settings
     problem: Problem
     input: Input
+    spelling: Spelling
 
     @property
     def limit(self) -> float:
@@ -111,7 +127,7 @@ class Run:
     def fingerprint(self) -> str:
         """A hash of all that decides its numbers."""
         pairs = self.problem.pairs
-        return fingerprint(self.settings, pairs.digest + (pairs.held_out.digest if pairs.held_out else ""))
+        return fingerprint(self.spelling, pairs.digest + (pairs.held_out.digest if pairs.held_out else ""))
 
     @property
     def code(self) -> dict[str, str]:
@@ -139,6 +155,7 @@ class Preparation:
         self._load, self._metrics = load, metrics
         self._problems: dict[Hashable, Problem | ConfigError] = {}
         self._inputs: dict[Hashable, Input | ConfigError] = {}
+        self._speller = Speller()
 
     def prepare(self, settings: Settings) -> Run:
         """Raises ConfigError for data, functions or a device that will not do."""
@@ -147,7 +164,7 @@ class Preparation:
         family = (*key, repr(settings.normalization), repr(settings.model), settings.scaling)
         found = _remembered(self._inputs, family, lambda: _input(problem, settings, self._metrics))
         settings = _with_rate(settings, found)
-        run = Run(settings, problem, found)
+        run = Run(settings, problem, found, self._speller.spell(settings))
         range_ = torch.finfo(getattr(torch, settings.dtype))
         if not range_.tiny <= settings.lr <= range_.max or run.lr_over_limit == math.inf:
             near = (

@@ -34,7 +34,8 @@ def fastest_rate(curvature: Tensor) -> float:
 
     Source: Polyak, Introduction to Optimization (1987), 1.4.
     """
-    return 2 / float(curvature[0] + curvature[-1])
+    axes = curvature.tolist()
+    return float(2 / (axes[0] + axes[-1]))
 
 
 def epochs_enough(curvature: Tensor, lr: float, start_gap: float, gap: float) -> float:
@@ -44,7 +45,7 @@ def epochs_enough(curvature: Tensor, lr: float, start_gap: float, gap: float) ->
     epoch, so the largest of these factors bounds them all; elsewhere that is an estimate. A bound in
     exact arithmetic: float32 may not resolve so small a gap.
     """
-    factor = float((1 - lr * curvature).abs().max())
+    factor = max(abs(1 - lr * axis) for axis in curvature.tolist())
     if start_gap <= gap:
         return 0
     if factor == 0:

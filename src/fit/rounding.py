@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -35,7 +37,15 @@ class Rounding:
 
     def gap(self, dtype: torch.dtype, lr: float) -> float:
         """What is left at this learning rate, below the limit."""
-        fades = 1 - (1 - lr * self.curvature).abs()
-        moved = self.curvature * (self.spacing / fades) ** 2 / 2
-        pulled = self.terms * (lr * self.curvature / fades) ** 2
-        return float(torch.finfo(dtype).eps ** 2 * (moved + pulled).sum())
+        left = 0.0
+        for curvature, spacing in self._axes:
+            fades = 1 - abs(1 - lr * curvature)
+            if not fades:
+                return math.inf
+            left += curvature * (spacing / fades) ** 2 / 2 + self.terms * (lr * curvature / fades) ** 2
+        return torch.finfo(dtype).eps ** 2 * left
+
+    @cached_property
+    def _axes(self) -> list[tuple[float, float]]:
+        """As numbers: a sweep asks for each of its rates."""
+        return list(zip(self.curvature.tolist(), self.spacing.tolist(), strict=True))

@@ -225,7 +225,7 @@ def _read(session: Any, ids: list[str], texts: dict[str, str]) -> Iterable[Track
     for table, part in ((param, "params"), (latest, "metrics"), (tag, "tags")):
         content = {run_id: getattr(each, part) for run_id, each in runs.items()}
         found = select(table.c.run_uuid, table.c.key, table.c.value).where(table.c.run_uuid.in_(list(runs)))
-        for run_id, key, value in session.execute(found):
+        for run_id, key, value in session.execute(found).all():  # row by row it takes twice as long
             same = value if table is latest else texts.setdefault(value, value)
             content[run_id][texts.setdefault(key, key)] = same
     for each in runs.values():

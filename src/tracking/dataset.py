@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,7 @@ class DatasetRecord:
     schema: str
     profile: str
 
-    @property
+    @cached_property
     def ranges(self) -> Ranges | None:
         """The least and the largest reading and true value; None where they are not on record."""
         try:

@@ -61,9 +61,11 @@ def best_first(runs: Iterable[TrackedRun]) -> list[TrackedRun]:
 
 def choices(runs: Iterable[TrackedRun]) -> Choice | None:
     """What the data call for under the loss of the best of runs on one data set; None where there is none."""
-    runs = best_first(runs)
-    same = [run for run in runs if _loss_function(run) == _loss_function(runs[0])]
-    return Choice.of(same) if same else None
+    runs = list(runs)
+    if len({run.loss_function for run in runs}) > 1:
+        first = best_first(runs)[0]
+        runs = [run for run in runs if run.loss_function == first.loss_function]
+    return Choice.of(runs) if runs else None
 
 
 def data_sets(runs: Iterable[TrackedRun]) -> list[list[TrackedRun]]:
@@ -75,7 +77,7 @@ def data_sets(runs: Iterable[TrackedRun]) -> list[list[TrackedRun]]:
     for run in runs:
         found[run.data_digest].append(run)
     newest_first = sorted(found.values(), key=newest, reverse=True)
-    return sorted(newest_first, key=lambda part: min(map(_name, part)))
+    return sorted(newest_first, key=_name)
 
 
 def newest(runs: Sequence[TrackedRun]) -> int:
@@ -90,7 +92,7 @@ def best(runs: Sequence[TrackedRun]) -> TrackedRun | None:
 
 def several_losses(runs: Sequence[TrackedRun]) -> list[str]:
     """The loss functions of runs on one data set, where they are several; first that of the best."""
-    if len(set(map(_loss_function, runs))) < 2:
+    if len({run.loss_function for run in runs}) < 2:
         return []
     found = dict.fromkeys(map(_loss_function, best_first(runs)))
     return [" ".join((name, *options)) for _, name, *options in found]
@@ -179,11 +181,17 @@ def _reached(run: TrackedRun) -> float:
 
 def _loss_function(run: TrackedRun) -> LossFunction:
     """A run's loss function and its options, in the order of the losses."""
-    name, shipped = run.params.get("loss", FIRST_LOSS), list(LOSSES)
-    options = (f"{key}={value}" for key, value in run.params.items() if key.startswith("loss_"))
-    return shipped.index(name) if name in shipped else len(shipped), name, *options
+    name, *options = run.loss_function
+    return _place(name), name, *options
 
 
-def _name(run: TrackedRun) -> list[tuple[float, str]]:
-    """What a run's data are called: the path and the columns."""
-    return [natural(run.params.get(key, "")) for key in DATA]
+@cache
+def _place(loss: str) -> int:
+    shipped = list(LOSSES)
+    return shipped.index(loss) if loss in shipped else len(shipped)
+
+
+def _name(runs: Iterable[TrackedRun]) -> list[tuple[float, str]]:
+    """What the data of these runs are called: the path and the columns; of several names the first."""
+    called = {tuple(run.params.get(key, "") for key in DATA) for run in runs}
+    return min([natural(each) for each in name] for name in called)

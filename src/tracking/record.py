@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ..config import ConfigError, one_line
@@ -20,10 +21,7 @@ from ..spelling import (
     SHIFT,
     from_params,
     is_raw,
-    overrides,
     parameters,
-    params,
-    run_name,
 )
 from . import conformity
 from .dataset import DatasetRecord, DataSummary, dataset_record, short_hash
@@ -37,6 +35,7 @@ if TYPE_CHECKING:  # who only reads the record need not wait for torch
     from ..fit.uncertainty import Uncertainty
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+Numbers = tuple[dict[str, float], Sequence[int], dict[str, Sequence[float]]]
 
 # FINISHED means usable: the page marks a diverged run, its tag `outcome` tells it from a crash.
 STATUS: dict[str, Status] = {
@@ -119,12 +118,23 @@ class TrackedRun:
         """Which readings the run was trained on; of runs from before that was on record, which dataset."""
         return self.tags.get(DATA_DIGEST, self.dataset_digest)
 
+    @cached_property
+    def loss_function(self) -> tuple[str, ...]:
+        """By what it was trained: the function's name and its options, as `delta=1`."""
+        options = (f"{key}={value}" for key, value in self.params.items() if key.startswith("loss_"))
+        return self.params.get("loss", FIRST_LOSS), *options
+
     def calibration(self) -> Calibration | None:
         """What predicts: the parameters as trained, by name, and the normalization that they are about.
 
         Of an older run that has none of these on record, those in raw units. None where there are neither.
         """
         return self._known("trained_", self._normalization) or self._known("", UNCHANGED)
+
+    @cached_property
+    def has_calibration(self) -> bool:
+        """Whether there is one: figures ask it of each run, each for itself."""
+        return self.calibration() is not None
 
     def readable(self) -> Calibration | None:
         """The same in raw units where they are on record; a polynomial is written so from these."""
@@ -178,25 +188,24 @@ class Call:
 
 def of_result(result: Result, call: Call, replaces: str = "") -> RunRecord:
     """The record of a run that was trained, to its end or not."""
-    recorded = params(result.run.settings, result.run.input.fitted)
+    recorded = result.run.spelling.params(result.run.input.fitted)
     found = metrics.of(result)
     tags: dict[str, str] = {"outcome": result.outcome, NOTE: _note(result, recorded, found)}
     if result.reason:
         tags |= {"reason": str(result.reason), "advice": result.reason.advice}
     if result.uncertainty:
-        common = result.run.settings.data.common or 0.0
-        band = json.dumps(result.uncertainty.for_predictions(common))
+        band = result.run.input.band
         tags |= {UNCERTAINTY: band} if len(band) <= LONGEST_TAG else {}  # of two dozen parameters or more
         if result.run.settings.loss.name != FIRST_LOSS and (lost := _left_out(result.uncertainty)):
             tags[LEFT_OUT] = lost
     tags |= conformity.tags(result, tags.get(UNCERTAINTY))
     if result.caution:
         tags["caution"] = result.caution
-    bare = _bare(result.run, recorded, call, STATUS[result.outcome], tags, replaces)
     path = {f"path_{name}": values for name, values in result.path.items()}
     validation = {"validation_loss": result.validation} if result.validation else {}
     curves = {"loss": result.losses, **validation, **path} if result.epochs else {}
-    return replace(bare, metrics=found, epochs=result.epochs, curves=curves)
+    status, numbers = STATUS[result.outcome], (found, result.epochs, curves)
+    return _record(result.run, recorded, call, status, tags, replaces, numbers)
 
 
 def _left_out(fit: Uncertainty) -> str:
@@ -209,36 +218,43 @@ def _left_out(fit: Uncertainty) -> str:
 def of_crash(run: Run, call: Call, error: Exception, replaces: str = "") -> RunRecord:
     """The record of a run that an error ended: FAILED without an outcome."""
     note = f"Crashed: {type(error).__name__}: {one_line(error)}"
-    recorded = params(run.settings, run.input.fitted)
-    return _bare(run, recorded, call, "FAILED", {NOTE: note}, replaces)
+    recorded = run.spelling.params(run.input.fitted)
+    return _record(run, recorded, call, "FAILED", {NOTE: note}, replaces)
 
 
-def _bare(
-    run: Run, recorded: dict[str, str], call: Call, status: Status, tags: dict[str, str], replaces: str
+def _record(
+    run: Run,
+    recorded: dict[str, str],
+    call: Call,
+    status: Status,
+    tags: dict[str, str],
+    replaces: str,
+    numbers: Numbers = ({}, (), {}),
 ) -> RunRecord:
-    """A record that lacks only its numbers."""
-    settings, pairs = run.settings, run.problem.pairs
+    """`numbers`: metrics, epochs and curves."""
+    pairs = run.problem.pairs
+    found, epochs, curves = numbers
     tags |= common_tags() | {
         DATA_DIGEST: pairs.digest,
         **({HELD_OUT_DIGEST: pairs.held_out.digest} if pairs.held_out else {}),
         "code": json.dumps(run.code),
         "processor": run.processor,
         "fingerprint": run.fingerprint,
-        "overrides": as_text(overrides(settings)),
-        **{f"{ABOUT}{name}": text for name, text in settings.about if text},
+        "overrides": as_text(run.spelling.overrides),
+        **{f"{ABOUT}{name}": text for name, text in run.settings.about if text},
     }
-    origin = settings.origin
+    origin = run.settings.origin
     if origin.sweep and call.parent_id:
         tags |= {"sweep": origin.sweep, JOB: str(origin.job), "mlflow.parentRunId": call.parent_id}
     return RunRecord(
-        name=cut(run_name(settings), LONGEST_NAME),
+        name=cut(run.spelling.name, LONGEST_NAME),
         status=status,
         start_ms=call.start_ms,
         end_ms=call.end_ms,
         params={key: cut(value, LONGEST_PARAM) for key, value in recorded.items()},
-        metrics={},
-        epochs=(),
-        curves={},
+        metrics=found,
+        epochs=epochs,
+        curves=curves,
         tags={key: cut(value, LONGEST_TAG) for key, value in tags.items()},
         dataset=dataset_record(pairs),
         run_id=job_id(origin.sweep, origin.job) if origin.sweep and origin.job is not None else "",

@@ -40,7 +40,7 @@ class Named:
 
 def is_usable(run: TrackedRun) -> bool:
     """Whether a run has a result: it did not diverge or crash, nor end before its first loss."""
-    return run.calibration() is not None
+    return run.has_calibration
 
 
 def leaders(runs: Sequence[TrackedRun]) -> list[TrackedRun]:
