@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import TABLES
@@ -30,6 +31,7 @@ class Measured:
 
     runs: int
     seconds: float
+    cpu_s: float
     peak_mib: float
     watched_seconds: float
     phases: dict[str, float]
@@ -42,12 +44,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Round:
-    """Everything measured once, side by side; `batch` and `floor` (phase -> seconds) are by runs."""
+    """Everything measured once, side by side; `batch`, `floor` (phase -> seconds) and `rival` are by runs.
+
+    `rival` is empty where its packages are not installed.
+    """
 
     few: Measured
     stock: Measured
     batch: dict[int, Measured]
     floor: dict[int, dict[str, float]]
+    rival: dict[int, Measured]
 
     @property
     def further(self) -> float:
@@ -61,6 +67,10 @@ class Round:
     def to_further(self, runs: int) -> float:
         """The same with start-up on the batch's side alone."""
         return self.further / self.batch[runs].per_run
+
+    def to_rival(self, runs: int) -> float:
+        """How many times the rival's CPU time the batch takes."""
+        return self.batch[runs].cpu_s / self.rival[runs].cpu_s
 
     def to_floor(self, runs: int) -> float:
         """How many times longer the whole process takes than its training and its rows alone."""
@@ -83,11 +93,19 @@ class Place:
         """A sweep of so many runs, twice."""
         say(f"  {launcher}, runs: {runs:,}")
         sweep = ("-m", f"hydra/launcher={launcher}", rates(runs), f"epochs={self.epochs}")
-        seconds, peak_mib = self._sweep("src.train", sweep, runs)
-        watched_seconds, _ = self._sweep("benchmarks._phases", sweep, runs)
+        seconds, cpu_s, peak_mib = self._sweep("src.train", sweep, runs)
+        watched_seconds, *_ = self._sweep("benchmarks._phases", sweep, runs)
         phases: dict[str, float] = json.loads((self.folder / "phases.json").read_text())
         phases["exit"] = watched_seconds - sum(phases.values())
-        return Measured(runs, seconds, peak_mib, watched_seconds, phases)
+        return Measured(runs, seconds, cpu_s, peak_mib, watched_seconds, phases)
+
+    def rival(self, runs: int) -> Measured:
+        """The same sweep by the program under `rival/`."""
+        say(f"  rival, runs: {runs:,}")
+        seconds, cpu_s, peak_mib = self._process(
+            "benchmarks.rival", str(runs), str(self.epochs), "journal.jsonl"
+        )
+        return Measured(runs, seconds, cpu_s, peak_mib, seconds, {})
 
     def floor(self) -> dict[str, float]:
         """The floor of the sweep that was measured last."""
@@ -96,15 +114,15 @@ class Place:
         seconds: dict[str, float] = json.loads((self.folder / "output").read_text())
         return seconds
 
-    def _sweep(self, module: str, args: Sequence[str], runs: int) -> tuple[float, float]:
+    def _sweep(self, module: str, args: Sequence[str], runs: int) -> tuple[float, float, float]:
         shutil.copy(self.empty, self.store)
         shutil.rmtree(self.folder / "mlruns", ignore_errors=True)
         measured = self._process(module, *args)
         self._check(runs)
         return measured
 
-    def _process(self, module: str, *args: str) -> tuple[float, float]:
-        """Run a module of the project to its end: seconds and peak MiB."""
+    def _process(self, module: str, *args: str) -> tuple[float, float, float]:
+        """Run a module of the project to its end: seconds, CPU seconds and peak MiB."""
         with (self.folder / "output").open("w") as output, (self.folder / "errors").open("w") as errors:
             started = time.monotonic()
             process = subprocess.Popen(
@@ -120,7 +138,7 @@ class Place:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             sys.exit(f"{module} {' '.join(args)} failed:\n{(self.folder / 'errors').read_text()}")
-        return seconds, usage.ru_maxrss / 1024
+        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
     def _check(self, runs: int) -> None:
         """What was timed is what was asked for: every run to its end and on record, and one parent."""
@@ -157,13 +175,15 @@ def rates(runs: int) -> str:
 
 
 def measure_round(place: Place, sizes: Sequence[int], stock: int) -> Round:
-    """The stock sweeps, then each batch and at once its floor."""
+    """The stock sweeps, then each batch and at once its floor and its rival."""
     few, many = place.measure("basic", FEW), place.measure("basic", stock)
-    batch, floor = {}, {}
+    batch, floor, rival = {}, {}, {}
     for runs in sizes:
         batch[runs] = place.measure("batch", runs)
         floor[runs] = place.floor()
-    return Round(few, many, batch, floor)
+        if find_spec("jax"):
+            rival[runs] = place.rival(runs)
+    return Round(few, many, batch, floor, rival)
 
 
 def say(text: str) -> None:

@@ -23,27 +23,40 @@ def speed(rounds: Sequence[Round]) -> str:
     def row(name: str, pick: Callable[[Round], Measured], *ratios: str) -> list[str]:
         seconds = middle(pick(one).seconds for one in rounds)
         runs = pick(rounds[0]).runs
+        cpu = middle(pick(one).cpu_s for one in rounds)
         peak = middle(pick(one).peak_mib for one in rounds)
-        return [name, f"{runs:,}", digits(seconds), digits(runs / seconds), *ratios, f"{peak:,.0f}"]
+        return [
+            *(name, f"{runs:,}", digits(seconds), digits(cpu), digits(runs / seconds)),
+            *(*ratios, f"{peak:,.0f}"),
+        ]
 
-    rows = [row("basic", lambda one: one.few, "", "", ""), row("basic", lambda one: one.stock, "1", "", "")]
+    nothing = [""] * 3
+    rows = [
+        row("basic", lambda one: one.few, "", *nothing),
+        row("basic", lambda one: one.stock, "1", *nothing),
+    ]
     further = middle(one.further for one in rounds)
     to_further = spread(one.stock.per_run / one.further for one in rounds)
-    rows.append(["basic", "one more", digits(further), digits(1 / further), to_further, "1", "", ""])
+    rows.append(["basic", "one more", digits(further), "", digits(1 / further), to_further, "1", "", "", ""])
     for runs in rounds[0].batch:
         ratios = (
             spread(ratio(one, runs) for one in rounds)
             for ratio in (Round.to_stock, Round.to_further, Round.to_floor)
         )
-        rows.append(row("batch", lambda one, runs=runs: one.batch[runs], *ratios))  # type: ignore[misc]
+        rival = spread(one.to_rival(runs) for one in rounds) if rounds[0].rival else ""
+        rows.append(row("batch", lambda one, runs=runs: one.batch[runs], *ratios, rival))  # type: ignore[misc]
+        if rounds[0].rival:
+            rows.append(row("rival", lambda one, runs=runs: one.rival[runs], "", *nothing))  # type: ignore[misc]
     header = [
         "launcher",
         "runs",
         "seconds",
+        "CPU s",
         "runs/s",
         "× stock",
         "× one more",
         "× floor",
+        "× rival's CPU",
         "peak MiB",
     ]
     return table(header, rows)
