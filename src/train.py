@@ -113,6 +113,7 @@ def job(cfg: DictConfig) -> Outcome:
 
 def command() -> int:
     """What `python -m src.train` does; returns the exit code."""
+    gc.set_threshold(100_000)  # a sweep makes objects by the million, and hardly a cycle among them
     with interrupts.raising() as arrived:
         return run_command(lambda: _launch(sys.argv[1:], arrived))
 

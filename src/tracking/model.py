@@ -365,7 +365,7 @@ def _save(folder: Path, model: LoggedModel, function: str, config: dict[str, Any
     code = folder / standalone.FILE
     code.write_text(standalone.code(function), encoding="utf-8")
     low, high = config["input_range"]
-    with warnings.catch_warnings(action="ignore"):  # MLflow's own, about pandas 4
+    with warnings.catch_warnings(action="ignore"), standalone.unsearched():  # MLflow's own, about pandas 4
         mlflow.pyfunc.save_model(
             folder / NAME,
             mlflow_model=Model(

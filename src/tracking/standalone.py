@@ -10,13 +10,15 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.utils import environment
 
 from .. import elementary
 from ..functions import Function, on_arrays, public, resolve
@@ -68,6 +70,23 @@ def requirements(name: str) -> list[str]:
     return [
         f"{each}=={version(each).partition('+')[0]}" for each in ("mlflow", "numpy", "pandas", "scipy", *own)
     ]
+
+
+@contextmanager
+def unsearched() -> Iterator[None]:
+    """Inside, MLflow does not search all that is installed for other versions than were just read from there.
+
+    That takes as long as all else about a model.
+    """
+    name = "warn_dependency_requirement_mismatches"
+    search = getattr(environment, name, None)  # another MLflow may have none
+    if search:
+        setattr(environment, name, lambda requirements: None)
+    try:
+        yield
+    finally:
+        if search:
+            setattr(environment, name, search)
 
 
 def signature(input: str, target: str) -> ModelSignature:
