@@ -161,6 +161,7 @@ def test_a_page_of_the_chosen_runs(tmp_path: Path) -> None:
     assert files == {
         "runs.csv",
         "sweep.html",
+        "report.html",
         "observations.csv",
         "note.md",
         "loss_curves.png",
@@ -204,7 +205,7 @@ def test_a_page_without_the_data_that_a_run_was_trained_on(place: Path, tmp_path
         data.write_bytes(before)
     assert "has changed since" in (tmp_path / "note.md").read_text()
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"runs.csv", "sweep.html", "note.md", "loss_curves.png", "loss_gap.png"}
+    assert names == {"runs.csv", "sweep.html", "report.html", "note.md", "loss_curves.png", "loss_gap.png"}
 
 
 MISTAKES = {

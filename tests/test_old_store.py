@@ -64,6 +64,7 @@ def test_its_page_is_written(old_store: Path) -> None:
     assert names == {
         "runs.csv",
         "sweep.html",
+        "report.html",
         "observations.csv",
         "note.md",
         "loss_curves.png",
