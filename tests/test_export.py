@@ -106,16 +106,16 @@ def test_c(
 
 def test_a_model_that_is_not_cs(folder: Path, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     """A function of the user's own that C has no word for is refused, and as JSON it goes."""
-    (folder / "mine.py").write_text(
+    (folder / "bending.py").write_text(
         "import torch\n\n\ndef bent(t_u, w, b):\n    return w * torch.tanh(t_u / 50) + b\n"
     )
-    own = ("model.function=mine.bent", "model.start.w=1", "model.start.b=0", "normalization=none", "lr=0.1")
+    own = ("model.function=bending.bent", "model.start.w=1", "model.start.b=0", "normalization=none", "lr=0.1")
     assert command(*own) == 0
     capsys.readouterr()
     assert export.command(["best", "--format", "c"]) == 2
-    assert "model=mine.bent cannot be written in C" in capsys.readouterr().err
+    assert "model=bending.bent cannot be written in C" in capsys.readouterr().err
     assert export.command(["best", "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)["model"] == "mine.bent"
+    assert json.loads(capsys.readouterr().out)["model"] == "bending.bent"
 
 
 @pytest.mark.parametrize(
