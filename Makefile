@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run sweep compare ui test test-slow test-kills lint format types contract pictures settings bench rates check lock clean
+.PHONY: help setup run sweep compare ui test test-slow test-kills lint format types contract pictures settings docs bench rates check lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -53,6 +53,9 @@ pictures: setup  ## the README's pictures again, by a headless Chromium
 
 settings: setup  ## the README's table of settings again, as --help lists them
 	$(BIN)/python -m docs.settings
+
+docs: setup  ## the docs site, in site/; it runs the notebook, so some two minutes
+	$(BIN)/python -m mkdocs build -q
 
 bench: setup  ## how fast a sweep is, beside the stock launcher; some minutes on a quiet machine
 	$(BIN)/python -m benchmarks.sweep
