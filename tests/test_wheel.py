@@ -1,5 +1,6 @@
 """The project as a wheel, in an environment of its own and run from folders that know nothing of it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,9 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from tests.conftest import ROOT
 
@@ -195,6 +198,31 @@ def test_a_commands_help_calls_it_as_it_is_called(name: str, calibrate: Calibrat
     assert done.returncode == 0, done.stderr
     assert f"calibrate {name} " in done.stdout
     assert "src." not in done.stdout
+
+
+def test_the_notebook_runs_from_the_wheel(
+    binaries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every assertion holds, in two minutes, and no warning is shown; Jupyter's packages lie apart."""
+    jupyter, work = tmp_path / "jupyter", tmp_path / "work"
+    packages, kernel = jupyter / "packages", jupyter / "kernels" / "wheel" / "kernel.json"
+    for folder in (work, kernel.parent):
+        folder.mkdir(parents=True)
+    pinned = ["-c", ROOT / "constraints.txt", "ipykernel"]
+    succeed(binaries / "pip", "install", "-q", "--target", packages, *pinned, cwd=tmp_path)
+    argv = [str(binaries / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    paths = {"PYTHONPATH": str(packages)}
+    kernel.write_text(json.dumps({"argv": argv, "env": paths, "display_name": "wheel", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(jupyter))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    notebook = nbformat.read(ROOT / "docs" / "chapter.ipynb", as_version=4)
+    place = {"metadata": {"path": str(work)}}
+    executed = NotebookClient(notebook, timeout=120, kernel_name="wheel", resources=place).execute()
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    assert len(outputs) > 30
+    assert [output for output in outputs if output.get("name") == "stderr"] == []
+    assert list(work.iterdir()) == []  # the record went to a folder of its own
 
 
 def test_an_editable_install_works_from_any_folder(source: Path, tmp_path: Path) -> None:
