@@ -55,7 +55,7 @@ settings: setup  ## the README's table of settings again, as --help lists them
 	$(BIN)/python -m docs.settings
 
 docs: setup  ## the docs site, in site/; it runs the notebook, so some two minutes
-	$(BIN)/python -m mkdocs build -q
+	$(BIN)/python -m mkdocs build
 
 bench: setup  ## how fast a sweep is, beside the stock launcher; some minutes on a quiet machine
 	$(BIN)/python -m benchmarks.sweep

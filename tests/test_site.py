@@ -18,7 +18,8 @@ pytestmark = pytest.mark.slow
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from what is there; the notebook's cells run, and the first assertion that fails ends it."""
     folder = tmp_path_factory.mktemp("site")
-    build = [sys.executable, "-m", "mkdocs", "build", "-q", "--strict", "-d", str(folder)]
+    # not -q: it hides warnings from --strict, too
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)]
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     done = subprocess.run(
         build,
