@@ -109,7 +109,13 @@ def test_a_model_that_is_not_cs(folder: Path, command: Command, capsys: pytest.C
     (folder / "bending.py").write_text(
         "import torch\n\n\ndef bent(t_u, w, b):\n    return w * torch.tanh(t_u / 50) + b\n"
     )
-    own = ("model.function=bending.bent", "model.start.w=1", "model.start.b=0", "normalization=none", "lr=0.1")
+    own = (
+        "model.function=bending.bent",
+        "model.start.w=1",
+        "model.start.b=0",
+        "normalization=none",
+        "lr=0.1",
+    )
     assert command(*own) == 0
     capsys.readouterr()
     assert export.command(["best", "--format", "c"]) == 2
