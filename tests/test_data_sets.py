@@ -115,7 +115,7 @@ def test_three_of_each(swept: tuple[Path, str], sensors: MlflowClient, tmp_path:
     drawn = [folder for folder in page.iterdir() if folder.is_dir() and folder.name != "data"]
     assert len(drawn) == 3
     for folder in drawn:
-        assert {file.name for file in folder.iterdir()} == {"observations.csv", *PICTURES}
+        assert {file.name for file in folder.iterdir()} == {"observations.csv", "report.html", *PICTURES}
         assert folder.name in note
 
 

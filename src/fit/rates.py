@@ -34,8 +34,7 @@ def fastest_rate(curvature: Tensor) -> float:
 
     Source: Polyak, Introduction to Optimization (1987), 1.4.
     """
-    axes = curvature.tolist()
-    return float(2 / (axes[0] + axes[-1]))
+    return 2 / float(curvature[0] + curvature[-1])
 
 
 def epochs_enough(curvature: Tensor, lr: float, start_gap: float, gap: float) -> float:
