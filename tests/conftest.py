@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 from src import train
 from src.report import figures
+from src.report.figures import draw
 
 ROOT = Path(__file__).parents[1]
 settings.register_profile("unhurried", deadline=None)  # how fast a machine is, is no fact about the code
@@ -72,11 +73,19 @@ def client(folder: Path) -> MlflowClient:
     return MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_pictures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """They take half the time of a run, and are drawn only where a test looks at them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.node.get_closest_marker("pictures"):
+            patch.setattr(figures, "draw", lambda name, comparison: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawn only where a test looks at them: they take half the time of a run."""
-    if not request.node.get_closest_marker("pictures"):
-        monkeypatch.setattr(figures, "draw", lambda name, comparison: None)
+    if request.node.get_closest_marker("pictures"):
+        monkeypatch.setattr(figures, "draw", draw)
 
 
 @pytest.fixture

@@ -165,6 +165,7 @@ def test_beyond_the_limit_no_number_of_epochs_is_enough() -> None:
     assert epochs_enough(torch.tensor([2.0, 2.0]), 0.5, 1e-7, 1e-6) == 0
 
 
+@pytest.mark.slow
 def test_what_float32_resolves(tmp_path: Path) -> None:
     """Lines and parabolas with noise from 1e-8 to 1e-1 of the span, offsets up to 300 times it, trained long.
 

@@ -159,6 +159,7 @@ def test_an_exponential(folder: Path, command: Command, client: MlflowClient, ca
     assert predicted(capfd, "best", "20").t_c[0] == pytest.approx(2 * np.exp(0.75) - 1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_parameters_in_raw_units(mine: str, command: Command, client: MlflowClient) -> None:
     """What a model brings for them is taken where both forms predict the same: not beside a shift, here."""
     own = [f"model.function={mine}.bent", "model.start.w=20", "model.start.c=0.1", "model.start.b=0"]

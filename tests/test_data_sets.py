@@ -30,6 +30,8 @@ from tests.conftest import working_folder
 from tests.test_page import PICTURES, tables
 from tests.test_record import is_parent, recorded
 
+pytestmark = pytest.mark.pictures
+
 Capture = pytest.CaptureFixture[str]
 Command = Callable[..., int]
 SENSORS = {"a": (2.0, 1.0), "b": (2.5, -3.0), "c": (0.5, 7.0)}  # slope and offset

@@ -182,6 +182,7 @@ def test_a_common_uncertainty() -> None:
         assert found == pytest.approx(math.hypot(without, 2.0), rel=1e-12)
 
 
+@pytest.mark.slow
 @given(
     offset=st.sampled_from([0.0, 1e3, 1e6]),
     degree=st.sampled_from([1, 2]),

@@ -156,7 +156,8 @@ def test_an_empty_file_is_fresh(empty_folder: Path) -> None:
     assert sqlite.is_there(empty_folder / "mlflow.db")
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [20])
 def test_killed_while_it_is_made(kills: int, tmp_path: Path) -> None:
     """At moments spread over the time that it takes: empty or whole, and the next command works."""
     (tmp_path / "measured").mkdir()
@@ -180,6 +181,7 @@ def test_killed_while_it_is_made(kills: int, tmp_path: Path) -> None:
         assert {path.name for path in folder.iterdir()} <= {"mlflow.db", "mlruns"}
 
 
+@pytest.mark.slow
 def test_interrupted_while_it_is_made(
     start: Callable[..., subprocess.Popen[str]], empty_folder: Path
 ) -> None:

@@ -62,6 +62,7 @@ def simulated(rng: np.random.Generator) -> tuple[Conformity, float]:
     return found, float((abs(line - truth) - expanded).max() - tolerance)
 
 
+@pytest.mark.slow
 def test_simulated_instruments() -> None:
     """In a thousand that are out by more than tolerance and U none is within; all three verdicts occur."""
     rng = np.random.default_rng(21)

@@ -39,7 +39,7 @@ def decimals(u: float) -> int:
 def in_two(value: float) -> str:
     """In two digits, as an uncertainty is told.
 
-    >>> in_two(2.0), in_two(0.0355), in_two(254.0), in_two(2e-9)
+    >>> in_two(2.0), in_two(0.0356), in_two(254.0), in_two(2e-9)
     ('2.0', '0.036', '250', '2.0e-09')
     """
     return f"{value:.1e}" if 0 < value < 1e-5 else f"{float(f'{value:.1e}'):.{decimals(value)}f}"
