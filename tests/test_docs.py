@@ -101,6 +101,18 @@ def test_every_command_of_a_page_runs(
     assert not list(folder.glob("*.h")) or "static inline float" in (folder / "calibration.h").read_text()
 
 
+def test_the_simulation_runs_that_the_rates_are_from() -> None:
+    """In short; what it prints has the rows of the page's table."""
+    page = (DOCS / "trust.md").read_text("utf-8")
+    [command] = re.findall(r"`python -m (simulations\.\w+)`", page)
+    done = subprocess.run(
+        [sys.executable, "-m", command, "--sets", "20"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    rows = re.compile(r"^(\| (?:interval|direct|inverse) \|.*?\|.*?\|)", re.MULTILINE)
+    assert rows.findall(done.stdout) == rows.findall(page)
+    assert len(rows.findall(page)) > 4
+
+
 def test_every_command_stands_in_a_block() -> None:
     """So that none escapes the test above; every command of the project is shown."""
     assert len(WITH_COMMANDS) >= 8
