@@ -226,6 +226,7 @@ def test_a_sweep_at_work_is_left_alone(
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 def test_two_go_on_at_once(whole: list[Any], client: MlflowClient, start: Start) -> None:
     """One is told; each point is once on record."""
     [sweep] = sweeps(client)
