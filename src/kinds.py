@@ -147,3 +147,8 @@ def plain_types(kind: Any) -> set[Any]:
 def allowed(kind: Any) -> str:
     """What a value of this kind may be."""
     return next(str(each.description) for each in kind.__metadata__ if getattr(each, "description", None))
+
+
+def labelled(label: str) -> Callable[[str], str]:
+    """How a value reads under its label; of a long one the end."""
+    return lambda text: f"{label}={text if len(text) <= 24 else '…' + text[-23:]}"

@@ -32,10 +32,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
+from .columns import PREDICTED
 from .config import ConfigError, printable
 from .kinds import at_home
 from .layout import Layout
-from .settings import PREDICTED, about
+from .settings import about
 from .tables import files, table
 from .tables.numbers import listed
 from .tables.source import Source

@@ -21,9 +21,9 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.utils import environment
 
 from .. import elementary
+from ..columns import PREDICTED
 from ..functions import Function, on_arrays, public, resolve
 from ..models import MODELS
-from ..settings import PREDICTED
 from . import band, calibration_model, curve
 from .band import Wanted
 from .curve import Floats
