@@ -47,6 +47,7 @@ def test_an_interrupted_run_is_killed_with_what_it_reached(
 ) -> None:
     process = start("epochs=1_000_000")
     assert process.stdout is not None
+    assert process.stdout.readline().startswith("data ")
     assert process.stdout.readline().startswith("Epoch 100000, ")  # a tenth of the way
     process.send_signal(signum)
     _, errors = process.communicate(timeout=60)

@@ -167,7 +167,7 @@ def test_a_model_of_ones_own(calibrate: Calibrate, tmp_path: Path) -> None:
     [
         (["train", "lr=abc"], "error: lr=abc is not allowed: "),
         (["compare", "--top", "0"], "error: --top 0 is not allowed: "),
-        (["tran"], "error: there is no command tran: give train, compare or predict"),
+        (["tran"], "error: there is no command tran: give train, compare, predict or export"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], told: str, calibrate: Calibrate, tmp_path: Path) -> None:
