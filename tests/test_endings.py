@@ -2,9 +2,11 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +42,14 @@ def statuses(client: MlflowClient) -> set[str]:
     return {run.info.status for run in recorded(client)}
 
 
+def look(terminal: int, is_closed: threading.Event) -> None:
+    """As a terminal does: one that nobody reads stops who writes to it."""
+    while not is_closed.is_set():
+        if select.select([terminal], [], [], 0.1)[0]:
+            os.read(terminal, 65536)
+    os.close(terminal)
+
+
 @pytest.mark.usefixtures("environment")
 def test_a_terminal_that_closes(client: MlflowClient, folder: Path) -> None:
     """Like SIGTERM: what was reached is on record, and nothing is RUNNING."""
@@ -47,9 +57,13 @@ def test_a_terminal_that_closes(client: MlflowClient, folder: Path) -> None:
     if pid == 0:
         os.chdir(folder)
         os.execv(sys.executable, [sys.executable, "-m", "src.train", "-m", "lr=1e-2,1e-3", LONG])
-    wait_for_runs(client, 1)
-    time.sleep(2)
-    os.close(terminal)
+    is_closed = threading.Event()
+    threading.Thread(target=look, args=(terminal, is_closed)).start()
+    try:
+        wait_for_runs(client, 1)
+        time.sleep(2)
+    finally:
+        is_closed.set()
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 129
     assert statuses(client) == {"KILLED"}
