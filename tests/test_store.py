@@ -157,7 +157,7 @@ def test_an_empty_file_is_fresh(empty_folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [20])
+@pytest.mark.parametrize("kills", [12])
 def test_killed_while_it_is_made(kills: int, tmp_path: Path) -> None:
     """At moments spread over the time that it takes: empty or whole, and the next command works."""
     (tmp_path / "measured").mkdir()
@@ -301,7 +301,7 @@ def test_who_writes_to_an_old_store_upgrades_it(
     assert names == {"old", "lr=0.01 scale 1"}
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.slow)])
 def test_killed_while_it_is_upgraded(kills: int, old_database: Path, tmp_path: Path) -> None:
     """As it was, or upgraded; its run is there."""
     old = tables(old_database)
