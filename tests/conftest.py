@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 from src import train
 from src.report import figures
-from src.report.figures import draw
+from src.report.figures import bands, draw
 
 ROOT = Path(__file__).parents[1]
 settings.register_profile("unhurried", deadline=None)  # how fast a machine is, is no fact about the code
@@ -79,6 +79,7 @@ def _no_pictures(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if not request.node.get_closest_marker("pictures"):
             patch.setattr(figures, "draw", lambda name, comparison: None)
+            patch.setattr(figures, "bands", lambda calibration, pairs, tolerance: "")
         yield
 
 
@@ -86,6 +87,7 @@ def _no_pictures(request: pytest.FixtureRequest) -> Iterator[None]:
 def _pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.get_closest_marker("pictures"):
         monkeypatch.setattr(figures, "draw", draw)
+        monkeypatch.setattr(figures, "bands", bands)
 
 
 @pytest.fixture

@@ -234,6 +234,7 @@ def test_parameters_of_the_formula(model: str, command: Command, client: MlflowC
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 def test_one_page(report: Callable[..., str], folder: Path) -> None:
     """A browser prints the thermometer's on one side of A4, a tolerance and all fields given.
@@ -244,6 +245,7 @@ def test_one_page(report: Callable[..., str], folder: Path) -> None:
     more = ("conditions=23 °C and 40 % r.h.", "procedure=water bath from below", "date=2026-11-26")
     report(*CHAPTER, "tolerance=7", *(f"about.{each}" for each in (*about, *more)))
     page = folder / "report.html"
+    assert "<svg" in page.read_text("utf-8")
     (folder / "long.html").write_text(page.read_text("utf-8") + "<p>more" * 100, "utf-8")
     with browser() as chromium:
         found = []
