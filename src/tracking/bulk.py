@@ -9,30 +9,30 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.dbmodels import models
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy import Select, delete, insert, select, text, update
+from sqlalchemy import Select, delete, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from . import rows
 from .dataset import DatasetRecord, DataSummary
+from .insert import insert_rows
 from .record import DONE, RANK, RunRecord, TrackedRun
+from .rows import Row
 from .selection import Selection
 from .store import Store
 
 KNOWN_SCHEMAS = {"dc11669786a5"}  # alembic heads of MLflow whose tables this file knows
 
 RUNS_A_TRANSACTION = 500  # about half a second: no reader waits longer
-ROWS_A_STATEMENT = 40  # half the time of one by one; any sqlite takes as many variables
+TRIES = 3  # of a transaction; PostgreSQL lets two clients begin at once, and stops the later
 IDS_A_QUERY = 5000  # any database takes as many variables
-NOT_NAN = 0  # as sqlite keeps it: each False would be converted by the driver
-CONTEXT = ("mlflow.data.context", "training")  # the tag of a dataset input
 MANY = 500  # runs after which the database is told how its indexes lie
-
-Row = tuple[object, ...]  # in the order of the table's columns
 
 
 def knows(store: Store) -> bool:
@@ -63,11 +63,22 @@ class BulkWriter:
         fresh = _ascending_ids(len(records))
         pending = ((record.run_id or run_id, record) for run_id, record in zip(fresh, records, strict=True))
         while part := list(islice(pending, RUNS_A_TRANSACTION)):
-            with self.sql.ManagedSessionMaker(read_only=False) as session:
-                self._insert(session, part)
+            self._put(part)
             yield from (run_id for run_id, _ in part)
         if len(records) >= MANY:
             self._analyze()
+
+    def _put(self, part: list[tuple[str, RunRecord]]) -> None:
+        """In one transaction; tried again where another client was quicker with the same job or dataset."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self.sql.ManagedSessionMaker(read_only=False) as session:
+                    self._insert(session, part)
+                return
+            except MlflowException as error:
+                self.datasets.clear()  # of those that this transaction made, none is there
+                if attempt == TRIES or not isinstance(error.__cause__, IntegrityError):
+                    raise
 
     def _insert(self, session: Session, part: list[tuple[str, RunRecord]]) -> None:
         if self.sql.db_type == "sqlite":
@@ -78,13 +89,15 @@ class BulkWriter:
         done = _make_room(session, [run_id for run_id, record in part if record.run_id])
         part = [one for one in part if one[0] not in done]
         inputs = [self._input(session, run_id, record) for run_id, record in part if record.dataset]
-        _insert_rows(session, models.SqlRun, [self._run(run_id, record) for run_id, record in part])
-        _insert_rows(session, models.SqlTag, [row for one in part for row in _tags(*one)])
-        _insert_rows(session, models.SqlParam, [row for one in part for row in _params(*one)])
-        _insert_rows(session, models.SqlMetric, [row for one in part for row in _metrics(*one)])
-        _insert_rows(session, models.SqlLatestMetric, [row for one in part for row in _latest_metrics(*one)])
-        _insert_rows(session, models.SqlInput, inputs)
-        _insert_rows(session, models.SqlInputTag, [(row[0], *CONTEXT) for row in inputs])
+        insert_rows(session, models.SqlRun, [self._run(run_id, record) for run_id, record in part])
+        insert_rows(session, models.SqlTag, [row for one in part for row in rows.tags(*one)])
+        insert_rows(session, models.SqlParam, [row for one in part for row in rows.params(*one)])
+        insert_rows(session, models.SqlMetric, [row for one in part for row in rows.metrics(*one)])
+        insert_rows(
+            session, models.SqlLatestMetric, [row for one in part for row in rows.latest_metrics(*one)]
+        )
+        insert_rows(session, models.SqlInput, inputs)
+        insert_rows(session, models.SqlInputTag, [(row[0], *rows.CONTEXT) for row in inputs])
 
     def _require_experiment(self, session: Session) -> None:
         """Raises MlflowException where it is gone."""
@@ -121,7 +134,7 @@ class BulkWriter:
             return str(known)
         dataset_id = secrets.token_hex(16)
         content = (dataset.name, dataset.digest, "local", dataset.source, dataset.schema, dataset.profile)
-        _insert_rows(session, table, [(dataset_id, experiment_id, *content)])
+        insert_rows(session, table, [(dataset_id, experiment_id, *content)])
         return dataset_id
 
     def _analyze(self) -> None:
@@ -200,14 +213,14 @@ def _read(session: Any, ids: list[str], texts: dict[str, str]) -> Iterable[Track
     """Those of the ids that are not deleted; what is the same text is kept once, in `texts`."""
     run, latest = models.SqlRun.__table__, models.SqlLatestMetric.__table__
     tag, param = models.SqlTag.__table__, models.SqlParam.__table__
-    rows = session.execute(
+    heads = session.execute(
         select(run.c.run_uuid, run.c.name, run.c.status, run.c.start_time, run.c.experiment_id).where(
             run.c.run_uuid.in_(ids), run.c.lifecycle_stage == "active"
         )
     )
     known = {run_id: (digest, profile) for run_id, digest, profile in session.execute(_datasets(ids))}
     runs = {}
-    for run_id, name, status, start, experiment in rows:
+    for run_id, name, status, start, experiment in heads:
         digest, profile = known.get(run_id, ("", None))
         data = DataSummary.of(profile)
         runs[run_id] = TrackedRun(
@@ -286,56 +299,3 @@ def _ascending_ids(count: int) -> list[str]:
     """
     stem = f"{int(time.time() * 1000):012x}{secrets.token_hex(6)}"
     return [f"{stem}{place:08x}" for place in range(count)]
-
-
-def _insert_rows(session: Session, model: Any, rows: list[Row]) -> None:
-    """Rows straight to the driver where it takes them by position, as sqlite's does; there many at once.
-
-    OR ROLLBACK: what fails ends the whole transaction, or sqlite would keep a journal for each statement.
-    """
-    if not rows:
-        return
-    statement = insert(model.__table__).prefix_with("OR ROLLBACK", dialect="sqlite")
-    dialect = session.get_bind().dialect
-    compiled = statement.compile(dialect=dialect)
-    if not compiled.positional:
-        names = model.__table__.columns.keys()
-        session.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
-        return
-    execute, single = session.connection().exec_driver_sql, str(compiled)
-    together = len(rows) - len(rows) % ROWS_A_STATEMENT if dialect.name == "sqlite" else 0
-    if together:
-        marks = ", ".join("?" * len(rows[0]))
-        joined = [
-            tuple(chain.from_iterable(rows[start : start + ROWS_A_STATEMENT]))
-            for start in range(0, together, ROWS_A_STATEMENT)
-        ]
-        execute(single + f", ({marks})" * (ROWS_A_STATEMENT - 1), joined)
-    if rows[together:]:
-        execute(single, rows[together:])
-
-
-def _tags(run_id: str, record: RunRecord) -> list[Row]:
-    tags = record.tags | {"mlflow.runName": record.name}
-    return [(key, value, run_id) for key, value in tags.items()]
-
-
-def _params(run_id: str, record: RunRecord) -> list[Row]:
-    return [(key, value, run_id) for key, value in record.params.items()]
-
-
-def _metrics(run_id: str, record: RunRecord) -> list[Row]:
-    at = record.end_ms
-    rows: list[Row] = [
-        (key, value, at, epoch, NOT_NAN, run_id)
-        for key, values in record.curves.items()
-        for epoch, value in zip(record.epochs, values, strict=True)
-    ]
-    return rows + [(key, value, at, 0, NOT_NAN, run_id) for key, value in record.metrics.items()]
-
-
-def _latest_metrics(run_id: str, record: RunRecord) -> list[Row]:
-    """Per key the value at the largest step: each curve's last point, and all that have but one."""
-    latest = [(key, value, 0) for key, value in record.metrics.items()]
-    latest += [(key, values[-1], record.epochs[-1]) for key, values in record.curves.items()]
-    return [(key, value, record.end_ms, step, NOT_NAN, run_id) for key, value, step in latest]

@@ -27,8 +27,9 @@ from . import sqlite
 from .experiment import DESCRIPTION
 from .record import NOTE
 
-# MLflow would print a traceback of a page besides what is told in a line
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+# They would print a traceback of a page, or a warning, besides what is told in a line
+for name in ("mlflow.store.db.utils", "psycopg"):
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 OPENINGS = 4  # tries on a fresh PostgreSQL, where concurrent migrations fail but recover
 UI_ADDRESS = "http://127.0.0.1:5000/"  # where `mlflow ui` without options serves
