@@ -33,8 +33,8 @@ Size = Callable[[], dict[str, int]]  # bytes by table, indexes included
 def main() -> None:
     """Measure and print a table."""
     options = parser().parse_args()
-    print("| store | tracking.points | rows a run | bytes a run | of which curves |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    print("| store | tracking.points | rows a run | bytes a run | of which metrics | server's CPU ms a run |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         for points in options.points:
             for kind in ("sqlite", "postgresql"):
@@ -64,11 +64,13 @@ def in_sqlite(folder: Path, runs: int, points: int) -> str:
             return sum(int(store.execute(f"SELECT count(*) FROM {each}").fetchone()[0]) for each in TABLES)
 
     line = grown("sqlite", f"sqlite:///{database}", folder, runs, points, size, rows)
-    return f"{line}\n| Parquet, a file of curves | {points} | 1 | {in_parquet(database) / runs:,.0f} | all |"
+    each = f"{in_parquet(database) / runs:,.0f}"
+    return f"{line} |\n| a Parquet file of the curves alone | {points} | 1 | {each} | {each} | |"
 
 
 def in_postgresql(folder: Path, runs: int, points: int) -> str:
     """A line of the table."""
+    import psutil
     import psycopg
 
     with (
@@ -86,7 +88,13 @@ def in_postgresql(folder: Path, runs: int, points: int) -> str:
         def rows() -> int:
             return sum(one(f"SELECT count(*) FROM {each}") for each in TABLES)
 
-        return grown("PostgreSQL", uri, folder, runs, points, size, rows)
+        server = psutil.Process(store.info.backend_pid).parent()
+        assert server is not None
+        before = server.cpu_times()
+        line = grown("PostgreSQL", uri, folder, runs, points, size, rows)
+        after = server.cpu_times()  # those of its processes that have ended, of each client's connection one
+        children = after.children_user - before.children_user + after.children_system - before.children_system
+        return f"{line} {1000 * children / (runs + 1):.2f} |"
 
 
 def grown(
