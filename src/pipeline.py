@@ -100,7 +100,7 @@ def _train_and_record(runs: list[Run], store: Store) -> list[float | Forecast | 
     end_abandoned(store)
     kept.put_back(store, runs[0].settings.origin)
     with interrupts.deferred() as stop:
-        parent = kept.begin(store, partial(parent_id, store, runs[0]), stop)
+        parent = kept.begin(store, partial(parent_id, store, runs[0]), runs[0].settings.origin)
         recorded = resume.on_record(store, runs)
         results: Results = {place: found.objective for place, found in recorded.items() if found.is_done}
         left = [place for place in range(len(runs)) if place not in results]
@@ -123,7 +123,7 @@ def _train_the_rest(
     except Exception as error:
         call = Call(start_ms, _now_ms(), parent)
         crashes = [of_crash(run, call, error, replaces) for run, replaces in zip(runs, old, strict=True)]
-        kept.write(store, crashes, origin, stop)
+        kept.write(store, crashes, origin)
         return [TrainingError.of(error)] * len(runs)
     call = Call(start_ms, _now_ms(), parent)
     with step("describing", len(runs), "runs", jobs) as reached:
@@ -132,7 +132,7 @@ def _train_the_rest(
             records.append(of_result(each, call, replaces))
             reached(len(records))
     with step("recording", len(runs), "runs", jobs) as reached:
-        ids = kept.write(store, records, origin, stop, reached)
+        ids = kept.write(store, records, origin, reached)
     if parent is None:
         for run_id, result in zip(ids, results, strict=True):
             observed.keep(store, run_id, [result.run.problem.pairs])

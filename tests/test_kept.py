@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from src.tracking import kept
+from src.tracking import patience
 from tests.test_record import recorded
 from tests.test_resume import on_record, sweeps
 
@@ -26,7 +26,7 @@ UNDER_WAY = "SELECT 1 FROM inputs JOIN tags ON run_uuid = destination_id WHERE k
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "PAUSES_S", (0.5,))
+    monkeypatch.setattr(patience, "LONGEST_S", 0.5)
 
 
 @contextmanager

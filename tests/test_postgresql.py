@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from src.settings import Origin
-from src.tracking import bulk, kept
+from src.tracking import bulk, kept, patience
 from src.tracking.record import RunRecord, job_id
 from src.tracking.selection import Selection
 from src.tracking.store import Store, open_store
@@ -120,7 +120,8 @@ def test_connections_cut_while_thousands_of_rows_go_in(
     store: Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """What was cut off is not there by half, and is tried again until it is there."""
-    monkeypatch.setattr(kept, "PAUSES_S", (0.1,) * 40)
+    monkeypatch.setattr(patience, "LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(patience, "MOMENT_S", 0.0)
     records, over, cut = jobs("sweep-2", 1500), threading.Event(), []
     busy = (
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
@@ -137,7 +138,7 @@ def test_connections_cut_while_thousands_of_rows_go_in(
     with ThreadPoolExecutor(1) as pool:
         meddling = pool.submit(meddle)
         try:
-            ids = kept.write(store, records, Origin(), lambda: False)
+            ids = kept.write(store, records, Origin())
         finally:
             over.set()
         meddling.result()
@@ -147,4 +148,4 @@ def test_connections_cut_while_thousands_of_rows_go_in(
     assert len(rows_of(store)) == 1500
     said = capfd.readouterr().err
     assert "Traceback" not in said
-    assert "the store cannot be written, trying again" in said
+    assert "waiting for the tracking store" in said

@@ -99,6 +99,20 @@ def step(
 
 
 @contextmanager
+def meanwhile(doing: str) -> Iterator[None]:
+    """Inside, the bar says that this is done, and not the step that it is a part of. Silent without a bar."""
+    shown = _current.get()
+    if shown is None:
+        yield
+        return
+    before, shown.doing = shown.doing, doing
+    try:
+        yield
+    finally:
+        shown.doing = before
+
+
+@contextmanager
 def above_bar(text: str) -> Iterator[None]:
     """Inside, a text is printed: above the bar, if there is one, which comes back behind a whole line."""
     shown = _current.get()

@@ -91,6 +91,12 @@ def raise_lost() -> None:
         outer.raise_again()
 
 
+def is_asked_to_stop() -> bool:
+    """Whether a signal has come that is taken by a flag alone; for any thread."""
+    handlers = (getattr(signal.getsignal(each), "__self__", None) for each in SIGNALS)
+    return any(isinstance(each, Stop) and each() for each in handlers)
+
+
 def arrive() -> None:
     """Further signals are ignored from here to the end of the process.
 

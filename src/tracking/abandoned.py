@@ -1,4 +1,4 @@
-"""Sweeps whose processes are gone: the next command ends them, and says how they go on."""
+"""Sweeps and runs whose processes are gone: the next command ends them, and says how sweeps go on."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from .ranking import ranked
 from .record import TrackedRun
 from .selection import Selection
 from .store import Store
-from .sweep import running_parents
+from .sweep import running
 
 
 def end_abandoned(store: Store) -> None:
-    """End the sweeps that nobody is at work on any more, remove what they left, and say so."""
+    """End what nobody is at work on any more, remove what it left, and say so of sweeps."""
     remove_abandoned()
-    for parent in running_parents(store):
+    parents, halves = running(store)
+    for run_id in halves:
+        with suppress(MlflowException):
+            store.client.set_terminated(run_id, "KILLED")
+    for parent in parents:
         with suppress(MlflowException):  # who may only read leaves it to the next
             if not (parent.is_abandoned and parent.set_status("KILLED")):
                 continue

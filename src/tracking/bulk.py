@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -63,7 +64,7 @@ class BulkWriter:
         fresh = _ascending_ids(len(records))
         pending = ((record.run_id or run_id, record) for run_id, record in zip(fresh, records, strict=True))
         while part := list(islice(pending, RUNS_A_TRANSACTION)):
-            self._put(part)
+            self.store.patience(partial(self._put, part))
             yield from (run_id for run_id, _ in part)
         if len(records) >= MANY:
             self._analyze()

@@ -9,16 +9,13 @@ import gzip
 import json
 import os
 import secrets
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
 
 from ..config import without_passwords
 from ..package import command
@@ -30,17 +27,17 @@ from .record import RunRecord
 from .store import Store
 from .writer import open_writer
 
-PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # a database that is held is waited for besides, each time
 NAME = "runs-not-on-record-{}.json.gz"
 
 A = TypeVar("A")
 
 
-def begin(store: Store, step: Callable[[], A], stop: Callable[[], bool]) -> A:
+def begin(store: Store, step: Callable[[], A], origin: Origin) -> A:
     """What the step gives that comes before the training; raises StoreError where it cannot be written."""
     try:
-        return _patiently(step, stop)
+        return step()
     except MlflowException as error:
+        _leave_to_the_next(origin)
         raise StoreError(f"{_why(store, error)}; nothing was trained") from error
 
 
@@ -48,7 +45,6 @@ def write(
     store: Store,
     records: Sequence[RunRecord],
     origin: Origin,
-    stop: Callable[[], bool],
     on_written: Callable[[int], object] = lambda written: None,
 ) -> list[str]:
     """The ids of the runs, which are on record now, in the order given; `on_written` is told how many are.
@@ -56,24 +52,25 @@ def write(
     Raises StoreError where the store cannot be written: those that are not on record are in a file then.
     """
     ids: list[str] = []
-
-    def step() -> list[str]:
-        for run_id in open_writer(store).write(records[len(ids) :]):
+    try:
+        for run_id in open_writer(store).write(records):
             ids.append(run_id)
             on_written(len(ids))
         return ids
-
-    try:
-        return _patiently(step, stop)
     except Exception as error:
         left = records[len(ids) :]
         path = _keep(store, left, origin)
-        if origin.sweep:
-            origin.kept.touch()
+        _leave_to_the_next(origin)
         raise StoreError(
             f"{_why(store, error)}; {len(left)} runs are kept in {path}, and put on record by the next "
             f"{command('train')} into this store"
         ) from error
+
+
+def _leave_to_the_next(origin: Origin) -> None:
+    """The next command ends the sweep."""
+    if origin.sweep:
+        origin.kept.touch()
 
 
 def put_back(store: Store, origin: Origin) -> None:
@@ -85,7 +82,7 @@ def put_back(store: Store, origin: Origin) -> None:
             found = json.loads(gzip.decompress(path.read_bytes()))
             if found["store"] != _identity(store):
                 continue
-            ids = list(open_writer(store).write([_record(each) for each in found["records"]]))
+            ids = list(open_writer(store, again=True).write([_record(each) for each in found["records"]]))
         except FileNotFoundError:  # another process put it back
             continue
         except (OSError, EOFError, ValueError, KeyError, TypeError, MlflowException) as error:
@@ -97,34 +94,13 @@ def put_back(store: Store, origin: Origin) -> None:
         print(f"put on record: {len(ids)} runs that were kept in {path}")
 
 
-def _patiently(step: Callable[[], A], stop: Callable[[], bool]) -> A:
-    """What the step gives once the store can be written.
-
-    Raises what it raises where that does not pass within some minutes, or until `stop`.
-    """
-    for pause in PAUSES_S:
-        try:
-            return step()
-        except MlflowException as error:
-            if error.error_code != ErrorCode.Name(TEMPORARILY_UNAVAILABLE) or stop():
-                raise
-            if pause == PAUSES_S[0]:
-                print(f"the store cannot be written, trying again: {sqlite.brief(error)}", file=sys.stderr)
-            until = time.monotonic() + pause
-            while time.monotonic() < until and not stop():
-                time.sleep(0.05)
-    return step()
-
-
 def _why(store: Store, error: Exception) -> str:
     return without_passwords(f"the tracking store {store.uri} cannot be written: {sqlite.brief(error)}")
 
 
 def _keep(store: Store, records: Sequence[RunRecord], origin: Origin) -> Path:
     """The file that holds them now; raises OSError where none can be written."""
-    # with an id each, so that none is on record twice where two processes put them back
-    named = [replace(each, run_id=each.run_id or secrets.token_hex(16)) for each in records]
-    content = {"store": _identity(store), "records": [asdict(each) for each in named]}
+    content = {"store": _identity(store), "records": [asdict(each) for each in records]}
     data = gzip.compress(json.dumps(content).encode())
     name = NAME.format(f"{origin.sweep or 'run'}-{secrets.token_hex(4)}")
     *places, last = _places(store, origin)

@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -323,18 +324,20 @@ def log(store: Store, run: TrackedRun, register: str | None = None, change: str 
         return Logged(model.model_id, experiment_id)
     if change:
         store.client.set_tag(run.run_id, CHANGE, cut(change, LONGEST_TAG))
-    return Logged(model.model_id, experiment_id, register, _register(store.client, model, run, register))
+    return Logged(model.model_id, experiment_id, register, _register(store, model, run, register))
 
 
 def _logged(store: Store, run_id: str, experiment_id: str) -> LoggedModel | None:
     """The run's model that is there already: complete, not deleted, and with its files."""
-    found = store.client.search_logged_models(
-        [experiment_id],
-        filter_string=f"source_run_id = '{run_id}' AND name = '{NAME}'",
-    )
-    # MLflow's own filter on the status finds nothing
-    ready = [model for model in found if model.status == LoggedModelStatus.READY]
+    ready = _models(store, run_id, experiment_id, LoggedModelStatus.READY)
     return next((model for model in ready if _has_files(store.client, model)), None)
+
+
+def _models(store: Store, run_id: str, experiment_id: str, status: LoggedModelStatus) -> list[LoggedModel]:
+    """The run's with this status; MLflow's own filter on that finds nothing."""
+    of_run = f"source_run_id = '{run_id}' AND name = '{NAME}'"
+    found = store.client.search_logged_models([experiment_id], filter_string=of_run)
+    return [model for model in found if model.status == status]
 
 
 def _has_files(client: MlflowClient, model: LoggedModel) -> bool:
@@ -346,7 +349,9 @@ def _log(store: Store, run: TrackedRun, experiment_id: str) -> LoggedModel:
     """Not by MLflow's `log_model`, which would write the config into the run's params."""
     config = config_of(run, reader.dataset(store, run.run_id))
     client = store.client
-    model = client.create_logged_model(experiment_id, NAME, run.run_id, params=run.params)
+    create = partial(client.create_logged_model, experiment_id, NAME, run.run_id, params=run.params)
+    pending = partial(_models, store, run.run_id, experiment_id, LoggedModelStatus.PENDING)
+    model = store.patience(create, lambda: next(iter(pending()), None))
     status = LoggedModelStatus.FAILED
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -392,23 +397,28 @@ def _metrics(client: MlflowClient, run: TrackedRun, model_id: str) -> list[Metri
     ]
 
 
-def _register(client: MlflowClient, model: LoggedModel, run: TrackedRun, name: str) -> str:
+def _register(store: Store, model: LoggedModel, run: TrackedRun, name: str) -> str:
     """The model's version under that name, made where there is none."""
+    client, source = store.client, f"models:/{model.model_id}"
     try:
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    source = f"models:/{model.model_id}"
-    for known in client.search_model_versions(f"run_id = '{run.run_id}'"):
-        if (known.name, known.source) == (name, source):
-            return str(known.version)
-    created = client.create_model_version(
-        name,
-        source,
-        run.run_id,
-        description=run.tags.get(NOTE),
-        await_creation_for=0,  # there is nothing to wait for, and MLflow would say that it waits
-        model_id=model.model_id,
-    )
-    return str(created.version)
+
+    def known() -> str | None:
+        found = client.search_model_versions(f"run_id = '{run.run_id}'")
+        return next((str(each.version) for each in found if (each.name, each.source) == (name, source)), None)
+
+    def create() -> str:
+        created = client.create_model_version(
+            name,
+            source,
+            run.run_id,
+            description=run.tags.get(NOTE),
+            await_creation_for=0,  # there is nothing to wait for, and MLflow would say that it waits
+            model_id=model.model_id,
+        )
+        return str(created.version)
+
+    return known() or store.patience(create, known)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +16,7 @@ from ..fit import metrics
 from ..formula import Calibration, formula
 from ..normalization import UNCHANGED, Affine
 from ..package import NAME
-from ..settings import Settings
+from ..settings import Origin, Settings
 from ..spelling import (
     FIRST_LOSS,
     SCALE,
@@ -49,6 +51,7 @@ DONE = ("converged", "stopped", "diverged")
 
 RANK = "rank"  # the metric of a run's place in its sweep, which `ranks` writes
 LIKE = "settings"  # the tag that sweeps with the same config have in common; only parents have it
+AT_WORK = "process"  # the tag that says which process is at work on a sweep, or was; on a server, on a run
 JOB = "job"  # the tag of a run's number in its sweep
 HELD_OUT_DIGEST = "held_out_digest"  # and which validate it
 DATA_DIGEST = "data_digest"  # the tag that says which readings a run was trained on
@@ -66,8 +69,8 @@ class RunRecord:
     """One complete run, within MLflow's limits.
 
     Times are Unix milliseconds; `curves` are metrics with a value at each of the `epochs`; `metrics` stand at
-    step 0. All numbers are finite. A job of a sweep has the same `run_id` whenever it is trained; `replaces`
-    is the run that was on record of it, which did not come to its end.
+    step 0. All numbers are finite. A job of a sweep has the same `run_id` whenever it is trained; empty is
+    any. `replaces` is the run that was on record of it, which did not come to its end.
     """
 
     name: str
@@ -163,8 +166,12 @@ class TrackedRun:
 
     @property
     def outcome(self) -> str:
-        """`converged`, `stopped`, `diverged`, `killed`; `crashed` for a run that has none."""
-        return self.tags.get("outcome", "crashed")
+        """`converged`, `stopped`, `diverged`, `killed`; `crashed` for a run that has none.
+
+        A server gets the tags first, the values and the status later: what it has by half was killed.
+        """
+        is_half = self.status in ("RUNNING", "KILLED")
+        return "killed" if is_half else self.tags.get("outcome", "crashed")
 
     @property
     def is_done(self) -> bool:
@@ -257,7 +264,7 @@ def _record(
         curves=curves,
         tags={key: cut(value, LONGEST_TAG) for key, value in tags.items()},
         dataset=dataset_record(pairs),
-        run_id=job_id(origin.sweep, origin.job) if origin.sweep and origin.job is not None else "",
+        run_id=_run_id(origin),
         replaces=replaces,
     )
 
@@ -270,6 +277,13 @@ def is_curve(metric: str) -> bool:
 def job_id(sweep: str, job: int) -> str:
     """The run id (32 hex digits) of a sweep's job: ascending, and the same however often it is trained."""
     return f"{short_hash(sweep)}{job:016x}"
+
+
+def _run_id(origin: Origin) -> str:
+    """Of a run on its own a new one: it is on record once, too, where it is written again."""
+    if origin.sweep and origin.job is not None:
+        return job_id(origin.sweep, origin.job)
+    return f"{int(time.time() * 1000):012x}{secrets.token_hex(10)}"
 
 
 def as_text(given: dict[str, str]) -> str:

@@ -122,7 +122,8 @@ def on_record(store: Store, runs: Sequence[Run]) -> dict[int, TrackedRun]:
         if recorded.tags["fingerprint"] != run.fingerprint:
             changed = _changed(recorded, run.settings, run.problem.pairs) or "a setting was changed"
             raise ConfigError(f"{sweep} cannot go on: {changed} since it trained {recorded.name}")
-        found[place] = recorded
+        if place not in found or recorded.is_done:
+            found[place] = recorded
     return found
 
 

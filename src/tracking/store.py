@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 import mlflow
@@ -25,6 +26,7 @@ from ..config import ConfigError, without_passwords
 from ..package import command
 from . import sqlite
 from .experiment import DESCRIPTION
+from .patience import Patience, away, patience_with, patient
 from .record import NOTE
 
 # They would print a traceback of a page, or a warning, besides what is told in a line
@@ -32,9 +34,12 @@ for name in ("mlflow.store.db.utils", "psycopg"):
     logging.getLogger(name).setLevel(logging.CRITICAL)
 
 OPENINGS = 4  # tries on a fresh PostgreSQL, where concurrent migrations fail but recover
+DATABASES = ("postgresql", "mysql")
 UI_ADDRESS = "http://127.0.0.1:5000/"  # where `mlflow ui` without options serves
 
 MODE = {"workflowType": "machine_learning"}  # without it a page opens in MLflow's other mode, of traces
+
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,11 @@ class Store:
     def backend(self) -> object:
         """MLflow's own store behind the client; what it is decides how runs are written."""
         return self.client._tracking_client.store
+
+    @property
+    def patience(self) -> Patience:
+        """That with which it is asked; what the client creates is to be asked for through it."""
+        return patience_with(self.uri)
 
     @property
     def file(self) -> Path | None:
@@ -144,9 +154,9 @@ def _open(prepare: Callable[[Path], None], experiment_id: Callable[[MlflowClient
             uri = _settled(uri)
             if uri.startswith("sqlite"):
                 prepare(_file(uri))
-            elif uri.startswith(("postgresql", "mysql")):
+            elif uri.startswith(DATABASES):
                 _knock(uri)
-            client = MlflowClient(uri, _registry())
+            client = _client(uri)
             return Store(uri, client, experiment_id(client))
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ModuleNotFoundError) as error:
             is_race = uri.startswith("postgresql") and not isinstance(error, OperationalError)
@@ -168,6 +178,24 @@ def _settled(uri: str) -> str:
     if uri.startswith("sqlite"):
         return make_url(uri).set(database=str(_file(uri))).render_as_string(hide_password=False)
     return str(resolve_uri_if_local(uri))  # type: ignore[no-untyped-call]
+
+
+def _client(uri: str) -> MlflowClient:
+    registry = _registry()
+
+    def ask_registry(step: Callable[[], A]) -> A:
+        try:
+            if registry and registry.startswith(DATABASES):
+                _knock(registry)
+            return patience_with(registry or uri)(step)
+        except (MlflowException, SQLAlchemyError) as error:
+            why = away(error) or ("" if isinstance(error, MlflowException) else sqlite.brief(error))
+            if not why or not registry:
+                raise
+            what = without_passwords(f"the model registry {registry} cannot be opened: {why}")
+            raise ConfigError(f"{what}; check MLFLOW_REGISTRY_URI, or unset it to use the store's") from error
+
+    return patient(MlflowClient(uri, registry), patience_with(uri), ask_registry)
 
 
 def _registry() -> str | None:

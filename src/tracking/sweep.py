@@ -22,11 +22,11 @@ from ..settings import Origin
 from ..workplace import Process, Sweep, digest, without_head
 from .dataset import dataset_record
 from .limits import LONGEST_NAME, LONGEST_TAG, cut
-from .record import LIKE, NOTE, RANK, Status, TrackedRun, is_curve
+from .record import AT_WORK, LIKE, NOTE, RANK, Status, TrackedRun, is_curve
 from .selection import quoted
 from .started import common_tags
 from .store import Store, existing
-from .writer import dataset_input, exchange
+from .writer import create_run, dataset_input, exchange
 
 if TYPE_CHECKING:
     from ..fit.plan import Run
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 PAGE = "sweep.html"  # the artifact that says what came of it
 CONFIG = "sweep.yaml"  # the artifact that repeats a sweep
 JOBS = "jobs"  # the tag that says how many jobs there are
-AT_WORK = "process"  # the tag that says which process is at work on a sweep, or was
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Parent:
     @property
     def process(self) -> Process | None:
         """The one at work on it, or that was; None where that is not on record."""
-        return Process(**json.loads(self.at_work)) if self.at_work else None
+        return _process(self.at_work) if self.at_work else None
 
     @property
     def is_abandoned(self) -> bool:
@@ -141,9 +140,7 @@ def _make(store: Store, sweep: Sweep, run: Run) -> str:
     }
     if sweep.jobs is not None:
         tags[JOBS] = str(sweep.jobs)
-    made: str = client.create_run(
-        store.experiment_id, tags={**common_tags(), **tags}, run_name=sweep.name
-    ).info.run_id
+    made = create_run(store, _named(sweep.name), tags={**common_tags(), **tags}, run_name=sweep.name)
     if sweep.config:
         with suppress(Exception):  # its end tells what keeps artifacts; its command goes on with it
             client.log_text(made, sweep.file, CONFIG)
@@ -173,9 +170,16 @@ def latest_parents(store: Store, config: str = "") -> Iterator[Parent]:
     return _parents(store, f"tags.{LIKE} LIKE '{digest(config) if config else '%'}'")
 
 
-def running_parents(store: Store) -> Iterator[Parent]:
-    """Those that are RUNNING, for whatever reason."""
-    return _parents(store, f"attributes.status = 'RUNNING' and tags.{LIKE} LIKE '%'")
+def running(store: Store) -> tuple[list[Parent], list[str]]:
+    """What is RUNNING: parents, for whatever reason, and runs whose writing a process that is gone began."""
+    found = store.client.search_runs(store.experiment_ids, "attributes.status = 'RUNNING'")
+    parents = [_parent(store, each) for each in found if LIKE in each.data.tags]
+    runs = [each for each in found if LIKE not in each.data.tags and AT_WORK in each.data.tags]
+    return parents, [each.info.run_id for each in runs if _process(each.data.tags[AT_WORK]).is_gone]
+
+
+def _process(tag: str) -> Process:
+    return Process(**json.loads(tag))
 
 
 def _parents(store: Store, condition: str) -> Iterator[Parent]:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import Context, copy_context
+from dataclasses import asdict
+from typing import Any, Protocol
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 
+from ..workplace import Process
 from .bulk import BulkWriter
 from .bulk import exchange as exchange_in_bulk
 from .bulk import knows as bulk_knows
 from .dataset import DatasetRecord
-from .record import RunRecord
+from .record import AT_WORK, JOB, RunRecord
+from .selection import quoted
 from .store import Store
+
+AT_ONCE = 8  # runs that go to a server side by side
+KEY = "key"  # the tag by which a server finds a run that is no job of a sweep
 
 
 class Writer(Protocol):
@@ -24,9 +34,9 @@ class Writer(Protocol):
         ...
 
 
-def open_writer(store: Store) -> Writer:
-    """The fastest writer that serves this store."""
-    return BulkWriter(store) if bulk_knows(store) else ClientWriter(store)
+def open_writer(store: Store, again: bool = False) -> Writer:
+    """The fastest writer that serves this store; `again` where some of the runs may be on record already."""
+    return BulkWriter(store) if bulk_knows(store) else ClientWriter(store, again)
 
 
 def exchange(store: Store, run_id: str, tag: tuple[str, str, str], status: str, name: str) -> bool:
@@ -45,32 +55,61 @@ def exchange(store: Store, run_id: str, tag: tuple[str, str, str], status: str, 
 
 
 class ClientWriter:
-    """Writes through MLflow's public API: any store, a few calls a run."""
+    """Writes through MLflow's public API: any store, a few calls a run, to a server several runs at a time.
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    What is written by half is RUNNING, or KILLED: a run has its status last.
+    """
+
+    def __init__(self, store: Store, again: bool = False) -> None:
+        self.store, self.again = store, again
 
     def write(self, records: Sequence[RunRecord]) -> Iterator[str]:
         """The runs' ids in the order given, each once it is on record."""
-        return map(self._write, records)
+        with ThreadPoolExecutor(AT_ONCE if self.store.is_server else 1) as pool:
+            # in copies of this context, for the bar is a part of it
+            yield from pool.map(lambda context, each: context.run(self._write, each), _copies(), records)
 
     def _write(self, record: RunRecord) -> str:
         client = self.store.client
-        run_id = client.create_run(
-            self.store.experiment_id, record.start_ms, record.tags, record.name
-        ).info.run_id
-        status = "KILLED"  # of a run whose writing is cut short
+        for found in self._found(record) if self.again else []:
+            if found.info.status == record.status:
+                return str(found.info.run_id)
+            self._delete(found.info.run_id)
+        if record.replaces:
+            self._delete(record.replaces)
+        run_id = self._create(record)
         try:
             if record.dataset:
                 self._log_dataset(run_id, record.dataset)
             params = [Param(key, value) for key, value in record.params.items()]
             client.log_batch(run_id, _metrics(record), params)
-            status = record.status
-        finally:
-            client.set_terminated(run_id, status, record.end_ms)
-        if record.replaces:
-            client.delete_run(record.replaces)
-        return str(run_id)
+        except BaseException:
+            with suppress(MlflowException):  # else the next command does it
+                client.set_terminated(run_id, "KILLED", record.end_ms)
+            raise
+        client.set_terminated(run_id, record.status, record.end_ms)
+        return run_id
+
+    def _create(self, record: RunRecord) -> str:
+        tags = record.tags
+        if self.store.is_server:  # which chooses the id, and has the run before its values
+            tags = tags | {AT_WORK: json.dumps(asdict(Process.this()))} | _key(record)
+        return create_run(
+            self.store, _where(record), start_time=record.start_ms, tags=tags, run_name=record.name
+        )
+
+    def _found(self, record: RunRecord) -> Sequence[Run]:
+        """What there is of it on record."""
+        runs: Sequence[Run] = self.store.client.search_runs([self.store.experiment_id], _where(record))
+        return runs
+
+    def _delete(self, run_id: str) -> None:
+        """Unless it is: of an answer that was lost the repetition is refused."""
+        try:
+            self.store.client.delete_run(run_id)
+        except MlflowException:
+            if self.store.client.get_run(run_id).info.lifecycle_stage == "active":
+                raise
 
     def _log_dataset(self, run_id: str, dataset: DatasetRecord) -> None:
         inputs = [dataset_input(dataset)]
@@ -78,6 +117,36 @@ class ClientWriter:
             self.store.client.log_inputs(run_id, inputs)
         except MlflowException:  # another process logged the same dataset for the first time
             self.store.client.log_inputs(run_id, inputs)
+
+
+def create_run(store: Store, where: str, **given: Any) -> str:
+    """The id of a new run; one that was made though the answer was lost is found by `where`."""
+
+    def create() -> str:
+        return str(store.client.create_run(store.experiment_id, **given).info.run_id)
+
+    def created() -> str | None:
+        running = f"{where} and attributes.status = 'RUNNING'"
+        found = store.client.search_runs([store.experiment_id], running)
+        return str(found[0].info.run_id) if found else None
+
+    return store.patience(create, created)
+
+
+def _copies() -> Iterator[Context]:
+    while True:
+        yield copy_context()
+
+
+def _key(record: RunRecord) -> dict[str, str]:
+    """The tag by which a run is found again that is no job of a sweep; a job has its own."""
+    return {} if JOB in record.tags else {KEY: record.run_id}
+
+
+def _where(record: RunRecord) -> str:
+    """By what a run is found that may be on record."""
+    tags = _key(record) or {key: record.tags[key] for key in ("sweep", JOB)}
+    return " and ".join(f"tags.{key} = {quoted(value)}" for key, value in tags.items())
 
 
 def _metrics(record: RunRecord) -> list[Metric]:

@@ -1,0 +1,135 @@
+"""A store that is away for a moment is asked again, with growing pauses, and soon with a line that says so.
+
+A server is restarted, answers that it has too much to do, or its answer is lost on the way; a database is
+held or restarted. MLflow would ask a server again silently, and make a second run where an answer was lost.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from mlflow import MlflowClient
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
+from requests.exceptions import ConnectionError, RetryError, Timeout
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from hydra_plugins.batch_launcher import meanwhile
+
+from ..terminal.interrupts import is_asked_to_stop
+from .sqlite import brief
+
+LONGEST_S = 60.0  # since the first call in vain
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
+MOMENT_S = 2.0  # of waiting, until that is said
+# What each call makes anew: who calls looks for what a lost answer was about, before it calls again
+MADE_ANEW = ("create_run", "create_logged_model", "create_model_version")
+UNREACHABLE = "the server cannot be reached"
+
+A = TypeVar("A")
+Ask = Callable[[Callable[[], Any]], Any]
+
+
+def away(error: BaseException) -> str:
+    """What of an error may pass by itself; empty for what will not."""
+    if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE):
+        return brief(error)
+    causes = list(_causes(error))
+    if any(isinstance(cause, NewConnectionError | ConnectTimeoutError) for cause in causes):
+        return UNREACHABLE
+    if any(isinstance(cause, RetryError) for cause in causes):
+        status = re.search(r"too many (\d+) error", str(error))
+        return f"the server answers {status[1]}" if status else "the server is busy"
+    if any(isinstance(cause, ConnectionError | Timeout) for cause in causes):
+        return "the server's answer was lost"
+    return ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """It, and what it is because of; urllib3's own are told by requests as the reason in an argument."""
+    while error is not None:
+        yield error
+        reason = getattr(error.args[0], "reason", None) if error.args else None
+        if isinstance(reason, BaseException):
+            yield reason
+        error = error.__cause__ or error.__context__
+
+
+class Patience:
+    """Of all calls to one store, from whichever thread: what one of them learns holds for all."""
+
+    def __init__(self) -> None:
+        self.has_answered = False
+        self.since: float | None = None  # the store has been away
+        self.is_told = False
+        self.lock = threading.Lock()
+
+    def __call__(self, step: Callable[[], A], done: Callable[[], A | None] | None = None) -> A:
+        """What the step gives once the store answers; raises what it raises where that takes too long.
+
+        `done` looks for what a call made whose answer was lost; without it the step can be repeated. A server
+        that has never answered is not away, its address is wrong.
+        """
+        begun, pause_s = None, FIRST_PAUSE_S
+        while True:
+            try:
+                made = (begun and done and done()) or step()
+                self.has_answered, self.since, self.is_told = True, None, False
+                return made
+            except Exception as error:
+                why = away(error)
+                if not why or (why == UNREACHABLE and not self.has_answered):
+                    raise
+                begun = begun or time.monotonic()
+                self.since = since = self.since or begun
+                if time.monotonic() - min(begun, since) > LONGEST_S or is_asked_to_stop():
+                    raise
+                self._wait(why, time.monotonic() + pause_s, since)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _wait(self, why: str, until: float, since: float) -> None:
+        """The first thread that waits for longer says so."""
+        with self.lock:
+            is_first = not self.is_told and until - since > MOMENT_S
+            self.is_told = self.is_told or is_first
+        if is_first:
+            print(f"waiting for the tracking store, for {LONGEST_S:g} s at most: {why}", file=sys.stderr)
+        with meanwhile("waiting for the tracking store"):
+            while time.monotonic() < until and not is_asked_to_stop():
+                time.sleep(0.05)
+
+
+def patience_with(uri: str) -> Patience:
+    """That with the store at an address: one in a process."""
+    return _with.setdefault(uri, Patience())
+
+
+_with: dict[str, Patience] = {}
+
+
+class _PatientClient:
+    """Each call of MLflow's client, made again while the store is away, or the registry that it is about."""
+
+    def __init__(self, client: MlflowClient, ask_store: Ask, ask_registry: Ask) -> None:
+        self._client, self._ask_store, self._ask_registry = client, ask_store, ask_registry
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if name.startswith("_") or name in MADE_ANEW or not callable(found):
+            return found
+        ask = self._ask_registry if re.search("registered_model|model_version", name) else self._ask_store
+        return lambda *args, **options: ask(partial(found, *args, **options))
+
+
+def patient(client: MlflowClient, ask_store: Ask, ask_registry: Ask) -> MlflowClient:
+    """The client, with patience; its own silent one is switched off, in this process."""
+    os.environ[MLFLOW_HTTP_REQUEST_MAX_RETRIES.name] = "0"
+    return cast(MlflowClient, _PatientClient(client, ask_store, ask_registry))

@@ -1,0 +1,106 @@
+"""A real MLflow server that can be killed and started again, and a real proxy that gets in the way."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from tests.test_processes import wait_for_server
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """`mlflow server` on the store in a folder, always at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"],
+            cwd=self.folder,
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def wait(self) -> None:
+        wait_for_server(self.uri)
+
+    def kill(self) -> None:
+        if self.process:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+Fault = Callable[
+    [str], int
+]  # of a request's path: the status to answer instead; 0 for none; LOSE for no answer
+LOSE = -1
+
+
+class Proxy:
+    """Hands requests on to a server; by `fault` it answers itself, or loses the server's answer."""
+
+    def __init__(self, server: str) -> None:
+        self.fault: Fault = lambda path: 0
+        self.faults = 0
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                proxy.hand_on(self, server)
+
+            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
+
+            def log_message(self, format: str, *args: object) -> None:
+                del format, args
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.uri = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def hand_on(self, handler: BaseHTTPRequestHandler, server: str) -> None:
+        body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        status = self.fault(handler.path)
+        self.faults += bool(status)
+        content = b"busy"
+        if status <= 0:
+            request = urllib.request.Request(f"{server}{handler.path}", body or None, method=handler.command)
+            for name in {"Content-Type", "Authorization"} & set(handler.headers):
+                request.add_header(name, handler.headers[name])
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    answered, content = answer.status, answer.read()
+            except urllib.error.HTTPError as error:
+                answered, content = error.code, error.read()
+        if status == LOSE:
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            return
+        handler.send_response(status or answered)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
