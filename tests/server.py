@@ -92,6 +92,8 @@ class Proxy:
                     answered, content = answer.status, answer.read()
             except urllib.error.HTTPError as error:
                 answered, content = error.code, error.read()
+            except OSError:  # the server is away
+                status = LOSE
         if status == LOSE:
             handler.close_connection = True
             handler.connection.shutdown(socket.SHUT_RDWR)

@@ -1,24 +1,34 @@
 """A tracking server that answers late, badly or not at all: one line, no run lost, none there twice."""
 
+import itertools
 import shutil
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
+from src import compare
 from src.settings import Origin
 from src.tracking import kept, patience
 from src.tracking.record import RunRecord, job_id
 from src.tracking.store import Store, open_store
 from tests.server import LOSE, Proxy, Server
+from tests.test_record import curve, is_parent, recorded
+from tests.test_resume import sweeps
 from tests.test_writers import PLAIN, everything
 
 pytestmark = pytest.mark.slow
 
 Command = Callable[..., int]
-SWEPT = ["-m", "lr=1e-2,1e-3", "epochs=20,40"]
+Start = Callable[..., subprocess.Popen[str]]
+SWEPT = ["-m", "lr=range(0.001,0.0205,0.001)", "epochs=20,40"]
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +64,10 @@ def jobs(sweep: str, count: int) -> list[RunRecord]:
     return [replace(PLAIN, run_id=job_id(sweep, job), tags=tags | {"job": str(job)}) for job in range(count)]
 
 
-def each_in_turn(faults: list[int]) -> Callable[[str], int]:
+def in_turn(faults: list[int]) -> Callable[[str], int]:
     """Each kind of call meets each of the faults, then none."""
-    left: dict[str, list[int]] = {}
-    return lambda path: (
-        next(iter(left.setdefault(path.partition("?")[0], [*faults])[:1]), 0)
-        and left[path.partition("?")[0]].pop(0)
-    )
+    left: dict[str, Iterator[int]] = {}
+    return lambda path: next(left.setdefault(path.partition("?")[0], iter(faults)), 0)
 
 
 @pytest.mark.parametrize("faults", [[LOSE] * 6, [429, 500, 502, 503, 504]], ids=["lost", "busy"])
@@ -78,7 +85,7 @@ def test_each_run_once_and_whole(
     direct = replace(store, uri=server.uri, client=MlflowClient(server.uri))
     whole = [told(direct, run_id) for run_id in kept.write(direct, records, Origin())]
     other = replace(store, experiment_id=direct.client.create_experiment(f"{store.experiment_id} disturbed"))
-    proxy.fault = each_in_turn(faults)
+    proxy.fault = in_turn(faults)
     ids = kept.write(other, records, Origin())
     assert proxy.faults >= 4 * len(faults)  # of create, inputs, batch and update
     found = direct.client.search_runs([other.experiment_id])
@@ -89,6 +96,115 @@ def test_each_run_once_and_whole(
 
 def told(store: Store, run_id: str) -> dict[str, object]:
     found = everything(store, run_id)
-    for key in ("experiment_id",):
-        found["info"].pop(key)  # type: ignore[attr-defined]
+    found["info"].pop("experiment_id")  # type: ignore[attr-defined]
     return found
+
+
+def of_jobs(client: MlflowClient) -> dict[str, Run]:
+    """The latest sweep's runs by their number in it, each of which must be there once, with its values."""
+    found = recorded(client, f"tags.sweep = '{sweeps(client)[0]}'")
+    children = [run for run in found if not is_parent(run)]
+    by_job = {run.data.tags["job"]: run for run in children}
+    assert len(by_job) == len(children)
+    assert all(run.info.status in ("FINISHED", "FAILED") for run in found)
+    assert all(curve(client, run) for run in children)
+    return by_job
+
+
+@contextmanager
+def once_it_is_written(client: MlflowClient, meddle: Callable[[], None]) -> Iterator[None]:
+    """Inside, a thread meddles as soon as some runs of a new sweep are on record."""
+    before, is_over = len(recorded(client)), threading.Event()
+
+    def wait_and_meddle() -> None:
+        while not is_over.wait(0.05):
+            if len(recorded(client)) > before + 4:
+                meddle()
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        meddling = pool.submit(wait_and_meddle)
+        try:
+            yield
+        finally:
+            is_over.set()
+        meddling.result()
+
+
+@pytest.fixture
+def client(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """The commands in this folder are about the server."""
+    (folder / "mlflow.db").unlink()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    return MlflowClient(server.uri)
+
+
+def test_killed_and_started_again(
+    server: Server,
+    client: MlflowClient,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(patience, "LONGEST_S", 180.0)  # that is how slow a machine may be
+
+    def again() -> None:
+        server.kill()
+        server.start()
+
+    with once_it_is_written(client, again):
+        assert command(*SWEPT) == 0
+    assert len(of_jobs(client)) == 40
+    said = capfd.readouterr().err
+    assert said.count("waiting for the tracking store, for 180 s at most: ") == 1
+    assert len(said.splitlines()) == 1
+
+
+def test_away_for_good(
+    server: Server,
+    client: MlflowClient,
+    command: Command,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """What was trained is in one file, which the next command puts on record."""
+    with monkeypatch.context() as patch:
+        patch.setattr(patience, "LONGEST_S", 1.0)
+        with once_it_is_written(client, server.kill):
+            assert command(*SWEPT) == 1
+    said = capfd.readouterr().err
+    [file] = folder.glob("runs-not-on-record-*")
+    assert "Traceback" not in said
+    assert len(said.splitlines()) == 2  # that jobs failed, and why
+    assert f"the tracking store {server.uri} cannot be written: " in said
+    assert f" runs are kept in {file}, and put on record by the next " in said
+    server.start()
+    server.wait()
+    assert command("resume=latest") == 0
+    assert f"that were kept in {file}" in capfd.readouterr().out
+    assert not list(folder.glob("runs-not-on-record-*"))
+    assert len(of_jobs(client)) == 40
+    assert {run.info.status for run in recorded(client) if is_parent(run)} == {"FINISHED"}
+
+
+def test_a_client_that_is_killed(
+    client: MlflowClient, proxy: Proxy, start: Start, command: Command, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What it left by half is ended by the next command, and trained again."""
+    process = start(*SWEPT, tracking_uri=proxy.uri)
+    batches = itertools.count()
+
+    def kill(path: str) -> int:
+        if path.endswith("/log-batch") and next(batches) == 8:
+            process.kill()
+        return 0
+
+    proxy.fault = kill
+    process.communicate(timeout=120)
+    assert [run for run in recorded(client, "attributes.status = 'RUNNING'") if not is_parent(run)]
+    assert compare.command([]) == 0
+    assert not recorded(client, "attributes.status = 'RUNNING'")
+    assert "of 40 runs on record; to go on: " in capfd.readouterr().err
+    assert command("resume=latest") == 0
+    assert len(of_jobs(client)) == 40
