@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from ..spelling import ALWAYS, CHOICES, DATA, SCALE, SHIFT, is_detail
@@ -21,8 +21,8 @@ DECISIVE = (DATA[0], *CHOICES)
 
 def distinguishing(runs: Sequence[HasParams]) -> list[str]:
     """The params that differ between runs, less those that follow from others that do."""
-    keys = dict.fromkeys(key for run in runs for key in run.params)
-    differing = [key for key in keys if len({run.params.get(key) for run in runs}) > 1]
+    every = [run.params for run in runs]
+    differing = [key for key in keys(every) if len({params.get(key) for params in every}) > 1]
     apart = [key for key in differing if not is_detail(key)]
     # what was fitted follows from an option where there is one
     for key in sorted(differing, key=lambda key: (key == SHIFT, key == SCALE)):
@@ -34,7 +34,13 @@ def distinguishing(runs: Sequence[HasParams]) -> list[str]:
 def columns(runs: Sequence[HasParams]) -> list[str]:
     """The params that tell the runs apart, and those that are always worth a column."""
     apart = {*ALWAYS, *distinguishing(runs)}
-    return [key for key in dict.fromkeys(key for run in runs for key in run.params) if key in apart]
+    return [key for key in keys(run.params for run in runs) if key in apart]
+
+
+def keys(mappings: Iterable[Mapping[str, object]]) -> list[str]:
+    """All keys of many mappings, in their order; most have the same."""
+    shapes = dict.fromkeys(tuple(each) for each in mappings)
+    return list(dict.fromkeys(key for shape in shapes for key in shape))
 
 
 def _differs_among_alike(runs: Sequence[HasParams], alike: Sequence[str], key: str) -> bool:

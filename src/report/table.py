@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
@@ -11,6 +11,7 @@ from ..spelling import parameters
 from ..tracking.conformity import CONFORMITY
 from ..tracking.ranks import places
 from ..tracking.record import DATA_DIGEST, TrackedRun
+from .differences import keys
 
 RESULTS = ("loss", "loss_gap")
 OF_SETTINGS = ("lr_over_limit",)  # whatever came of them
@@ -22,30 +23,38 @@ def as_frame(runs: Sequence[TrackedRun]) -> pd.DataFrame:
 
     Text that a spreadsheet would take for a formula has an apostrophe in front.
     """
-    frame = pd.DataFrame(
-        [
-            {"rank": rank, "run_id": run.run_id, "name": run.name}
-            | {
-                "outcome": run.outcome,
-                **{title(key): text for key, text in run.params.items()},
-                **run.metrics,
-                **_conformity(run),
-            }
-            | {"reason": run.tags.get("reason", ""), DATA_DIGEST: run.data_digest}
-            for rank, run in places(runs)
-        ]
-    )
-    return frame.map(_harmless)
+    placed = list(places(runs))
+    runs = [run for _, run in placed]
+    params, metrics = keys(run.params for run in runs), keys(run.metrics for run in runs)
+    columns: dict[str, Sequence[object]] = {
+        "rank": [rank for rank, _ in placed],
+        "run_id": [run.run_id for run in runs],
+        "name": _harmless([run.name for run in runs]),
+        "outcome": _harmless([run.outcome for run in runs]),
+        **{title(key): _harmless([run.params.get(key) for run in runs]) for key in params},
+        **{key: [run.metrics.get(key) for run in runs] for key in metrics},
+    }
+    if any(verdicts := conformities(runs)):
+        columns[CONFORMITY] = _harmless([verdict or None for verdict in verdicts])
+    columns["reason"] = _harmless([run.tags.get("reason", "") for run in runs])
+    columns[DATA_DIGEST] = _harmless([run.data_digest for run in runs])
+    return pd.DataFrame(columns)
 
 
-def _harmless(cell: object) -> object:
-    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@")):
-        return cell
+def _harmless(texts: Iterable[str | None]) -> list[str | None]:
+    """A column of texts, of which many are the same."""
+    known: dict[str | None, str | None] = {}
+    return [known[text] if text in known else known.setdefault(text, _quoted(text)) for text in texts]
+
+
+def _quoted(text: str | None) -> str | None:
+    if not text or not text.startswith(("=", "+", "-", "@")):
+        return text
     try:
-        float(cell)
+        float(text)
     except ValueError:
-        return f"'{cell}"
-    return cell
+        return f"'{text}"
+    return text
 
 
 def as_records(runs: Sequence[TrackedRun]) -> list[dict[str, object]]:
@@ -74,12 +83,16 @@ def with_parameters(runs: Sequence[TrackedRun]) -> Iterator[tuple[TrackedRun, li
 
 def parameters_by_model(runs: Sequence[TrackedRun]) -> dict[str, list[str]]:
     """By model its parameters' metrics: in raw input units where all its runs have them, else as trained."""
+    shapes: dict[str, dict[tuple[str, ...], TrackedRun]] = defaultdict(
+        dict
+    )  # most runs have the same metrics
+    for run in runs:
+        shapes[run.params.get("model", "")].setdefault(tuple(run.metrics), run)
     found = {}
-    for model in dict.fromkeys(run.params.get("model", "") for run in runs):
-        of_model = [run for run in runs if run.params.get("model", "") == model]
-        names = parameters(of_model[0].params)
-        usable = [run for run in of_model if any(f"trained_{name}" in run.metrics for name in names)]
-        is_raw = all(name in run.metrics for run in usable for name in names)
+    for model, shape in shapes.items():
+        names = parameters(next(iter(shape.values())).params)
+        usable = [metrics for metrics in shape if any(f"trained_{name}" in metrics for name in names)]
+        is_raw = all(name in metrics for metrics in usable for name in names)
         found[model] = [name if is_raw else f"trained_{name}" for name in names]
     return found
 

@@ -415,7 +415,7 @@ def _register(store: Store, model: LoggedModel, run: TrackedRun, name: str) -> s
             name,
             source,
             run.run_id,
-            description=run.tags.get(NOTE),
+            description=client.get_run(run.run_id).data.tags.get(NOTE),  # which `reader.runs` may leave out
             await_creation_for=0,  # there is nothing to wait for, and MLflow would say that it waits
             model_id=model.model_id,
         )

@@ -76,6 +76,8 @@ def data_sets(runs: Iterable[TrackedRun]) -> list[list[TrackedRun]]:
     found: dict[str, list[TrackedRun]] = defaultdict(list)
     for run in runs:
         found[run.data_digest].append(run)
+    if len(found) < 2:
+        return list(found.values())
     newest_first = sorted(found.values(), key=newest, reverse=True)
     return sorted(newest_first, key=_name)
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mlflow.store.tracking.dbmodels import models
-from sqlalchemy import bindparam, delete, insert
+from sqlalchemy import delete, insert
 
 from . import bulk
 from .ranking import data_sets
@@ -31,7 +31,7 @@ def places(runs: Sequence[TrackedRun]) -> Iterator[tuple[int, TrackedRun]]:
 def record(store: Store, runs: Sequence[TrackedRun]) -> None:
     """Put the places of a sweep's runs on record; they are ranked. What was said of fewer runs holds no more.
 
-    A database gets all in one transaction, a server a call for each run, the best first.
+    A database gets thousands in one transaction, a server a call for each run, the best first.
     """
     if found := {run.run_id: place for place, run in places(runs)}:
         (record_in_bulk if bulk.knows(store) else record_by_client)(store, found)
@@ -45,17 +45,20 @@ def record_by_client(store: Store, found: Mapping[str, int]) -> None:
 
 
 def record_in_bulk(store: Store, found: Mapping[str, int]) -> None:
-    """The same rows in MLflow's own tables, in place of those from before."""
+    """The same rows in MLflow's own tables, in place of those from before.
+
+    In the order of the ids, some at a time: each touches other pages, all of which stay in memory until the
+    transaction's end. A sweep that is ended between two of them is ranked anew by the next command.
+    """
     now_ms = int(time.time() * 1000)
     sql: Any = store.backend
-    rows = [
-        {"run_uuid": run_id, "key": RANK, "value": place, "timestamp": now_ms, "step": 0, "is_nan": False}
-        for run_id, place in found.items()
-    ]
-    old = [{"ranked": run_id} for run_id in found]
-    with sql.ManagedSessionMaker(read_only=False) as session:
-        bulk.begin(session, sql)
-        for table in (models.SqlMetric.__table__, models.SqlLatestMetric.__table__):
-            of_run = (table.c.run_uuid == bindparam("ranked")) & (table.c.key == RANK)
-            session.connection().execute(delete(table).where(of_run), old)
-            session.connection().execute(insert(table), rows)
+    ids = sorted(found)
+    for start in range(0, len(ids), bulk.IDS_A_QUERY):
+        part = ids[start : start + bulk.IDS_A_QUERY]
+        common = {"key": RANK, "timestamp": now_ms, "step": 0, "is_nan": False}
+        rows = [{"run_uuid": run_id, "value": found[run_id], **common} for run_id in part]
+        with sql.ManagedSessionMaker(read_only=False) as session:
+            bulk.begin(session, sql)
+            for table in (models.SqlMetric.__table__, models.SqlLatestMetric.__table__):
+                session.execute(delete(table).where(table.c.run_uuid.in_(part), table.c.key == RANK))
+                session.execute(insert(table), rows)

@@ -25,6 +25,7 @@ PAGE_SIZE = 1000
 def runs(store: Store, selection: Selection) -> list[TrackedRun]:
     """The selected runs, in no order; parents of sweeps, which repeat their best, are none.
 
+    Of a sweep's or an experiment's the tags `OF_ONE` may be missing: `get` has them.
     Raises ConfigError for a filter that cannot be read, or names what no run has.
     """
     if bulk.knows(store) and not selection.filter_for_mlflow:

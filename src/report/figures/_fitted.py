@@ -53,8 +53,9 @@ class Fitted:
         """A run of each model whose best fit is known, the leaders' models first."""
         found = {run.params["model"]: run for run in self.leaders.values() if run.best_fit()}
         for run in self.runs:
-            if len(found) < MOST_MODELS and run.best_fit() and self.is_there(run):
-                found.setdefault(run.params["model"], run)
+            is_new = len(found) < MOST_MODELS and run.params.get("model") not in found
+            if is_new and run.best_fit() and self.is_there(run):
+                found[run.params["model"]] = run
         return list(found.values())
 
     @property
