@@ -129,18 +129,19 @@ class SweepLoader(ConfigLoaderImpl):
         return _Job(self._master, base, overrides, values)
 
     def _parse(self, line: str) -> Override:
-        if line not in self._parsed:
-            found = one_number(line)
-            if found and line != f"{found[0]}=0":
-                key, number = found  # as legal as the key's 0, which Hydra's parser reads once
-                self._parsed[line] = with_value(self._parse(f"{key}=0"), number, line)
-                return self._parsed[line]
-            override = self._parser.parse_override(line)
-            self.validate_sweep_overrides_legal([override], RunMode.RUN, from_shell=True)
-            if re.match(r"hydra\b", override.key_or_group):
-                raise NotImplementedError("a job of its own mind about hydra: Hydra's to compose")
-            self._parsed[line] = override
-        return self._parsed[line]
+        if line in self._parsed:
+            return self._parsed[line]
+        found = one_number(line)
+        if found and line != f"{found[0]}=0":
+            key, number = found  # as legal as the key's 0, which Hydra's parser reads once
+            changed: Override = with_value(self._parse(f"{key}=0"), number, line)
+            return changed  # and not kept: there may be a million
+        override = self._parser.parse_override(line)
+        self.validate_sweep_overrides_legal([override], RunMode.RUN, from_shell=True)
+        if re.match(r"hydra\b", override.key_or_group):
+            raise NotImplementedError("a job of its own mind about hydra: Hydra's to compose")
+        self._parsed[line] = override
+        return override
 
     def _is_choice(self, override: Override) -> bool:
         """Whether it picks from a config group, by the rule of Hydra's defaults list."""

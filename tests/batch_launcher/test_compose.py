@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from copy import deepcopy
 from typing import Any
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf, open_dict
@@ -251,6 +253,20 @@ def test_one_full_composition_per_choice_of_groups(sweep: Sweep) -> None:
         quick.job_config(job, number)
     assert len(jobs) == 1000
     assert quick.compositions == 2
+
+
+def test_nothing_stays_of_a_number(plain_sweep: Sweep) -> None:
+    """What a loader keeps does not grow with the values that a setting is swept over."""
+    quick = plain_sweep.quick()
+
+    def compose(numbers: range) -> int:
+        for number in numbers:
+            quick.load_sweep_config(plain_sweep.master, [f"lr={number}.5"])
+            quick.job_config([f"lr={number}.5"], number)
+        gc.collect()
+        return sum(type(each) is Override for each in gc.get_objects())
+
+    assert compose(range(100)) == compose(range(100, 200))
 
 
 @pytest.mark.parametrize(
