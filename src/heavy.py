@@ -7,6 +7,7 @@ in what was asked for answers within a second, and who only reads the record doe
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -45,17 +46,21 @@ ROOMS = {
 def __getattr__(name: str) -> Any:
     if name not in ROOMS:
         raise AttributeError(name)
+    path = ROOMS[name].format(name)
+    if f"{__package__}{path}" in sys.modules:
+        return import_module(path, __package__)
     with _no_collecting():
-        return import_module(ROOMS[name].format(name), __package__)
+        return import_module(path, __package__)
 
 
 @contextmanager
 def _no_collecting() -> Iterator[None]:
-    """Spare the garbage collector modules in the making, which stay: a tenth of the time they take."""
+    """Spare the garbage collector modules in the making, which stay: it need not ever look at them."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if enabled:
             gc.enable()
