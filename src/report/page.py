@@ -34,7 +34,8 @@ def write(
     told = words.told(comparison) if only is None else []
     if only is None:
         with step("writing the table"):
-            table.as_frame(comparison.runs).to_csv(folder / "runs.csv", index=False)
+            with (folder / "runs.csv").open("w", encoding="utf-8", newline="") as file:
+                table.as_csv(comparison.runs, file)
             (folder / "note.md").write_text(words.note(comparison, told, MOST_DRAWN), "utf-8")
     pictures: list[Sequence[Path]] = []
     for part in parts[:MOST_DRAWN]:

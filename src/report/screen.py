@@ -7,6 +7,7 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from typing import Literal
 
 from ..fit.rates import limit_in_digits
@@ -20,7 +21,7 @@ from ..tracking.record import TrackedRun
 from ..tracking.trust import parameters_found, quality, trained_enough
 from .comparison import Comparison
 from .screen_table import EVERYTHING, print_table
-from .table import as_frame, as_records, what_came_of
+from .table import as_csv, as_records, what_came_of
 
 Style = Literal["calibration", "table", "csv", "json"]
 
@@ -33,7 +34,8 @@ def show(comparison: Comparison, addresses: Mapping[str, str], style: Style, mos
     """The runs in their order, and where MLflow shows them, by what that is called."""
     match style:
         case "csv":
-            print_data(as_frame(comparison.runs).to_csv(index=False))
+            as_csv(comparison.runs, found := StringIO())
+            print_data(found.getvalue())
         case "json":
             print(json.dumps(as_records(comparison.runs), indent=2))
         case "table":

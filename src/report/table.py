@@ -1,11 +1,12 @@
-"""Tables from what the reader returns: as a frame, as records, and their cells."""
+"""Tables from what the reader returns: as CSV, as records, and their cells."""
 
 from __future__ import annotations
 
+import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-
-import pandas as pd
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import TextIO
 
 from ..spelling import parameters
 from ..tracking.conformity import CONFORMITY
@@ -18,37 +19,26 @@ OF_SETTINGS = ("lr_over_limit",)  # whatever came of them
 TRUST = ("lr_over_limit", "training_error", "residual_sd", "r2", "aicc", "loo_rmse")
 
 
-def as_frame(runs: Sequence[TrackedRun]) -> pd.DataFrame:
+def as_csv(runs: Sequence[TrackedRun], file: TextIO) -> None:
     """A row for each run in the order given, with its rank on its data set and every param and metric.
 
     Text that a spreadsheet would take for a formula has an apostrophe in front.
     """
-    placed = list(places(runs))
-    runs = [run for _, run in placed]
     params, metrics = keys(run.params for run in runs), keys(run.metrics for run in runs)
-    columns: dict[str, Sequence[object]] = {
-        "rank": [rank for rank, _ in placed],
-        "run_id": [run.run_id for run in runs],
-        "name": _harmless([run.name for run in runs]),
-        "outcome": _harmless([run.outcome for run in runs]),
-        **{title(key): _harmless([run.params.get(key) for run in runs]) for key in params},
-        **{key: [run.metrics.get(key) for run in runs] for key in metrics},
-    }
-    if any(verdicts := conformities(runs)):
-        columns[CONFORMITY] = _harmless([verdict or None for verdict in verdicts])
-    columns["reason"] = _harmless([run.tags.get("reason", "") for run in runs])
-    columns[DATA_DIGEST] = _harmless([run.data_digest for run in runs])
-    return pd.DataFrame(columns)
+    verdict = [CONFORMITY] if any(conformities(runs)) else []
+    titles = [*map(title, params), *metrics, *verdict]
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["rank", "run_id", "name", "outcome", *titles, "reason", DATA_DIGEST])
+    for rank, run in places(runs):
+        texts = [run.run_id, run.name, run.outcome, *(run.params.get(key, "") for key in params)]
+        numbers = [run.metrics.get(key) for key in metrics]
+        said = [*(run.tags.get(key, "") for key in (*verdict, "reason")), run.data_digest]
+        writer.writerow([rank, *map(_harmless, texts), *numbers, *map(_harmless, said)])
 
 
-def _harmless(texts: Iterable[str | None]) -> list[str | None]:
-    """A column of texts, of which many are the same."""
-    known: dict[str | None, str | None] = {}
-    return [known[text] if text in known else known.setdefault(text, _quoted(text)) for text in texts]
-
-
-def _quoted(text: str | None) -> str | None:
-    if not text or not text.startswith(("=", "+", "-", "@")):
+@lru_cache(maxsize=1024)
+def _harmless(text: str) -> str:
+    if not text.startswith(("=", "+", "-", "@")):
         return text
     try:
         float(text)

@@ -248,10 +248,14 @@ def _read(
         found = select(table.c.run_uuid, table.c.key, table.c.value).where(
             table.c.run_uuid.in_(list(runs)), table.c.key.not_in(gone)
         )
+        last: dict[str, object] = {}
         # the driver's own tuples: SQLAlchemy's rows take three times as long
         for run_id, key, value in session.connection().execute(found).cursor:
-            same = value if table is latest else texts.setdefault(value, value)
-            content[run_id][texts.setdefault(key, key)] = same
+            if table is not latest:
+                value = texts.setdefault(value, value)
+            elif value and value == last.get(key):
+                value = last[key]  # what is the best fit's is that of many runs
+            last[key] = content[run_id][texts.setdefault(key, key)] = value
     return runs.values()
 
 

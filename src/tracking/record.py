@@ -62,7 +62,8 @@ ABOUT = "about."  # what the tags of `about.instrument` and so on begin with
 CHANGE = "change"  # the tag of what has changed since the earlier version of its registered name
 MOST_VALUES = 6  # of a setting that a sweep is over, in its name
 NOTE = "mlflow.note.content"  # the tag that MLflow's page shows as a description, in Markdown
-OF_ONE = (NOTE, "fingerprint", "overrides", JOB)  # tags of which each run has its own: no table needs them
+# Tags that no table needs, most of which each run has for itself
+OF_ONE = (NOTE, "fingerprint", "overrides", JOB, "mlflow.runName", "mlflow.source.name", "mlflow.source.type")
 
 
 @dataclass(frozen=True)
