@@ -81,3 +81,17 @@ def test_reading_a_sweep_looks_once_at_the_others(crowded: tuple[Store, Store]) 
             assert len(reader.runs(store, Selection(sweep="sweep-a"))) == 12
             taken.append(steps())
     assert taken[1] < taken[0] + 15 * OTHERS / 100
+
+
+def test_reading_in_parts_takes_what_it_takes_at_once(
+    crowded: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No part looks at the runs of the others: time for a run stays level, however many there are."""
+    _, store = crowded
+    taken = []
+    for size in (OTHERS, OTHERS // 30):
+        monkeypatch.setattr(bulk, "IDS_A_QUERY", size)
+        with steps_counted(store) as steps:
+            assert len(reader.runs(store, Selection(sweep="sweep-b"))) == OTHERS
+            taken.append(steps())
+    assert taken[1] < 1.1 * taken[0]

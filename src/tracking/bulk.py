@@ -32,7 +32,7 @@ KNOWN_SCHEMAS = {"dc11669786a5"}  # alembic heads of MLflow whose tables this fi
 
 RUNS_A_TRANSACTION = 500  # about half a second: no reader waits longer
 TRIES = 3  # of a transaction; PostgreSQL lets two clients begin at once, and stops the later
-IDS_A_QUERY = 5000  # any database takes as many variables
+IDS_A_QUERY = 1000  # any database takes as many; of more sqlite would rather look at every run there is
 MANY = 500  # runs after which the database is told how its indexes lie
 
 
@@ -208,49 +208,37 @@ def read(store: Store, selection: Selection) -> list[TrackedRun]:
     texts: dict[str, str] = {}  # most are those of many runs
     left_out = () if selection.run_ids else OF_ONE
     with sql.ManagedSessionMaker() as session:
-        ids = list(session.scalars(_selected(store, selection)))  # once: it looks at all runs of all sweeps
-        for start in range(0, len(ids), IDS_A_QUERY):
-            found += _read(session, ids[start : start + IDS_A_QUERY], texts, left_out)
+        heads = [row for part in _selected(store, selection) for row in _tuples(session, part)]
+        heads = [row for *row, stage in heads if stage == "active"]
+        for start in range(0, len(heads), IDS_A_QUERY):
+            found += _read(session, heads[start : start + IDS_A_QUERY], texts, left_out)
+    return found
+
+
+def _tuples(session: Any, query: Select[Any]) -> Iterable[Any]:
+    """The driver's own: SQLAlchemy's rows take three times as long."""
+    found: Iterable[Any] = session.connection().execute(query).cursor
     return found
 
 
 def _read(
-    session: Any, ids: list[str], texts: dict[str, str], left_out: Sequence[str]
+    session: Any, heads: Sequence[Any], texts: dict[str, str], left_out: Sequence[str]
 ) -> Iterable[TrackedRun]:
-    """Those of the ids that are not deleted, less some tags; the same text is kept once, in `texts`."""
-    run, latest = models.SqlRun.__table__, models.SqlLatestMetric.__table__
-    tag, param = models.SqlTag.__table__, models.SqlParam.__table__
-    heads = session.execute(
-        select(run.c.run_uuid, run.c.name, run.c.status, run.c.start_time, run.c.experiment_id).where(
-            run.c.run_uuid.in_(ids), run.c.lifecycle_stage == "active"
-        )
-    )
-    known = {run_id: (digest, profile) for run_id, digest, profile in session.execute(_datasets(ids))}
+    """Runs from their rows, less some tags; what is the same text is kept once, in `texts`."""
+    latest, tag, param = models.SqlLatestMetric.__table__, models.SqlTag.__table__, models.SqlParam.__table__
+    ids = [row[0] for row in heads]
+    data = _datasets(session, ids)
     runs = {}
     for run_id, name, status, start, experiment in heads:
-        digest, profile = known.get(run_id, ("", None))
-        data = DataSummary.of(profile)
-        runs[run_id] = TrackedRun(
-            run_id,
-            name,
-            texts.setdefault(status, status),
-            {},
-            {},
-            {},
-            start or 0,
-            texts.setdefault(digest, digest),
-            data,
-            str(experiment),
-        )
-    parts = ((param, "params", ()), (latest, "metrics", (RANK,)), (tag, "tags", left_out))
-    for table, part, gone in parts:
+        digest, summary = data.get(run_id, ("", None))
+        about = (start or 0, digest, summary, texts.setdefault(str(experiment), str(experiment)))
+        runs[run_id] = TrackedRun(run_id, name, texts.setdefault(status, status), {}, {}, {}, *about)
+    for table, part, gone in ((param, "params", ()), (latest, "metrics", (RANK,)), (tag, "tags", left_out)):
         content = {run_id: getattr(each, part) for run_id, each in runs.items()}
-        found = select(table.c.run_uuid, table.c.key, table.c.value).where(
-            table.c.run_uuid.in_(list(runs)), table.c.key.not_in(gone)
-        )
         last: dict[str, object] = {}
-        # the driver's own tuples: SQLAlchemy's rows take three times as long
-        for run_id, key, value in session.connection().execute(found).cursor:
+        wanted = table.c.run_uuid.in_(ids) & table.c.key.not_in(gone)
+        query = select(table.c.run_uuid, table.c.key, table.c.value).where(wanted)
+        for run_id, key, value in _tuples(session, query):
             if table is not latest:
                 value = texts.setdefault(value, value)
             elif value and value == last.get(key):
@@ -259,30 +247,34 @@ def _read(
     return runs.values()
 
 
-def _datasets(ids: list[str]) -> Select[tuple[str, str, str | None]]:
-    """Each run's id, with the digest and the profile of its dataset input."""
+def _datasets(session: Any, ids: Sequence[str]) -> dict[str, tuple[str, DataSummary | None]]:
+    """Each run's id, with the digest of its dataset input and what is known of it.
+
+    Neither by a join, nor with inputs of one kind alone: sqlite may begin that with all the inputs there are.
+    """
     dataset, used = models.SqlDataset.__table__, models.SqlInput.__table__
-    return (
-        select(used.c.destination_id, dataset.c.digest, dataset.c.dataset_profile)
-        .join(dataset, used.c.source_id == dataset.c.dataset_uuid)
-        .where(
-            used.c.destination_type == "RUN",  # as the index has it
-            used.c.source_type == "DATASET",
-            used.c.destination_id.in_(ids),
-        )
-    )
+    of_runs = (used.c.destination_type == "RUN") & used.c.destination_id.in_(ids)  # as an index has it
+    inputs = select(used.c.destination_id, used.c.source_type, used.c.source_id).where(of_runs)
+    of_run = {run_id: source for run_id, kind, source in _tuples(session, inputs) if kind == "DATASET"}
+    table = select(dataset.c.dataset_uuid, dataset.c.digest, dataset.c.dataset_profile)
+    rows = _tuples(session, table.where(dataset.c.dataset_uuid.in_(set(of_run.values()))))
+    known = {dataset_id: (digest, DataSummary.of(profile)) for dataset_id, digest, profile in rows}
+    return {run_id: known[dataset_id] for run_id, dataset_id in of_run.items()}
 
 
-def _selected(store: Store, selection: Selection) -> Select[tuple[str]]:
-    """The ids of the selected runs; the caller looks whether they are deleted."""
+def _selected(store: Store, selection: Selection) -> Iterator[Select[Any]]:
+    """Queries for the selected runs' rows, deleted ones among them."""
     run, tag = models.SqlRun.__table__, models.SqlTag.__table__
-    ids = select(run.c.run_uuid).where(run.c.experiment_id.in_(map(int, store.experiment_ids)))
-    if selection.run_ids:
-        ids = ids.where(run.c.run_uuid.in_(selection.run_ids))
+    query = select(
+        run.c.run_uuid, run.c.name, run.c.status, run.c.start_time, run.c.experiment_id, run.c.lifecycle_stage
+    ).where(run.c.experiment_id.in_(map(int, store.experiment_ids)))
     if selection.sweep:
         of_sweep = select(tag.c.run_uuid).where(tag.c.key == "sweep", tag.c.value == selection.sweep)
-        ids = ids.where(run.c.run_uuid.in_(of_sweep))
-    return ids
+        query = query.where(run.c.run_uuid.in_(of_sweep))
+    if not selection.run_ids:
+        yield query
+    for start in range(0, len(selection.run_ids), IDS_A_QUERY):
+        yield query.where(run.c.run_uuid.in_(selection.run_ids[start : start + IDS_A_QUERY]))
 
 
 def read_curves(
