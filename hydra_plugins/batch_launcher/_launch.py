@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -34,8 +35,23 @@ log = logging.getLogger(__name__)
 BatchFunction = Callable[[list[DictConfig]], Iterable[Any]]
 
 
+@dataclass
+class Batch:
+    """Some jobs of a launch, the first of them with this number: those that could be composed, with their configs."""
+
+    first: int
+    jobs: list[JobReturn]
+    composed: list[tuple[JobReturn, Deferred]]
+    configs: list[DictConfig]
+
+
+# Runs batches, which are composed as they are asked for, and hands each over with its results, in any order
+Engine = Callable[[Iterable[Batch], Callable[[Batch, list[Any]], None]], None]
+
+
 def launch_batches(
     name: str,
+    run: Engine,
     batch_size: int,
     hydra_context: HydraContext,
     config: DictConfig,
@@ -44,19 +60,42 @@ def launch_batches(
 ) -> list[JobReturn]:
     """Return one JobReturn per job; a batch that fails does not keep the next from running.
 
-    `name` is the dotted path of the function that all batches are handed to.
+    `name` is the dotted path of the function that does a batch's work.
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     log.info(f"Launching {len(job_overrides)} jobs on {name}, at most {batch_size} at once")
     function = get_method(name)
-    returns: list[JobReturn] = []
+    ended: dict[int, list[JobReturn]] = {}
+
+    def end(batch: Batch, results: list[Any]) -> None:
+        for (job, whole), result in zip(batch.composed, results, strict=True):
+            _finish(job, result)
+            hydra_context.callbacks.on_job_end(whole, job_return=job)
+        ended[batch.first] = batch.jobs
+
     with _surroundings(config):
-        for start in range(0, len(job_overrides), batch_size):
-            batch = [list(overrides) for overrides in job_overrides[start : start + batch_size]]
-            returns += _launch_batch(function, hydra_context, batch, initial_job_idx + start)
+        parts = (
+            [list(overrides) for overrides in job_overrides[start : start + batch_size]]
+            for start in range(0, len(job_overrides), batch_size)
+        )
+        firsts = range(initial_job_idx, initial_job_idx + len(job_overrides), batch_size)
+        run((_compose(function, hydra_context, *each) for each in zip(parts, firsts, strict=True)), end)
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    return returns
+    return [job for first in sorted(ended) for job in ended[first]]
+
+
+def here(name: str) -> Engine:
+    """The engine that calls the function of this dotted path, in this process, batch by batch."""
+
+    def run(batches: Iterable[Batch], end: Callable[[Batch, list[Any]], None]) -> None:
+        function = get_method(name)
+        for batch in batches:
+            with _rarely_collected():
+                results = run_job(function, batch.configs)
+            end(batch, results)
+
+    return run
 
 
 @contextmanager
@@ -78,33 +117,27 @@ def _surroundings(config: DictConfig) -> Iterator[None]:
         current.cfg = before
 
 
-def _launch_batch(
-    function: BatchFunction, hydra_context: HydraContext, batch: list[list[str]], first: int
-) -> list[JobReturn]:
+def _compose(
+    function: BatchFunction, hydra_context: HydraContext, overrides: list[list[str]], first: int
+) -> Batch:
     loader = cast(SweepLoader, hydra_context.config_loader)
-    callbacks = hydra_context.callbacks
     new_job = partial(_new_job, loader, str(Path.cwd()), JobRuntime.instance().get("name"))
-    jobs = [new_job(overrides, number) for number, overrides in enumerate(batch, first)]
-    composed, configs = [], []
+    jobs = [new_job(each, number) for number, each in enumerate(overrides, first)]
+    batch = Batch(first, jobs, [], [])
     composing = step("composing", len(jobs), "jobs", len(jobs))
     with _no_collecting(), bar(len(jobs), {"composing": None}), composing as reached:
         for number, job in enumerate(jobs, first):
             reached(number - first + 1)
-            overrides = batch[number - first]
+            mine = overrides[number - first]
             try:
-                configs.append(loader.job_config(overrides, number))
+                batch.configs.append(loader.job_config(mine, number))
             except Exception as error:
                 _finish(job, error)
                 continue
-            whole = Deferred(partial(loader.hydra_config, overrides, number))
-            composed.append((job, whole))
-            callbacks.on_job_start(whole, task_function=function)
-    with _rarely_collected():
-        results = run_job(function, configs)
-    for (job, whole), result in zip(composed, results, strict=True):
-        _finish(job, result)
-        callbacks.on_job_end(whole, job_return=job)
-    return jobs
+            whole = Deferred(partial(loader.hydra_config, mine, number))
+            batch.composed.append((job, whole))
+            hydra_context.callbacks.on_job_start(whole, task_function=function)
+    return batch
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class BatchLauncher(basic_launcher.BasicLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs; who looks at a failed one's value gets JobsFailedError, which holds every failure."""
-        from ._launch import launch_batches, with_failures
+        from ._launch import here, launch_batches, with_failures
 
         assert self.config is not None
         hidden = self.config.hydra.job.config.override_dirname.exclude_keys
@@ -84,6 +84,7 @@ class BatchLauncher(basic_launcher.BasicLauncher):
             assert self.hydra_context is not None
             returns = launch_batches(
                 self.function,
+                here(self.function),
                 self.batch_size,
                 self.hydra_context,
                 self.config,
