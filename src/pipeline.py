@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from .config import ConfigError
 from .data import load
 from .fit.forecast import Forecast, forecast
 from .fit.metrics import METRICS
-from .fit.plan import Preparation, Run
+from .fit.plan import Preparation, Run, check_device
 from .fit.result import Result
 from .fit.schedule import tenths
 from .fit.training import calibrate
@@ -34,9 +35,10 @@ from .tracking import kept, model, observed, reader, resume
 from .tracking.abandoned import end_abandoned, so_far
 from .tracking.experiment import tell_latest
 from .tracking.ranking import ranked
-from .tracking.record import Call, Status, TrackedRun, as_text, in_short, of_crash, of_result
+from .tracking.record import Call, RunRecord, Status, TrackedRun, as_text, in_short, of_crash, of_result
 from .tracking.repetition import Repetition, repeat
 from .tracking.selection import Selection
+from .tracking.started import common_tags
 from .tracking.store import Store, open_store
 from .tracking.sweep import CONFIG, Parent, parent_id, parents
 from .workplace import Sweep, unsaid
@@ -44,34 +46,89 @@ from .workplace import Sweep, unsaid
 Results = dict[int, float | Forecast | Exception]
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is left to train of one experiment's jobs, at these places among them; all before that is done.
+
+    `old` are the ids of the runs that they replace, empty for none; `jobs`: how many they are the rest of.
+    """
+
+    places: list[int]
+    runs: list[Run]
+    old: list[str]
+    store: Store
+    parent: str | None
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of some runs: what is to be put on record of each, and its final loss or why it has none."""
+
+    records: list[RunRecord]
+    outcomes: list[float | Exception]
+
+
 def run(settings: dict[int, Settings]) -> Results:
     """Train and record: for each its final loss, infinity where it diverged, or what is wrong with it.
 
     Of dry runs the forecasts, and nothing is trained nor recorded.
     """
+    results, parts = begin(settings)
+    for part in parts:
+        with interrupts.deferred() as stop:
+            results |= record(part, train(part.runs, part.old, part.parent, stop, part.jobs))
+    return results
+
+
+def begin(
+    settings: dict[int, Settings], check: Callable[[str], None] = check_device
+) -> tuple[Results, list[Part]]:
+    """What is known before anything is trained, mistakes among it, and what is left to train.
+
+    `check` refuses a device; it is given its name.
+    """
     with step("preparing", len(settings), "runs", len(settings)) as reached:
-        runs, failed = attempt_each(Preparation(load, METRICS).prepare, settings, reached)
+        runs, failed = attempt_each(Preparation(load, METRICS, check).prepare, settings, reached)
     results: Results = {**failed}
     try:
         model.check_registration(_name(runs.values()), {each.problem.pairs.digest for each in runs.values()})
     except ConfigError as error:
-        return {**results, **dict.fromkeys(runs, error)}
+        return {**results, **dict.fromkeys(runs, error)}, []
     if dry := {index: each for index, each in runs.items() if each.settings.dry}:
         _say_what_was_read(list(dry.values()))
         results |= zip(dry, forecast(list(dry.values())), strict=True)
         runs = {index: each for index, each in runs.items() if index not in dry}
+    parts = []
     for experiment in dict.fromkeys(each.settings.tracking.experiment for each in runs.values()):
         mine = {
             index: each for index, each in runs.items() if each.settings.tracking.experiment == experiment
         }
         try:
-            store = open_store(experiment)
-            _say_what_was_read(list(mine.values()))
-            done = _train_and_record(list(mine.values()), store)
+            done, part = _begin(mine, open_store(experiment))
+            results |= done
+            parts += [part] if part.runs else []
         except (ConfigError, StoreError) as error:  # the store cannot be opened, or not be written
-            done = [error] * len(mine)
-        results |= zip(mine, done, strict=True)
-    return results
+            results |= dict.fromkeys(mine, error)
+    return results, parts
+
+
+def _begin(runs: dict[int, Run], store: Store) -> tuple[Results, Part]:
+    """What is on record of a sweep's jobs is left out, and replaced where it did not come to its end."""
+    every = list(runs.values())
+    _say_what_was_read(every)
+    end_abandoned(store)
+    kept.put_back(store, every[0].settings.origin)
+    with interrupts.deferred():
+        parent = kept.begin(store, partial(parent_id, store, every[0]), every[0].settings.origin)
+        found = resume.on_record(store, every)
+        recorded = {index: found[place] for place, index in enumerate(runs) if place in found}
+        done: Results = {index: each.objective for index, each in recorded.items() if each.is_done}
+        left = {index: each for index, each in runs.items() if index not in done}
+        if parent and left:
+            observed.keep(store, parent, [run.problem.pairs for run in left.values()])
+    old = [recorded[index].run_id if index in recorded else "" for index in left]
+    return done, Part(list(left), list(left.values()), old, store, parent, len(runs))
 
 
 def repeat_run(named: str) -> Repetition:
@@ -95,49 +152,52 @@ def _say_what_was_read(runs: list[Run]) -> None:
     screen.print_read(unsaid(runs[0].settings.origin, list(lines)))
 
 
-def _train_and_record(runs: list[Run], store: Store) -> list[float | Forecast | Exception]:
-    """What is on record of a sweep's jobs is left out, and replaced where it did not come to its end."""
-    end_abandoned(store)
-    kept.put_back(store, runs[0].settings.origin)
-    with interrupts.deferred() as stop:
-        parent = kept.begin(store, partial(parent_id, store, runs[0]), runs[0].settings.origin)
-        recorded = resume.on_record(store, runs)
-        results: Results = {place: found.objective for place, found in recorded.items() if found.is_done}
-        left = [place for place in range(len(runs)) if place not in results]
-        if left:
-            old = [recorded[place].run_id if place in recorded else "" for place in left]
-            trained = _train_the_rest([runs[place] for place in left], old, store, parent, stop, len(runs))
-            results |= zip(left, trained, strict=True)
-    return [results[place] for place in range(len(runs))]
+def train(
+    runs: list[Run],
+    old: list[str],
+    parent: str | None,
+    stop: Callable[[], bool],
+    jobs: int,
+    started: Mapping[str, str] | None = None,
+) -> Trained:
+    """Train runs of one sweep, or one on its own; nothing is written.
 
-
-def _train_the_rest(
-    runs: list[Run], old: list[str], store: Store, parent: str | None, stop: Callable[[], bool], jobs: int
-) -> list[float | Exception]:
-    """`old`: the id of the run that each replaces, empty for none; `jobs`: how many these are the rest of."""
-    origin, start_ms = runs[0].settings.origin, _now_ms()
-    if parent:
-        observed.keep(store, parent, [run.problem.pairs for run in runs])
+    `old`, `jobs`: as of a `Part`; `started`: the tags of where the sweep was started, None for here.
+    """
+    start_ms, tags = _now_ms(), common_tags() if started is None else started
     try:
         results = _calibrate(runs, stop, jobs)
     except Exception as error:
-        call = Call(start_ms, _now_ms(), parent)
-        crashes = [of_crash(run, call, error, replaces) for run, replaces in zip(runs, old, strict=True)]
-        kept.write(store, crashes, origin)
-        return [TrainingError.of(error)] * len(runs)
-    call = Call(start_ms, _now_ms(), parent)
+        crash = Call(start_ms, _now_ms(), parent, tags)
+        return crashed(runs, old, crash, error, TrainingError.of(error))
+    call = Call(start_ms, _now_ms(), parent, tags)
     with step("describing", len(runs), "runs", jobs) as reached:
         records = []
         for each, replaces in zip(results, old, strict=True):
             records.append(of_result(each, call, replaces))
             reached(len(records))
-    with step("recording", len(runs), "runs", jobs) as reached:
-        ids = kept.write(store, records, origin, reached)
-    if parent is None:
-        for run_id, result in zip(ids, results, strict=True):
-            observed.keep(store, run_id, [result.run.problem.pairs])
-            _end_run(store, run_id, result.run.settings.register_as)
-    return [result.objective for result in results]
+    return Trained(records, [result.objective for result in results])
+
+
+def crashed(runs: list[Run], old: list[str], call: Call, error: Exception, told: Exception) -> Trained:
+    """Runs that an error ended, which is told of each."""
+    records = [of_crash(run, call, error, replaces) for run, replaces in zip(runs, old, strict=True)]
+    return Trained(records, [told] * len(runs))
+
+
+def record(part: Part, trained: Trained) -> Results:
+    """Put on record what was trained; what each came to, by its place."""
+    runs, store = part.runs, part.store
+    try:
+        with step("recording", len(runs), "runs", part.jobs) as reached:
+            ids = kept.write(store, trained.records, runs[0].settings.origin, reached)
+        if part.parent is None and not any(isinstance(each, Exception) for each in trained.outcomes):
+            for run_id, each in zip(ids, runs, strict=True):
+                observed.keep(store, run_id, [each.problem.pairs])
+                _end_run(store, run_id, each.settings.register_as)
+    except (ConfigError, StoreError) as error:
+        return dict.fromkeys(part.places, error)
+    return dict(zip(part.places, trained.outcomes, strict=True))
 
 
 def _calibrate(runs: list[Run], stop: Callable[[], bool], jobs: int) -> list[Result]:

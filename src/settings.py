@@ -69,6 +69,14 @@ class TrackingSettings(Group):
             what="points of a loss curve in each tenfold of epochs",
         ),
     ] = 12
+    written_by: Annotated[
+        Literal["auto", "client", "worker"],
+        About(
+            "auto, client or worker",
+            decides=False,
+            what="who puts on record what a cluster trains (auto: the client into a file, workers elsewhere)",
+        ),
+    ] = "auto"
 
 
 def _said(label: str, what: str) -> Any:

@@ -37,7 +37,7 @@ BatchFunction = Callable[[list[DictConfig]], Iterable[Any]]
 
 @dataclass
 class Batch:
-    """Some jobs of a launch, the first of them with this number: those that could be composed, with their configs."""
+    """Some jobs of a launch, from this number on; those that could be composed have configs."""
 
     first: int
     jobs: list[JobReturn]

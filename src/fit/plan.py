@@ -149,10 +149,16 @@ class Preparation:
     """Prepares runs; what several share is read and computed once, and refused once."""
 
     def __init__(
-        self, load: Callable[[DataSettings, int, float], Pairs], metrics: Collection[str] = ()
+        self,
+        load: Callable[[DataSettings, int, float], Pairs],
+        metrics: Collection[str] = (),
+        check: Callable[[str], None] | None = None,
     ) -> None:
-        """`load` reads pairs, as `data.load` does; `metrics` are names that no parameter may have."""
-        self._load, self._metrics = load, metrics
+        """`load` reads pairs, as `data.load` does; `metrics` are names that no parameter may have.
+
+        `check` raises ConfigError for a device that will not do; None for one that this machine has not.
+        """
+        self._load, self._metrics, self._check = load, metrics, check or check_device
         self._problems: dict[Hashable, Problem | ConfigError] = {}
         self._inputs: dict[Hashable, Input | ConfigError] = {}
         self._speller = Speller()
@@ -176,7 +182,7 @@ class Preparation:
         return run
 
     def _problem(self, settings: Settings) -> Problem:
-        check_device(settings.device)
+        self._check(settings.device)
         names = settings.model.parameters
         pairs = self._load(settings.data, len(names), torch.finfo(getattr(torch, settings.dtype)).max)
         return Problem(

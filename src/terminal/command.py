@@ -13,7 +13,7 @@ from hydra_plugins.batch_launcher import JobsFailedError
 from .. import package
 from ..config import ConfigError, printable, without_passwords
 from . import interrupts, streams
-from .errors import StoreError, TrainingError, explain
+from .errors import StoreError, TrainingError, WorkerError, explain
 
 COMMAND_LINE = ("hydra", "omegaconf", "hydra_plugins")  # whose errors are about what was asked for
 
@@ -64,7 +64,7 @@ def attempt(step: Callable[[], int | None]) -> int:
         crashes = [each.error for each in failed.failures if isinstance(each.error, TrainingError)]
         if crashes:
             return _crashed(crashes[0])
-        return 1 if any(isinstance(each.error, StoreError) for each in failed.failures) else 2
+        return 1 if any(isinstance(each.error, StoreError | WorkerError) for each in failed.failures) else 2
     except TrainingError as error:
         return _crashed(error)
     except Exception as error:

@@ -37,6 +37,10 @@ class StoreError(Exception):
     """The tracking store cannot be written; says what became of what was trained."""
 
 
+class WorkerError(Exception):
+    """What a worker of a cluster was given did not come back: it died, or could not do it."""
+
+
 class BusyError(Exception):
     """Another process is at work on what was asked for."""
 

@@ -6,8 +6,8 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -188,11 +188,12 @@ class TrackedRun:
 
 @dataclass(frozen=True)
 class Call:
-    """What all runs of one call have in common: when they were trained, and under which parent."""
+    """What all runs of one call have in common: when they were trained, under which parent, where started."""
 
     start_ms: int
     end_ms: int
     parent_id: str | None = None
+    started: Mapping[str, str] = field(default_factory=common_tags)
 
 
 def of_result(result: Result, call: Call, replaces: str = "") -> RunRecord:
@@ -243,7 +244,8 @@ def _record(
     """`numbers`: metrics, epochs and curves."""
     pairs = run.problem.pairs
     found, epochs, curves = numbers
-    tags |= common_tags() | {
+    tags |= {
+        **call.started,
         DATA_DIGEST: pairs.digest,
         **({HELD_OUT_DIGEST: pairs.held_out.digest} if pairs.held_out else {}),
         "code": json.dumps(run.code),

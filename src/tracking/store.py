@@ -130,6 +130,12 @@ def open_store(experiment: str) -> Store:
     return _open(sqlite.make_ready, lambda client: _experiment_id(client, experiment))
 
 
+def open_at(uri: str, experiment: str) -> Store:
+    """The same of a store at an address, which this process uses from now on."""
+    mlflow.set_tracking_uri(uri)
+    return open_store(experiment)
+
+
 def existing(experiment: str | None = None) -> Store:
     """Open a store to read from it, all experiments or one; nothing is created.
 

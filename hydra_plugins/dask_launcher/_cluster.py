@@ -1,0 +1,153 @@
+"""A cluster of dask.distributed: one that is there already, or processes of this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster
+
+from . import _local
+from ._signals import Held
+from ._wanted import ClusterError, Wanted
+from ._worker import differences, identity
+
+
+@dataclass
+class Cluster:
+    """A cluster whose workers have the same code as this process."""
+
+    client: Client
+    wanted: Wanted
+    identity: dict[str, str]
+
+    @property
+    def address(self) -> str:
+        """The scheduler's."""
+        return self.wanted.scheduler or str(self.client.scheduler.address)
+
+    @property
+    def capacity(self) -> int:
+        """How many batches its workers can do at once; 0 while there is none, or no scheduler."""
+        workers = _workers(self.client).values()
+        return sum(min(each["nthreads"], _fits(each, self.wanted.resources)) for each in workers)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the scheduler answers."""
+        return bool(self.client.status == "running")
+
+
+@contextmanager
+def connected(wanted: Wanted, stop: Held) -> Iterator[Cluster]:
+    """A cluster that can do the work; raises ClusterError for one that cannot."""
+    settings = {
+        "distributed.scheduler.allowed-failures": wanted.attempts - 1,
+        "distributed.scheduler.worker-saturation": 1.0,  # a death is blamed on all that a worker holds
+        "distributed.comm.timeouts.connect": f"{wanted.wait_s}s",
+        "distributed.admin.large-graph-warning-threshold": "1GB",
+    }
+    with dask.config.set(settings), _quiet(), _address(wanted) as address:
+        try:
+            client = Client(address, set_as_default=False, timeout=wanted.wait_s)
+        except (OSError, ValueError) as error:
+            raise ClusterError(
+                f"no scheduler answers at {wanted.scheduler}: start one with `dask scheduler`, or leave "
+                "hydra.launcher.scheduler out to use processes of this machine"
+            ) from error
+        with client:
+            cluster = Cluster(client, wanted, identity(wanted.work, wanted.packages))
+            _require_workers(cluster, stop)
+            _require_same_code(cluster)
+            count = len(_workers(client))
+            print(
+                f"cluster      {count} worker{'s' * (count != 1)} at {cluster.address}; "
+                f"dashboard {client.dashboard_link}"
+            )
+            yield cluster
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What dask would log of workers that come and go is told in a line, where it matters."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
+def _address(wanted: Wanted) -> Iterator[Any]:
+    if wanted.scheduler is not None:
+        yield wanted.scheduler
+        return
+    with LocalCluster(
+        n_workers=wanted.workers or os.cpu_count(),
+        threads_per_worker=1,
+        memory_limit=0,  # the machine's own: dask would pause a worker, or kill it
+        preload=[_local.__name__],
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL + 1,
+        resources=wanted.resources or None,
+    ) as local:
+        yield local
+
+
+def _workers(client: Client) -> dict[str, Any]:
+    """By their addresses."""
+    if client.status != "running":
+        return {}
+    found: dict[str, Any] = client.scheduler_info(n_workers=-1).get("workers", {})
+    return found
+
+
+def _fits(worker: Mapping[str, Any], resources: Mapping[str, float]) -> int:
+    """How many batches at once a worker's resources are enough for."""
+    has = worker.get("resources") or {}
+    return min(
+        (int(has.get(name, 0) // amount) for name, amount in resources.items()), default=worker["nthreads"]
+    )
+
+
+def _require_workers(cluster: Cluster, stop: Held) -> None:
+    """Wait for one that has the resources; raises ClusterError where none comes."""
+    wanted, deadline = cluster.wanted, time.monotonic() + cluster.wanted.wait_s
+    while not cluster.capacity:
+        if stop():
+            raise KeyboardInterrupt
+        workers = _workers(cluster.client)
+        if time.monotonic() > deadline or (workers and wanted.resources):
+            asked = " ".join(f"{name}={amount:g}" for name, amount in wanted.resources.items())
+            what = f"no worker with {asked}" if workers else "no worker"
+            options = f" --resources '{asked}'" if asked else ""
+            raise ClusterError(
+                f"the scheduler at {cluster.address} has {what}: start one with "
+                f"`dask worker {cluster.address}{options}`"
+            )
+        time.sleep(0.1)
+
+
+def _require_same_code(cluster: Cluster) -> None:
+    """Raises ClusterError for workers with other code or other versions, before anything is sent to them."""
+    wanted = cluster.wanted
+    answers = cluster.client.run(identity, wanted.work, wanted.packages, on_error="return")
+    wrong: dict[str, list[str]] = {}
+    for address, there in answers.items():
+        unlike = str(there) if isinstance(there, Exception) else differences(there, cluster.identity)
+        if unlike:
+            wrong.setdefault(unlike, []).append(str(address))
+    if wrong:
+        told = "; ".join(
+            f"{first}{f' and {len(others)} more' if others else ''}: {unlike}"
+            for unlike, (first, *others) in wrong.items()
+        )
+        raise ClusterError(f"{told}: install there what is here, and start the worker again where that is")

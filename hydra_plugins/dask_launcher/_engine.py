@@ -1,0 +1,150 @@
+"""Sends batches to a cluster's workers, and hands on what comes back, in the order in which it comes."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from distributed import Future
+from distributed.scheduler import KilledWorker
+from hydra.utils import get_method
+from omegaconf import DictConfig
+
+from hydra_plugins.batch_launcher import step
+from hydra_plugins.batch_launcher._launch import Batch, run_job
+
+from . import _worker
+from ._cluster import Cluster
+from ._signals import Held
+
+POLL_S = 0.05
+FETCH_S = 30.0  # for a result to travel; where its worker died meanwhile, the batch is done again
+GRACE_S = 60.0  # for workers to stop and to give back what they have reached
+
+End = Callable[[Batch, list[Any]], None]
+
+
+@dataclass(frozen=True)
+class Away:
+    """A batch that is on its way, and what stays here of it."""
+
+    batch: Batch
+    kept: Any
+
+
+class Engine:
+    """Runs batches on a cluster by three functions of dotted paths."""
+
+    def __init__(self, cluster: Cluster, send: str, work: str, receive: str, stop: Held) -> None:
+        """`send` and `receive` are called here, `work` there; `stop` says whether to end early."""
+        self.cluster, self.stop = cluster, stop
+        self.send, self.work, self.receive = get_method(send), work, get_method(receive)
+        self.launch = secrets.token_hex(8)
+        self.away: dict[Future, Away] = {}
+        self.jobs = self.ended = 0
+
+    def run(self, batches: Iterable[Batch], end: End) -> None:
+        """Tell `end` each batch's results. Raises ConnectionError where the scheduler is lost.
+
+        Interrupted, the workers are told to stop, and what they have reached is told, too.
+        """
+        try:
+            for batch in batches:
+                self._go_on()
+                self._send(batch, end)
+                while len(self.away) > max(1, self.cluster.capacity) - 1:
+                    self._take_one(end)
+            while self.away:
+                self._take_one(end)
+        except KeyboardInterrupt:
+            self._stop(end)
+            raise
+
+    def _go_on(self) -> None:
+        if self.stop():
+            raise KeyboardInterrupt
+        if not self.cluster.is_there:
+            raise ConnectionError(
+                f"the scheduler at {self.cluster.address} was lost: what came back is on record"
+            )
+
+    def _send(self, batch: Batch, end: End) -> None:
+        try:
+            parcel, kept = self.send(batch.configs) if batch.configs else (None, None)
+        except Exception as error:
+            end(batch, [error] * len(batch.configs))
+            return
+        self.jobs += len(batch.jobs)
+        if parcel is None:
+            self._end(Away(batch, kept), None, end)
+            return
+        packed = _worker.pack(parcel)
+        future = self.cluster.client.submit(
+            _worker.work,
+            self.launch,
+            self.work,
+            self.cluster.identity,
+            packed,
+            key=f"batch-{self.launch}-{batch.first}",
+            resources=self.cluster.wanted.resources or None,
+            pure=False,
+        )
+        self.away[future] = Away(batch, kept)
+
+    def _take_one(self, end: End) -> None:
+        """Wait for one of the batches that are away, and tell what came of it."""
+        with step(self.work.rpartition(".")[2], self.jobs, "jobs", self._share()) as reached:
+            reached(self.ended)
+            while True:
+                self._go_on()
+                if done := next((future for future in self.away if future.done()), None):
+                    with suppress(TimeoutError):
+                        returned = self._returned(done)
+                        break
+                time.sleep(POLL_S)
+        self._end(self.away.pop(done), returned, end)
+
+    def _share(self) -> float:
+        return sum(len(each.batch.jobs) for each in self.away.values()) / len(self.away)
+
+    def _returned(self, future: Future) -> Any:
+        """What the work gave, or the error that kept it from that; raises TimeoutError for not yet."""
+        try:
+            return _worker.unpack(future.result(timeout=FETCH_S))
+        except KilledWorker as error:
+            return RuntimeError(
+                f"{error.allowed_failures + 1} workers died of this batch, the last at "
+                f"{error.last_worker.address}: if memory ran out, give a smaller hydra.launcher.batch_size"
+            )
+        except TimeoutError:
+            raise
+        except BaseException as error:  # a CancelledError is no Exception
+            self._go_on()
+            return error if isinstance(error, Exception) else RuntimeError(repr(error))
+
+    def _end(self, away: Away, returned: Any, end: End) -> None:
+        def receive(configs: list[DictConfig]) -> list[Any]:
+            del configs
+            return list(self.receive(away.kept, returned))
+
+        results = run_job(receive, away.batch.configs)
+        self.ended += len(away.batch.jobs)
+        end(away.batch, results)
+
+    def _stop(self, end: End) -> None:
+        """Have the workers stop, and take what they give back within a while."""
+        if not self.cluster.is_there:
+            return
+        self.cluster.client.run(_worker.stop, self.launch, on_error="ignore")
+        deadline = time.monotonic() + GRACE_S
+        while self.away and self.cluster.is_there and time.monotonic() < deadline:
+            for future in [future for future in self.away if future.done()]:
+                away = self.away.pop(future)
+                with suppress(TimeoutError, KeyboardInterrupt):
+                    self._end(away, self._returned(future), end)
+            time.sleep(POLL_S)
+        self.cluster.client.cancel(list(self.away), force=True)

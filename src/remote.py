@@ -1,0 +1,173 @@
+"""A sweep's runs on other machines: what is done here before they go, there, and here when they are back.
+
+`send` (here) does all that comes before the training, `training` (there) trains, and puts on record where
+all can reach the store, `receive` (here) puts on record what comes back. A run's id follows from its sweep
+and its job, so whoever writes it twice writes it once. What the runs of a batch have in common travels once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from omegaconf import DictConfig
+
+from .config import ConfigError, check
+from .data import Pairs
+from .fit.fingerprint import code_of
+from .fit.forecast import Forecast
+from .fit.metrics import METRICS
+from .fit.plan import Preparation, Run
+from .pipeline import Part, Results, Trained, begin, crashed, record, train
+from .settings import DataSettings, Settings
+from .terminal import interrupts
+from .terminal.errors import WorkerError, attempt_each
+from .tracking import resume
+from .tracking.record import Call, RunRecord
+from .tracking.started import common_tags
+from .tracking.store import Store, open_at
+from .tracking.writer import open_writer
+
+Code = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What travels of the runs of one experiment: nothing that only this machine has.
+
+    `code` is what each is computed by here; `store` the address of the one that all can reach, None where the
+    client writes. `old`, `parent`: as of a `Part`; `started`: the tags of where the sweep was started.
+    """
+
+    settings: list[Settings]
+    pairs: dict[DataSettings, Pairs]
+    code: list[Code]
+    old: list[str]
+    parent: str | None
+    store: str | None
+    started: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What stays here of a batch of so many configs: what is known of them, and what is trained there."""
+
+    count: int
+    known: Results
+    parts: list[Part]
+
+
+def send(cfgs: Sequence[DictConfig]) -> tuple[list[Parcel] | None, Sent]:
+    """What is to travel, None for nothing, and what stays here.
+
+    Mistakes are found here; whether the device is there, the worker knows.
+    """
+    settings, failed = attempt_each(partial(check, known={}), dict(enumerate(cfgs)), lambda reached: None)
+    results, parts = begin(settings, check=lambda device: None) if settings else ({}, [])
+    sent = Sent(len(cfgs), {**failed, **results}, [])
+    parcels = []
+    for part in parts:
+        try:
+            parcels.append(_parcel(part))
+            sent.parts.append(part)
+        except ConfigError as error:
+            sent.known.update(dict.fromkeys(part.places, error))
+    return parcels or None, sent
+
+
+def _parcel(part: Part) -> Parcel:
+    settings = [run.settings for run in part.runs]
+    return Parcel(
+        settings=settings,
+        pairs={run.settings.data: run.problem.pairs for run in part.runs},
+        code=[run.code for run in part.runs],
+        old=part.old,
+        parent=part.parent,
+        store=part.store.uri if _is_for_workers(settings[0].tracking.written_by, part.store) else None,
+        started=common_tags(),
+    )
+
+
+def _is_for_workers(written_by: str, store: Store) -> bool:
+    """Whether workers write; raises ConfigError where they cannot."""
+    if written_by == "worker" and store.file:
+        raise ConfigError(
+            f"tracking.written_by=worker: {store.file} is a file of this machine: give client or auto, "
+            "or name a server or a PostgreSQL in MLFLOW_TRACKING_URI"
+        )
+    return written_by == "worker" or (written_by == "auto" and store.file is None)
+
+
+def training(parcels: Sequence[Parcel], stop: Callable[[], bool]) -> list[Trained]:
+    """What came of each parcel's runs; of those that are on record by now the outcomes alone."""
+    return [_train(each, stop) for each in parcels]
+
+
+def _train(parcel: Parcel, stop: Callable[[], bool]) -> Trained:
+    preparation = Preparation(lambda data, k, largest: parcel.pairs[data], METRICS)
+    given = dict(enumerate(zip(parcel.settings, parcel.code, strict=True)))
+    runs, failed = attempt_each(partial(_prepare, preparation), given, lambda reached: None)
+    outcomes: dict[int, float | Exception] = {**failed}
+    store = open_at(parcel.store, parcel.settings[0].tracking.experiment) if parcel.store else None
+    if store and runs:  # a worker may have died after it wrote them
+        found = resume.on_record(store, list(runs.values()))
+        outcomes |= {
+            place: found[at].objective for at, place in enumerate(runs) if at in found and found[at].is_done
+        }
+    left = {place: run for place, run in runs.items() if place not in outcomes}
+    if not left:
+        return Trained([], [outcomes[place] for place in given])
+    old = [parcel.old[place] for place in left]
+    trained = train(list(left.values()), old, parcel.parent, stop, len(left), parcel.started)
+    outcomes |= zip(left, trained.outcomes, strict=True)
+    records = _unwritten(store, trained.records) if store else trained.records
+    return Trained(records, [outcomes[place] for place in given])
+
+
+def _prepare(preparation: Preparation, given: tuple[Settings, Code]) -> Run:
+    settings, code = given
+    if (here := code_of(settings)) != code:
+        unlike = " and ".join(part for part in here if here[part] != code[part])
+        raise ConfigError(f"a worker has another {unlike} than the machine that sends: update it there")
+    return preparation.prepare(settings)
+
+
+def _unwritten(store: Store, records: list[RunRecord]) -> list[RunRecord]:
+    """What is left of them once they are put on record: where the store fails, that goes to the client.
+
+    It has the patience to try again, and a place to keep them.
+    """
+    written = 0
+    with suppress(Exception):
+        for _ in open_writer(store).write(records):
+            written += 1
+    return records[written:]
+
+
+def receive(sent: Sent, returned: list[Trained] | Exception | None) -> list[float | Forecast | Exception]:
+    """Put on record what was not yet; what came of each config.
+
+    `returned` is what `training` gave; the error that kept it from that; or None where nothing was sent.
+    """
+    results = dict(sent.known)
+    with interrupts.deferred():
+        if isinstance(returned, Exception):
+            returned = [_lost(part, returned) for part in sent.parts]
+        for part, each in zip(sent.parts, returned or [], strict=True):
+            results |= record(part, each)
+    return [results[place] for place in range(sent.count)]
+
+
+def _lost(part: Part, error: Exception) -> Trained:
+    """Runs whose worker did not give them back; it may have put them on record before it died."""
+    told = WorkerError(str(error))
+    found = resume.on_record(part.store, part.runs)
+    done = {place: each.objective for place, each in found.items() if each.is_done}
+    left = [place for place in range(len(part.runs)) if place not in done]
+    now = int(time.time() * 1000)
+    call = Call(now, now, part.parent)
+    crashes = crashed([part.runs[at] for at in left], [part.old[at] for at in left], call, told, told)
+    return Trained(crashes.records, [done.get(place, told) for place in range(len(part.runs))])
