@@ -65,11 +65,7 @@ def connected(wanted: Wanted, stop: Held) -> Iterator[Cluster]:
             cluster = Cluster(client, wanted, identity(wanted.work, wanted.packages))
             _require_workers(cluster, stop)
             _require_same_code(cluster)
-            count = len(_workers(client))
-            print(
-                f"cluster      {count} worker{'s' * (count != 1)} at {cluster.address}; "
-                f"dashboard {client.dashboard_link}"
-            )
+            print(f"cluster      {_described(cluster)}")
             yield cluster
 
 
@@ -100,6 +96,14 @@ def _address(wanted: Wanted) -> Iterator[Any]:
         resources=wanted.resources or None,
     ) as local:
         yield local
+
+
+def _described(cluster: Cluster) -> str:
+    """How many workers, where, and the address of what dask shows of them, if it does."""
+    client, count = cluster.client, len(_workers(cluster.client))
+    is_shown = "dashboard" in client.scheduler_info()["services"]
+    dashboard = f"; dashboard {client.dashboard_link}" if is_shown else ""
+    return f"{count} worker{'s' * (count != 1)} at {cluster.address}{dashboard}"
 
 
 def _workers(client: Client) -> dict[str, Any]:
