@@ -25,6 +25,8 @@ def work(jobs: Sequence[Job], stop: Callable[[], bool]) -> list[int | None]:
 
 
 def square(x: int, wait_s: float, deadly: bool, once: bool, stop: Callable[[], bool]) -> int | None:
+    if stop():
+        return None
     begun = Path(f"begun-{x}")
     if deadly or (once and not begun.exists()):
         begun.touch()

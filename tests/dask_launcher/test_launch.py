@@ -65,8 +65,8 @@ def cluster(app: Path) -> Iterator[Cluster]:
 @pytest.fixture
 def start(app: Path) -> Iterator[Start]:
     """The application's sweep, in a group of processes of its own."""
-    for begun in app.glob("begun-*"):
-        begun.unlink()
+    for each in app.glob("begun-*"):
+        each.unlink()
     started: list[subprocess.Popen[str]] = []
 
     def run(*args: str, cluster: Cluster | None = None, **environment: str) -> subprocess.Popen[str]:
@@ -97,15 +97,20 @@ def squares(output: str) -> dict[int, str]:
     return {int(x): result for x, result in found}
 
 
+def begun(folder: Path) -> set[int]:
+    return {int(each.name.partition("-")[2]) for each in folder.glob("begun-*")}
+
+
 def test_processes_of_this_machine(start: Start) -> None:
-    """The worker that dies the first time is started anew, and its batch done again."""
-    process = start("x=range(6)", "deadly_once=3")
+    """The worker that dies the first time is started anew, and its batch done again; but not for ever."""
+    process = start("x=range(6)", "deadly_once=3", "deadly=5")
     output, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (0, "")
-    assert squares(output) == {x: str(x**2) for x in range(6)}
-    assert re.search(
-        r"^cluster      2 workers at tcp://127\.0\.0\.1:\d+; dashboard http://\S+$", output, re.M
-    )
+    assert squares(output) == {x: str(x**2) for x in range(5)}
+    told = r"^cluster      2 workers at tcp://127\.0\.0\.1:\d+; dashboard http://\S+$"
+    assert re.search(told, output, re.MULTILINE)
+    assert process.returncode == 1
+    assert "1 of 6 jobs failed:\n  job 5 (x=5 " in errors
+    assert "2 workers died of this batch, the last at tcp://" in errors
 
 
 def test_a_poisonous_batch_fails_alone(start: Start, cluster: Cluster) -> None:
@@ -117,23 +122,30 @@ def test_a_poisonous_batch_fails_alone(start: Start, cluster: Cluster) -> None:
     assert "2 workers died of this batch, the last at tcp://" in errors
 
 
-@pytest.mark.parametrize("whom", ["group", "process"])
-def test_an_interrupt_leaves_the_cluster_idle(whom: str, start: Start, cluster: Cluster, app: Path) -> None:
-    """What was reached is received, what was not sent is not begun."""
-    local = whom == "group"  # the workers are of the group then
-    process = start("x=range(6)", "wait_s=100", cluster=None if local else cluster)
-    wait_until(lambda: len(list(app.glob("begun-*"))) == 2, "no batch was begun")
+@pytest.mark.parametrize(
+    ("size", "first", "reached"), [(1, {0, 1}, {0, 1}), (100, {0, 3}, {0, 1, 2, 3, 4, 5})]
+)
+def test_an_interrupt_leaves_nothing_at_work(
+    size: int, first: set[int], reached: set[int], start: Start, cluster: Cluster, app: Path
+) -> None:
+    """What was reached is received, what was not sent is not begun; each worker has a part of few jobs.
+
+    Processes of this machine are of the group that gets it.
+    """
+    where = None if size == 100 else cluster
+    process = start("x=range(6)", "wait_s=100", f"hydra.launcher.batch_size={size}", cluster=where)
+    wait_until(lambda: begun(app) == first, "no batch was begun")
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT
-    assert squares(output) == {0: "None", 1: "None"}
-    assert len(list(app.glob("begun-*"))) == 2
+    assert squares(output) == dict.fromkeys(reached, "None")
+    assert begun(app) == first
     wait_until(lambda: cluster.is_idle, "a worker is still at work", 5)
 
 
 def test_a_client_that_is_killed_leaves_the_cluster_idle(start: Start, cluster: Cluster, app: Path) -> None:
     process = start("x=range(6)", "wait_s=100", cluster=cluster)
-    wait_until(lambda: len(list(app.glob("begun-*"))) == 2, "no batch was begun")
+    wait_until(lambda: len(begun(app)) == 2, "no batch was begun")
     process.kill()
     wait_until(lambda: cluster.is_idle, "a worker is still at work", 20)
 
@@ -177,7 +189,7 @@ def test_a_lost_scheduler_is_a_line(start: Start, app: Path, tmp_path: Path) -> 
     try:
         cluster.worker(nanny=False)
         process = start("x=range(6)", "wait_s=100", cluster=cluster)
-        wait_until(lambda: list(tmp_path.glob("begun-*")), "no batch was begun")
+        wait_until(lambda: begun(tmp_path), "no batch was begun")
         since = time.monotonic()
         cluster.scheduler.kill()
         _, errors = process.communicate(timeout=60)
