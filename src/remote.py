@@ -15,7 +15,7 @@ from functools import partial
 
 from omegaconf import DictConfig
 
-from .config import ConfigError, check
+from .config import ConfigError, Known, check
 from .data import Pairs
 from .fit.fingerprint import code_of
 from .fit.forecast import Forecast
@@ -28,7 +28,7 @@ from .terminal.errors import WorkerError, attempt_each
 from .tracking import resume
 from .tracking.record import Call, RunRecord
 from .tracking.started import common_tags
-from .tracking.store import Store, open_at
+from .tracking.store import Store, file_in_use, open_store
 from .tracking.writer import open_writer
 
 Code = dict[str, str]
@@ -65,40 +65,34 @@ def send(cfgs: Sequence[DictConfig]) -> tuple[list[Parcel] | None, Sent]:
 
     Mistakes are found here; whether the device is there, the worker knows.
     """
-    settings, failed = attempt_each(partial(check, known={}), dict(enumerate(cfgs)), lambda reached: None)
+    settings, failed = attempt_each(partial(_check, known={}), dict(enumerate(cfgs)), lambda reached: None)
     results, parts = begin(settings, check=lambda device: None) if settings else ({}, [])
-    sent = Sent(len(cfgs), {**failed, **results}, [])
-    parcels = []
-    for part in parts:
-        try:
-            parcels.append(_parcel(part))
-            sent.parts.append(part)
-        except ConfigError as error:
-            sent.known.update(dict.fromkeys(part.places, error))
-    return parcels or None, sent
+    sent = Sent(len(cfgs), {**failed, **results}, parts)
+    return [_parcel(each) for each in parts] or None, sent
+
+
+def _check(cfg: DictConfig, known: Known) -> Settings:
+    settings = check(cfg, known)
+    if settings.tracking.written_by == "worker" and (file := file_in_use()):
+        raise ConfigError(
+            f"tracking.written_by=worker: {file} is a file of this machine: give client or auto, or name a "
+            "server or a PostgreSQL in MLFLOW_TRACKING_URI"
+        )
+    return settings
 
 
 def _parcel(part: Part) -> Parcel:
     settings = [run.settings for run in part.runs]
+    writers = {"client": False, "worker": True, "auto": part.store.file is None}
     return Parcel(
         settings=settings,
         pairs={run.settings.data: run.problem.pairs for run in part.runs},
         code=[run.code for run in part.runs],
         old=part.old,
         parent=part.parent,
-        store=part.store.uri if _is_for_workers(settings[0].tracking.written_by, part.store) else None,
+        store=part.store.uri if writers[settings[0].tracking.written_by] else None,
         started=common_tags(),
     )
-
-
-def _is_for_workers(written_by: str, store: Store) -> bool:
-    """Whether workers write; raises ConfigError where they cannot."""
-    if written_by == "worker" and store.file:
-        raise ConfigError(
-            f"tracking.written_by=worker: {store.file} is a file of this machine: give client or auto, "
-            "or name a server or a PostgreSQL in MLFLOW_TRACKING_URI"
-        )
-    return written_by == "worker" or (written_by == "auto" and store.file is None)
 
 
 def training(parcels: Sequence[Parcel], stop: Callable[[], bool]) -> list[Trained]:
@@ -111,7 +105,7 @@ def _train(parcel: Parcel, stop: Callable[[], bool]) -> Trained:
     given = dict(enumerate(zip(parcel.settings, parcel.code, strict=True)))
     runs, failed = attempt_each(partial(_prepare, preparation), given, lambda reached: None)
     outcomes: dict[int, float | Exception] = {**failed}
-    store = open_at(parcel.store, parcel.settings[0].tracking.experiment) if parcel.store else None
+    store = open_store(parcel.settings[0].tracking.experiment, parcel.store) if parcel.store else None
     if store and runs:  # a worker may have died after it wrote them
         found = resume.on_record(store, list(runs.values()))
         outcomes |= {

@@ -49,7 +49,6 @@ def connected(wanted: Wanted, stop: Held) -> Iterator[Cluster]:
     """A cluster that can do the work; raises ClusterError for one that cannot."""
     settings = {
         "distributed.scheduler.allowed-failures": wanted.attempts - 1,
-        "distributed.scheduler.worker-saturation": 1.0,  # a death is blamed on all that a worker holds
         "distributed.comm.timeouts.connect": f"{wanted.wait_s}s",
         "distributed.admin.large-graph-warning-threshold": "1GB",
     }

@@ -122,18 +122,19 @@ class Store:
         return f"mlflow ui --backend-store-uri {address}"
 
 
-def open_store(experiment: str) -> Store:
+def open_store(experiment: str, uri: str | None = None) -> Store:
     """Open the store to write to it, creating it and the experiment where they do not exist.
 
-    Raises ConfigError for a store that cannot be opened or written, and for an experiment that was deleted.
+    `uri`: of another than MLflow would open. Raises ConfigError for a store that cannot be opened or written,
+    and for an experiment that was deleted.
     """
-    return _open(sqlite.make_ready, lambda client: _experiment_id(client, experiment))
+    return _open(sqlite.make_ready, lambda client: _experiment_id(client, experiment), uri)
 
 
-def open_at(uri: str, experiment: str) -> Store:
-    """The same of a store at an address, which this process uses from now on."""
-    mlflow.set_tracking_uri(uri)
-    return open_store(experiment)
+def file_in_use() -> Path | None:
+    """Where the store lies that would be opened, None where that is no file of this machine."""
+    uri = mlflow.get_tracking_uri()
+    return _file(uri) if uri.startswith("sqlite") else None
 
 
 def existing(experiment: str | None = None) -> Store:
@@ -152,9 +153,11 @@ def _require_store(path: Path) -> None:
         )
 
 
-def _open(prepare: Callable[[Path], None], experiment_id: Callable[[MlflowClient], str]) -> Store:
+def _open(
+    prepare: Callable[[Path], None], experiment_id: Callable[[MlflowClient], str], uri: str | None = None
+) -> Store:
     """`prepare` is given a sqlite store's file before MLflow touches it."""
-    uri = mlflow.get_tracking_uri()
+    uri = uri or mlflow.get_tracking_uri()
     for attempt in range(1, OPENINGS + 1):
         try:
             uri = _settled(uri)
