@@ -83,7 +83,7 @@ def test_processes_of_this_machine(
 ) -> None:
     assert command(*POINTS, "hydra/launcher=dask", "hydra.launcher.workers=2") == 0
     output, errors = capfd.readouterr()
-    assert "cluster      2 workers at tcp://127.0.0.1:" in output
+    assert "cluster      2 workers at tls://127.0.0.1:" in output
     assert errors == ""
     assert last(client) == whole
 
@@ -112,7 +112,7 @@ def test_ctrl_c_leaves_all_killed_and_the_cluster_idle(
     start: Start, client: MlflowClient, cluster: Cluster
 ) -> None:
     process = start("-m", "lr=range(0.001,0.0205,0.001)", "epochs=100_000_000", *on(cluster))
-    wait_until(lambda: not cluster.is_idle, "no batch was begun")
+    wait_until(lambda: len(cluster.busy) == 2, "no batch was begun")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors

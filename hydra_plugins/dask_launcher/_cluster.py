@@ -88,6 +88,7 @@ def _address(wanted: Wanted) -> Iterator[Any]:
     with LocalCluster(
         n_workers=wanted.workers or os.cpu_count(),
         threads_per_worker=1,
+        security=True,  # of this process and its workers alone: who may send to them may do what they may
         memory_limit=0,  # the machine's own: dask would pause a worker, or kill it
         preload=[_local.__name__],
         dashboard_address="127.0.0.1:0",

@@ -116,9 +116,11 @@ class Engine:
         try:
             return _worker.unpack(future.result(timeout=FETCH_S))
         except KilledWorker as error:
+            times, where = error.allowed_failures + 1, error.last_worker.address
+            who = "a worker" if times == 1 else f"{times} workers"
             return RuntimeError(
-                f"{error.allowed_failures + 1} workers died of this batch, the last at "
-                f"{error.last_worker.address}: if memory ran out, give a smaller hydra.launcher.batch_size"
+                f"{who} died of this batch, lastly {where}: if memory ran out, give a smaller "
+                "hydra.launcher.batch_size"
             )
         except TimeoutError:
             raise
