@@ -85,18 +85,21 @@ def test_an_impatient_second_and_third_ctrl_c_change_nothing(start: Start, clien
     assert "RUNNING" not in {run.info.status for run in recorded(client)}
 
 
-def test_a_sweep_under_joblib_has_one_parent(start: Start, client: MlflowClient) -> None:
-    """Jobs in processes of their own, at the same time: whoever comes first makes the parent."""
-    process = start(
-        "-m", "lr=1e-2,1e-3,1e-4,1e-5", "epochs=20", "hydra/launcher=joblib", "hydra.launcher.n_jobs=4"
-    )
+@pytest.mark.parametrize("launcher", [("joblib", "n_jobs=2"), ("submitit_local", "timeout_min=5")])
+def test_jobs_in_processes_of_their_own_have_one_parent(
+    launcher: tuple[str, str], start: Start, client: MlflowClient, empty_folder: Path
+) -> None:
+    """At the same time: whoever comes first makes the parent, and nothing is left but the record."""
+    name, option = launcher
+    process = start("-m", "lr=1e-2,1e-3", "epochs=20", f"hydra/launcher={name}", f"hydra.launcher.{option}")
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     runs = recorded(client)
     [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert parent.info.status == "FINISHED"
-    assert len(runs) == 5
+    assert len(runs) == 3
     assert {run.data.tags.get("mlflow.parentRunId") for run in runs} == {None, parent.info.run_id}
+    assert {each.name for each in empty_folder.iterdir()} == {"data", "mlflow.db", "mlruns"}
 
 
 def test_an_interrupted_batch_leaves_all_its_runs_killed(start: Start, client: MlflowClient) -> None:
