@@ -109,9 +109,12 @@ def test_workers_that_are_killed_and_write_themselves(
 
 
 def test_ctrl_c_leaves_all_killed_and_the_cluster_idle(
-    start: Start, client: MlflowClient, cluster: Cluster
+    start: Start, client: MlflowClient, cluster: Cluster, folder: Path
 ) -> None:
-    process = start("-m", "lr=range(0.001,0.0205,0.001)", "epochs=100_000_000", *on(cluster))
+    """What they train on is in a file that this machine alone has."""
+    shutil.copy(folder / "data" / "thermometer.csv", folder / "mine.csv")
+    swept = ("-m", "lr=range(0.001,0.0205,0.001)", "epochs=100_000_000", "data.path=mine.csv")
+    process = start(*swept, *on(cluster))
     wait_until(lambda: len(cluster.busy) == 2, "no batch was begun")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

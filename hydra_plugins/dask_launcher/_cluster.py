@@ -70,14 +70,16 @@ def connected(wanted: Wanted, stop: Held) -> Iterator[Cluster]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What dask would log of workers that come and go is told in a line, where it matters."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    """What dask would log of workers and schedulers that are lost is told in a line, where it matters."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    before = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in before:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 @contextmanager

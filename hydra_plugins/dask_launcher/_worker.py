@@ -51,8 +51,8 @@ def work(launch: str, function: str, needed: Mapping[str, str], packed: bytes) -
 
 
 def _stop(launch: str) -> Callable[[], bool]:
-    """Whether nobody waits for this task any more: its client said so, was killed, or was cut off."""
-    from distributed import get_worker
+    """Whether nobody waits for this task any more: its client said so or is gone, or the scheduler is."""
+    from distributed import Status, get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
@@ -60,7 +60,8 @@ def _stop(launch: str) -> Callable[[], bool]:
 
     def stop() -> bool:
         task = tasks.get(key)
-        return launch in _stopped or task is None or task.state == "cancelled"
+        is_wanted = task is not None and task.state != "cancelled"
+        return launch in _stopped or not is_wanted or worker.status in (Status.closing, Status.closed)
 
     return stop
 

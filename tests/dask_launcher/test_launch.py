@@ -187,7 +187,7 @@ def test_a_lost_scheduler_is_a_line(start: Start, app: Path, tmp_path: Path) -> 
     shutil.copy(app / "app.py", tmp_path)
     cluster = Cluster(tmp_path)
     try:
-        cluster.worker(nanny=False)
+        worker = cluster.worker(nanny=False)
         process = start("x=range(6)", "wait_s=100", cluster=cluster)
         wait_until(lambda: begun(tmp_path), "no batch was begun")
         since = time.monotonic()
@@ -196,5 +196,7 @@ def test_a_lost_scheduler_is_a_line(start: Start, app: Path, tmp_path: Path) -> 
         assert time.monotonic() - since < 45
         assert process.returncode == 1
         assert f"ConnectionError: the scheduler at {cluster.address} was lost" in errors
+        assert " - ERROR - " not in errors, "dask's own words are no line"
+        worker.wait(10)  # it does not work on for nobody
     finally:
         cluster.close()
