@@ -23,6 +23,23 @@ settings.load_profile("unhurried")
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 
+# Files that take minutes are begun first: else one process would still be at one when all others are done
+LONGEST = (
+    "test_wheel",
+    "test_kills",
+    "test_cluster",
+    "test_server",
+    "test_resume",
+    "test_additions",
+    "test_export",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All others stay as they are; `--no-loadscope-reorder` keeps that order."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 @pytest.fixture
 def t_u() -> torch.Tensor:
     """The chapter's thermometer readings (11,), float32. Source: the chapter."""

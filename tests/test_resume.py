@@ -240,7 +240,7 @@ def test_two_go_on_at_once(whole: list[Any], client: MlflowClient, start: Start)
 @pytest.mark.parametrize("launcher", ["batch", "basic", "joblib"])
 def test_killed_at_work(launcher: str, client: MlflowClient, start: Start) -> None:
     """Really: its folder is gone after the next sweep, the record is that of one that nothing disturbed."""
-    swept = ["-m", "lr=1e-2,1e-3", "epochs=20,300_000", "hydra.launcher.batch_size=3"]
+    swept = ["-m", "lr=1e-2,1e-3", "epochs=20,100_000", "hydra.launcher.batch_size=3"]
     if launcher != "batch":
         swept[-1] = f"hydra/launcher={launcher}"
     process = start(*swept)
