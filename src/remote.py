@@ -26,7 +26,7 @@ from .settings import DataSettings, Settings
 from .terminal import interrupts
 from .terminal.errors import WorkerError, attempt_each
 from .tracking import resume
-from .tracking.record import Call, RunRecord
+from .tracking.record import Call, RunRecord, TrackedRun
 from .tracking.started import common_tags
 from .tracking.store import Store, file_in_use, open_store
 from .tracking.writer import open_writer
@@ -105,20 +105,25 @@ def _train(parcel: Parcel, stop: Callable[[], bool]) -> Trained:
     given = dict(enumerate(zip(parcel.settings, parcel.code, strict=True)))
     runs, failed = attempt_each(partial(_prepare, preparation), given, lambda reached: None)
     outcomes: dict[int, float | Exception] = {**failed}
+    old = dict(enumerate(parcel.old))
     store = open_store(parcel.settings[0].tracking.experiment, parcel.store) if parcel.store else None
-    if store and runs:  # a worker may have died after it wrote them
-        found = resume.on_record(store, list(runs.values()))
-        outcomes |= {
-            place: found[at].objective for at, place in enumerate(runs) if at in found and found[at].is_done
-        }
+    if store and runs:  # a worker may have died as it wrote them
+        found = _on_record(store, runs)
+        old |= {place: each.run_id for place, each in found.items()}
+        outcomes |= {place: each.objective for place, each in found.items() if each.is_done}
     left = {place: run for place, run in runs.items() if place not in outcomes}
     if not left:
         return Trained([], [outcomes[place] for place in given])
-    old = [parcel.old[place] for place in left]
-    trained = train(list(left.values()), old, parcel.parent, stop, len(left), parcel.started)
+    replaced = [old[place] for place in left]
+    trained = train(list(left.values()), replaced, parcel.parent, stop, len(left), parcel.started)
     outcomes |= zip(left, trained.outcomes, strict=True)
     records = _unwritten(store, trained.records) if store else trained.records
     return Trained(records, [outcomes[place] for place in given])
+
+
+def _on_record(store: Store, runs: dict[int, Run]) -> dict[int, TrackedRun]:
+    places = list(runs)
+    return {places[at]: each for at, each in resume.on_record(store, list(runs.values())).items()}
 
 
 def _prepare(preparation: Preparation, given: tuple[Settings, Code]) -> Run:
@@ -157,11 +162,10 @@ def receive(sent: Sent, returned: list[Trained] | Exception | None) -> list[floa
 
 def _lost(part: Part, error: Exception) -> Trained:
     """Runs whose worker did not give them back; it may have put them on record before it died."""
-    told = WorkerError(str(error))
+    told, now = WorkerError(str(error)), int(time.time() * 1000)
     found = resume.on_record(part.store, part.runs)
     done = {place: each.objective for place, each in found.items() if each.is_done}
     left = [place for place in range(len(part.runs)) if place not in done]
-    now = int(time.time() * 1000)
-    call = Call(now, now, part.parent)
-    crashes = crashed([part.runs[at] for at in left], [part.old[at] for at in left], call, told, told)
+    old = [found[place].run_id if place in found else part.old[place] for place in left]
+    crashes = crashed([part.runs[at] for at in left], old, Call(now, now, part.parent), told, told)
     return Trained(crashes.records, [done.get(place, told) for place in range(len(part.runs))])

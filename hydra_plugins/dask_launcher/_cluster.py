@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,9 +33,10 @@ class Cluster:
 
     @property
     def capacity(self) -> int:
-        """How many batches its workers can do at once; 0 while there is none, or no scheduler."""
-        workers = _workers(self.client).values()
-        return sum(min(each["nthreads"], _fits(each, self.wanted.resources)) for each in workers)
+        """How many workers can do a batch, one at a time each; 0 where there is none, or no scheduler."""
+        needed = self.wanted.resources.items()
+        resources = [each.get("resources") or {} for each in _workers(self.client).values()]
+        return sum(all(has.get(name, 0) >= amount for name, amount in needed) for has in resources)
 
     @property
     def is_there(self) -> bool:
@@ -88,7 +88,7 @@ def _address(wanted: Wanted) -> Iterator[Any]:
         yield wanted.scheduler
         return
     with LocalCluster(
-        n_workers=wanted.workers or os.cpu_count(),
+        n_workers=wanted.workers,
         threads_per_worker=1,
         security=True,  # of this process and its workers alone: who may send to them may do what they may
         memory_limit=0,  # the machine's own: dask would pause a worker, or kill it
@@ -114,14 +114,6 @@ def _workers(client: Client) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = client.scheduler_info(n_workers=-1).get("workers", {})
     return found
-
-
-def _fits(worker: Mapping[str, Any], resources: Mapping[str, float]) -> int:
-    """How many batches at once a worker's resources are enough for."""
-    has = worker.get("resources") or {}
-    return min(
-        (int(has.get(name, 0) // amount) for name, amount in resources.items()), default=worker["nthreads"]
-    )
 
 
 def _require_workers(cluster: Cluster, stop: Held) -> None:

@@ -25,6 +25,8 @@ POLL_S = 0.05
 FETCH_S = 30.0  # for a result to travel; where its worker died meanwhile, the batch is done again
 GRACE_S = 60.0  # for workers to stop and to give back what they have reached
 
+SAFE = "what came back is on record"
+
 End = Callable[[Batch, list[Any]], None]
 
 
@@ -46,6 +48,7 @@ class Engine:
         self.launch = secrets.token_hex(8)
         self.away: dict[Future, Away] = {}
         self.jobs = self.ended = 0
+        self.without: float | None = None  # since when there is no worker
 
     def run(self, batches: Iterable[Batch], end: End) -> None:
         """Tell `end` each batch's results. Raises ConnectionError where the scheduler is lost.
@@ -56,7 +59,7 @@ class Engine:
             for batch in batches:
                 self._go_on()
                 self._send(batch, end)
-                while len(self.away) > max(1, self.cluster.capacity) - 1:
+                while len(self.away) >= max(1, self.cluster.capacity):
                     self._take_one(end)
             while self.away:
                 self._take_one(end)
@@ -68,9 +71,11 @@ class Engine:
         if self.stop():
             raise KeyboardInterrupt
         if not self.cluster.is_there:
-            raise ConnectionError(
-                f"the scheduler at {self.cluster.address} was lost: what came back is on record"
-            )
+            raise ConnectionError(f"the scheduler at {self.cluster.address} was lost: {SAFE}")
+        now = time.monotonic()
+        self.without = None if self.cluster.capacity else self.without or now
+        if self.without and now - self.without > self.cluster.wanted.wait_s:
+            raise ConnectionError(f"the scheduler at {self.cluster.address} has no worker any more: {SAFE}")
 
     def _send(self, batch: Batch, end: End) -> None:
         try:

@@ -105,13 +105,11 @@ class DaskLauncher(batch_launcher.BatchLauncher):
         assert self.hydra_context is not None
         with held() as stop, connected(self.wanted, stop) as cluster:
             engine = Engine(cluster, self.send, self.work, self.receive, stop)
-            fair = math.ceil(
-                len(job_overrides) / max(1, cluster.capacity)
-            )  # a small sweep is shared out, too
+            fair = math.ceil(len(job_overrides) / max(1, cluster.capacity))  # few jobs are shared out, too
             returns = launch_batches(
                 self.work,
                 engine.run,
-                min(self.batch_size, fair),
+                max(1, min(self.batch_size, fair)),
                 self.hydra_context,
                 self.config,
                 job_overrides,

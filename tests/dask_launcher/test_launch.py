@@ -183,20 +183,32 @@ def test_what_cannot_be_used_is_refused_by_name(
             each.wait(30)
 
 
-def test_a_lost_scheduler_is_a_line(start: Start, app: Path, tmp_path: Path) -> None:
+def test_lost_workers_and_a_lost_scheduler_are_a_line(start: Start, app: Path, tmp_path: Path) -> None:
     shutil.copy(app / "app.py", tmp_path)
     cluster = Cluster(tmp_path)
     try:
         worker = cluster.worker(nanny=False)
-        process = start("x=range(6)", "wait_s=100", cluster=cluster)
+        swept = ("x=range(6)", "wait_s=100", "hydra.launcher.wait_s=2")
+        process = start(*swept, cluster=cluster)
         wait_until(lambda: begun(tmp_path), "no batch was begun")
-        since = time.monotonic()
+        worker.kill()
+        told = f"ConnectionError: the scheduler at {cluster.address} has no worker any more: "
+        assert told in line_of(process)
+        worker = cluster.worker(nanny=False)
+        (tmp_path / "begun-0").unlink()
+        process = start(*swept, cluster=cluster)
+        wait_until(lambda: begun(tmp_path), "no batch was begun")
         cluster.scheduler.kill()
-        _, errors = process.communicate(timeout=60)
-        assert time.monotonic() - since < 45
-        assert process.returncode == 1
-        assert f"ConnectionError: the scheduler at {cluster.address} was lost" in errors
-        assert " - ERROR - " not in errors, "dask's own words are no line"
+        assert f"ConnectionError: the scheduler at {cluster.address} was lost: what" in line_of(process)
         worker.wait(10)  # it does not work on for nobody
     finally:
         cluster.close()
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    since = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - since < 45
+    assert process.returncode == 1
+    assert " - ERROR - " not in errors, "dask's own words are no line"
+    return errors
