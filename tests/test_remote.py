@@ -21,7 +21,7 @@ from src.terminal.errors import WorkerError
 from src.workplace import sweep_begun
 from tests.test_record import is_parent, recorded
 
-RUNS = 400
+RUNS = 200
 
 Configs = Callable[..., list[DictConfig]]
 

@@ -52,7 +52,7 @@ def test_discovered_from_another_folder(tmp_path: Path) -> None:
 def test_discovery_loads_nothing_heavy(tmp_path: Path) -> None:
     script = (
         "import sys; from hydra.core.plugins import Plugins; Plugins.instance()\n"
-        "print([name for name in ('torch', 'rich', 'pandas', 'mlflow') if name in sys.modules])"
+        "print([name for name in ('torch', 'rich', 'pandas', 'mlflow', 'dask') if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
