@@ -41,13 +41,16 @@ class Away:
 class Engine:
     """Runs batches on a cluster by three functions of dotted paths."""
 
-    def __init__(self, cluster: Cluster, send: str, work: str, receive: str, stop: Held) -> None:
-        """`send` and `receive` are called here, `work` there; `stop` says whether to end early."""
+    def __init__(self, cluster: Cluster, send: str, work: str, receive: str, stop: Held, jobs: int) -> None:
+        """`send` and `receive` are called here, `work` there; `stop` says whether to end early.
+
+        `jobs` is how many there are in all.
+        """
         self.cluster, self.stop = cluster, stop
         self.send, self.work, self.receive = get_method(send), work, get_method(receive)
         self.launch = secrets.token_hex(8)
         self.away: dict[Future, Away] = {}
-        self.jobs = self.ended = 0
+        self.jobs, self.ended = jobs, 0
         self.without: float | None = None  # since when there is no worker
 
     def run(self, batches: Iterable[Batch], end: End) -> None:
@@ -71,19 +74,22 @@ class Engine:
         if self.stop():
             raise KeyboardInterrupt
         if not self.cluster.is_there:
-            raise ConnectionError(f"the scheduler at {self.cluster.address} was lost: {SAFE}")
+            raise self._lost()
         now = time.monotonic()
         self.without = None if self.cluster.capacity else self.without or now
         if self.without and now - self.without > self.cluster.wanted.wait_s:
             raise ConnectionError(f"the scheduler at {self.cluster.address} has no worker any more: {SAFE}")
 
+    def _lost(self) -> ConnectionError:
+        return ConnectionError(f"the scheduler at {self.cluster.address} was lost: {SAFE}")
+
     def _send(self, batch: Batch, end: End) -> None:
         try:
             parcel, kept = self.send(batch.configs) if batch.configs else (None, None)
         except Exception as error:
+            self.ended += len(batch.jobs)
             end(batch, [error] * len(batch.configs))
             return
-        self.jobs += len(batch.jobs)
         if parcel is None:
             self._end(Away(batch, kept), None, end)
             return
@@ -102,7 +108,8 @@ class Engine:
 
     def _take_one(self, end: End) -> None:
         """Wait for one of the batches that are away, and tell what came of it."""
-        with step(self.work.rpartition(".")[2], self.jobs, "jobs", self._share()) as reached:
+        doing = self.work.rpartition(".")[2]  # the step is called as the function is
+        with step(doing, self.jobs, "jobs", self._share()) as reached:
             reached(self.ended)
             while True:
                 self._go_on()
@@ -130,7 +137,11 @@ class Engine:
         except TimeoutError:
             raise
         except BaseException as error:  # a CancelledError is no Exception
-            self._go_on()
+            if future.status in (
+                "cancelled",
+                "lost",
+            ):  # by a scheduler that is gone, or that is a new one now
+                raise self._lost() from error
             return error if isinstance(error, Exception) else RuntimeError(repr(error))
 
     def _end(self, away: Away, returned: Any, end: End) -> None:
@@ -151,7 +162,7 @@ class Engine:
         while self.away and self.cluster.is_there and time.monotonic() < deadline:
             for future in [future for future in self.away if future.done()]:
                 away = self.away.pop(future)
-                with suppress(TimeoutError, KeyboardInterrupt):
+                with suppress(TimeoutError, ConnectionError, KeyboardInterrupt):
                     self._end(away, self._returned(future), end)
             time.sleep(POLL_S)
         self.cluster.client.cancel(list(self.away), force=True)

@@ -104,7 +104,7 @@ class DaskLauncher(batch_launcher.BatchLauncher):
         assert self.config is not None
         assert self.hydra_context is not None
         with held() as stop, connected(self.wanted, stop) as cluster:
-            engine = Engine(cluster, self.send, self.work, self.receive, stop)
+            engine = Engine(cluster, self.send, self.work, self.receive, stop, len(job_overrides))
             fair = math.ceil(len(job_overrides) / max(1, cluster.capacity))  # few jobs are shared out, too
             returns = launch_batches(
                 self.work,
