@@ -140,7 +140,7 @@ class Engine:
             if future.status in (
                 "cancelled",
                 "lost",
-            ):  # by a scheduler that is gone, or that is a new one now
+            ):  # the scheduler is gone, or another one
                 raise self._lost() from error
             return error if isinstance(error, Exception) else RuntimeError(repr(error))
 
@@ -161,8 +161,12 @@ class Engine:
         deadline = time.monotonic() + GRACE_S
         while self.away and self.cluster.is_there and time.monotonic() < deadline:
             for future in [future for future in self.away if future.done()]:
-                away = self.away.pop(future)
-                with suppress(TimeoutError, ConnectionError, KeyboardInterrupt):
-                    self._end(away, self._returned(future), end)
+                try:
+                    returned = self._returned(future)
+                except TimeoutError:
+                    continue
+                with suppress(KeyboardInterrupt):  # an impatient second one
+                    self._end(self.away.pop(future), returned, end)
             time.sleep(POLL_S)
-        self.cluster.client.cancel(list(self.away), force=True)
+        if self.cluster.is_there:
+            self.cluster.client.cancel(list(self.away), force=True)
