@@ -13,10 +13,12 @@ from hydra import compose, initialize_config_dir
 from mlflow import MlflowClient
 from omegaconf import DictConfig
 
+from hydra_plugins.batch_launcher import Failure, JobsFailedError
 from hydra_plugins.dask_launcher._worker import pack, unpack
 from src import launch, remote  # noqa: F401  (the launch has what configs are made of)
 from src.config import ConfigError
 from src.package import CONF
+from src.terminal.command import attempt
 from src.terminal.errors import WorkerError
 from src.workplace import sweep_begun
 from tests.test_record import is_parent, recorded
@@ -91,6 +93,16 @@ def test_a_batch_that_does_not_come_back_is_on_record(configs: Configs, client: 
     remote.receive(sent, remote.training(parcels, never))
     runs = [run for run in recorded(client) if not is_parent(run)]
     assert [run.info.status for run in runs] == ["FINISHED"] * 3
+
+
+def test_a_worker_that_died_is_no_mistake_of_the_users(capfd: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise JobsFailedError([Failure(3, ("lr=1",), WorkerError("a worker died of this batch"))], 4)
+
+    assert attempt(fail) == 1
+    assert capfd.readouterr().err == (
+        "1 of 4 jobs failed:\n  job 3 (lr=1): WorkerError: a worker died of this batch\n"
+    )
 
 
 def test_a_worker_with_another_function_refuses_by_name(configs: Configs) -> None:
