@@ -15,7 +15,7 @@ from functools import partial
 
 from omegaconf import DictConfig
 
-from .config import ConfigError, Known, check
+from .config import ConfigError, Known, check, one_line
 from .data import Pairs
 from .fit.fingerprint import code_of
 from .fit.forecast import Forecast
@@ -162,7 +162,7 @@ def receive(sent: Sent, returned: list[Trained] | Exception | None) -> list[floa
 
 def _lost(part: Part, error: Exception) -> Trained:
     """Runs whose worker did not give them back; it may have put them on record before it died."""
-    told, now = WorkerError(str(error)), int(time.time() * 1000)
+    told, now = WorkerError(one_line(error)), int(time.time() * 1000)
     found = resume.on_record(part.store, part.runs)
     done = {place: each.objective for place, each in found.items() if each.is_done}
     left = [place for place in range(len(part.runs)) if place not in done]

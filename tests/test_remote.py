@@ -83,11 +83,14 @@ def test_workers_send_back_losses_alone(configs: Configs, client: MlflowClient, 
 def test_a_batch_that_does_not_come_back_is_on_record(configs: Configs, client: MlflowClient) -> None:
     """Each run as one that crashed, which a resumed sweep trains anew."""
     _, sent = remote.send(configs(3))
-    results = remote.receive(sent, RuntimeError("2 workers died of this batch"))
+    results = remote.receive(sent, RuntimeError("2 workers died of this batch at a://me:s3cret@host"))
     assert [type(each) for each in results] == [WorkerError] * 3
     runs = [run for run in recorded(client) if not is_parent(run)]
     assert [run.info.status for run in runs] == ["FAILED"] * 3
-    assert all("2 workers died of this batch" in run.data.tags["mlflow.note.content"] for run in runs)
+    assert "s3cret" not in str(results)
+    assert all(
+        "2 workers died of this batch at a://host" in run.data.tags["mlflow.note.content"] for run in runs
+    )
     parcels, sent = remote.send(configs(3))
     assert parcels
     remote.receive(sent, remote.training(parcels, never))
