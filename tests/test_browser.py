@@ -270,7 +270,8 @@ def test_ten_thousand_rows_are_sorted_and_filtered(page: Page, folder: Path, cli
         )
         for place in range(1, COUNT + 1)
     ]  # fmt: skip
-    (folder / "sweep.html").write_text(document.as_html(Comparison(store, "", runs), [""], [], {}), "utf-8")
+    text = "".join(document.as_html(Comparison(store, "", runs), [""], [], {}))
+    (folder / "sweep.html").write_text(text, "utf-8")
     page.goto((folder / "sweep.html").as_uri())
     row, count = page.locator(".tabulator-row").first, page.locator("#count-0")
     expect(count).to_have_text("10,000 runs")

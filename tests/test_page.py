@@ -104,7 +104,8 @@ def test_what_a_file_calls_things_is_no_html(folder: Path, client: MlflowClient)
         client.log_param(on_record.info.run_id, key, value)
     store = existing("thermometer")
     [run] = reader.runs(store, Selection())
-    text = document.as_html(Comparison(store, "a <title>", [run]), ["<b>"], [], {"<b>": 'http://x/"'})
+    pieces = document.as_html(Comparison(store, "a <title>", [run]), ["<b>"], [], {"<b>": 'http://x/"'})
+    text = "".join(pieces)
     for name in ("sweep.js", "tabulator/tabulator.min.js"):
         text = text.replace((Path(document.__file__).parent / name).read_text("utf-8"), "")
     assert "<b>" not in text

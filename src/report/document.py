@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from string import Template
@@ -33,10 +33,11 @@ def as_html(
     told: Sequence[str],
     pictures: Sequence[Sequence[Path]],
     links: Mapping[str, str],
-) -> str:
-    """The file's text: a section for each data set of which there is something `told`, in Markdown.
+) -> Iterator[str]:
+    """The file's text in pieces, for its tables may be long: a section for each data set.
 
-    `pictures` are the figures of each, of the first ones; `links` are addresses by what they are called.
+    In each what is `told` of it, in Markdown. `pictures` are the figures of each, of the first ones; `links`
+    are addresses by what they are called.
     """
     parts = comparison.data_sets
     sections = [
@@ -45,17 +46,33 @@ def as_html(
     ]
     if len(parts) > len(told):
         sections.append(f"<p>{len(parts) - len(told):,} more data sets are in <code>runs.csv</code>.</p>")
-    tables = [list(_columns(part)) for part in parts[: len(told)]]
-    return Template(_text(HERE / NAME)).substitute(
-        title=html.escape(comparison.title),
-        links=_links(links),
-        sections="\n".join(sections),
-        tables=json.dumps(tables, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),
-        style=_text(HERE / "sweep.css"),
-        script=_text(HERE / "sweep.js"),
-        library_style=_text(LIBRARY / "tabulator_simple.min.css"),
-        library=_text(LIBRARY / "tabulator.min.js"),
-    )
+    filled_in = {
+        "title": html.escape(comparison.title),
+        "links": _links(links),
+        "sections": "\n".join(sections),
+        "style": _text(HERE / "sweep.css"),
+        "script": _text(HERE / "sweep.js"),
+        "library_style": _text(LIBRARY / "tabulator_simple.min.css"),
+        "library": _text(LIBRARY / "tabulator.min.js"),
+    }
+    before, after = _text(HERE / NAME).split("$tables")
+    yield Template(before).substitute(filled_in)
+    yield from _list(_list(map(_json, _columns(part))) for part in parts[: len(told)])
+    yield Template(after).substitute(filled_in)
+
+
+def _list(items: Iterable[Iterable[str]]) -> Iterator[str]:
+    """A list of JSON, from the pieces of each item."""
+    yield "["
+    for place, item in enumerate(items):
+        yield "," * bool(place)
+        yield from item
+    yield "]"
+
+
+def _json(column: Column) -> tuple[str]:
+    """In one piece; nothing in it ends a script."""
+    return (json.dumps(column, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"),)
 
 
 def _text(path: Path) -> str:

@@ -48,7 +48,8 @@ def write(
                 evaluation.write(part.store, part.best, place)
         pictures.append(list(_draw(part, place, figures.names() if only is None else only)))
     if only is None:
-        (folder / document.NAME).write_text(document.as_html(comparison, told, pictures, links), "utf-8")
+        with (folder / document.NAME).open("w", encoding="utf-8") as file:
+            file.writelines(document.as_html(comparison, told, pictures, links))
 
 
 def _draw(comparison: Comparison, folder: Path, names: Sequence[str]) -> Iterator[Path]:

@@ -208,8 +208,8 @@ def read(store: Store, selection: Selection) -> list[TrackedRun]:
     texts: dict[str, str] = {}  # most are those of many runs
     left_out = () if selection.run_ids else OF_ONE
     with sql.ManagedSessionMaker() as session:
-        heads = [row for part in _selected(store, selection) for row in _tuples(session, part)]
-        heads = [row for *row, stage in heads if stage == "active"]
+        every = [head for part in _selected(store, selection) for head in _tuples(session, part)]
+        heads = [head for *head, stage in every if stage == "active"]
         for start in range(0, len(heads), IDS_A_QUERY):
             found += _read(session, heads[start : start + IDS_A_QUERY], texts, left_out)
     return found
@@ -224,9 +224,9 @@ def _tuples(session: Any, query: Select[Any]) -> Iterable[Any]:
 def _read(
     session: Any, heads: Sequence[Any], texts: dict[str, str], left_out: Sequence[str]
 ) -> Iterable[TrackedRun]:
-    """Runs from their rows, less some tags; what is the same text is kept once, in `texts`."""
+    """Runs from their rows in the table of runs, less some tags; the same text is kept once, in `texts`."""
     latest, tag, param = models.SqlLatestMetric.__table__, models.SqlTag.__table__, models.SqlParam.__table__
-    ids = [row[0] for row in heads]
+    ids = [run_id for run_id, *_ in heads]
     data = _datasets(session, ids)
     runs = {}
     for run_id, name, status, start, experiment in heads:
@@ -257,8 +257,8 @@ def _datasets(session: Any, ids: Sequence[str]) -> dict[str, tuple[str, DataSumm
     inputs = select(used.c.destination_id, used.c.source_type, used.c.source_id).where(of_runs)
     of_run = {run_id: source for run_id, kind, source in _tuples(session, inputs) if kind == "DATASET"}
     table = select(dataset.c.dataset_uuid, dataset.c.digest, dataset.c.dataset_profile)
-    rows = _tuples(session, table.where(dataset.c.dataset_uuid.in_(set(of_run.values()))))
-    known = {dataset_id: (digest, DataSummary.of(profile)) for dataset_id, digest, profile in rows}
+    used_here = _tuples(session, table.where(dataset.c.dataset_uuid.in_(set(of_run.values()))))
+    known = {dataset_id: (digest, DataSummary.of(profile)) for dataset_id, digest, profile in used_here}
     return {run_id: known[dataset_id] for run_id, dataset_id in of_run.items()}
 
 
