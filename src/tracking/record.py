@@ -136,9 +136,9 @@ class TrackedRun:
         """
         return self._known("trained_", self._normalization) or self._known("", UNCHANGED)
 
-    @cached_property
+    @property
     def has_calibration(self) -> bool:
-        """Whether there is one: figures ask it of each run, each for itself."""
+        """Whether there is one. Not kept: with another attribute a run takes twice the memory."""
         return self.calibration() is not None
 
     def readable(self) -> Calibration | None:

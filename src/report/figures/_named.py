@@ -46,8 +46,9 @@ def is_usable(run: TrackedRun) -> bool:
 def leaders(runs: Sequence[TrackedRun]) -> list[TrackedRun]:
     """The best usable run of each model, of the first `MOST_MODELS`. `runs` are ranked, best first."""
     found: dict[str, TrackedRun] = {}
-    for run in filter(is_usable, runs):
-        found.setdefault(run.params["model"], run)
+    for run in runs:
+        if run.params.get("model") not in found and is_usable(run):
+            found[run.params["model"]] = run
     return list(found.values())[:MOST_MODELS]
 
 

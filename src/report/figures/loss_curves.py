@@ -137,7 +137,7 @@ def _draw_usable(
         handles += axes.plot(x, y, label=each.label, marker="o" if len(x) == 1 else "", **each.look)
         badges.append((x, y, each.badge, each.colour))
     draw_badges(axes, badges)
-    rest = [paths[run.run_id] for run in runs if is_usable(run) and run.run_id in paths]
+    rest = [paths[run.run_id] for run in runs if run.run_id in paths and is_usable(run)]
     if rest and len(runs) > MOST_NAMED:
         grid = np.linspace(0, max(np.log(x[-1]) for x, _ in rest), GRID)
         rows = [np.interp(grid, np.log(x), np.log(y), right=np.nan) for x, y in rest]
