@@ -72,7 +72,7 @@ def swept(folder: Path, runs: int) -> list[RunRecord]:
         metrics = {key: value for key, value in run.metrics.items() if key != "loss"}
         times = run.start_ms, run.start_ms + 1
         status = "FAILED" if run.outcome == "diverged" else "FINISHED"
-        tags = {key: value for key, value in run.tags.items() if key not in ("sweep", "mlflow.parentRunId")}
+        tags = {key: value for key, value in run.tags.items() if key != "mlflow.parentRunId"}
         curve = {"loss": losses}
         records.append(
             RunRecord(run.name, status, *times, run.params, metrics, epochs, curve, tags, dataset)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from .record import AT_WORK, JOB, RunRecord
 from .selection import quoted
 from .store import Store
 
-AT_ONCE = 8  # runs that go to a server side by side
+AT_ONCE = 16  # runs that go to a server side by side; of twice as many it has no more
 KEY = "key"  # the tag by which a server finds a run that is no job of a sweep
 
 
