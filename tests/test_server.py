@@ -1,5 +1,6 @@
 """A tracking server that answers late, badly or not at all: one line, no run lost, none there twice."""
 
+import gzip
 import itertools
 import shutil
 import subprocess
@@ -133,9 +134,9 @@ def once_it_is_written(client: MlflowClient, meddle: Callable[[], None]) -> Iter
 
 @pytest.fixture
 def client(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    """The commands in this folder are about the server."""
+    """The commands in this folder are about the server, to which nobody needs a password."""
     (folder / "mlflow.db").unlink()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri.replace("//", "//me:s3cret@"))
     return MlflowClient(server.uri)
 
 
@@ -177,7 +178,8 @@ def test_away_for_good(
     [file] = folder.glob("runs-not-on-record-*")
     assert "Traceback" not in said
     assert len(said.splitlines()) == 2  # that jobs failed, and why
-    assert f"the tracking store {server.uri} cannot be written: " in said
+    assert f"the tracking store {server.uri} cannot be written: the server cannot be reached; " in said
+    assert "s3cret" not in said + gzip.decompress(file.read_bytes()).decode()
     assert f" runs are kept in {file}, and put on record by the next " in said
     server.start()
     server.wait()

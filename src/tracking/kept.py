@@ -23,6 +23,7 @@ from ..settings import Origin
 from ..terminal.errors import StoreError
 from . import sqlite
 from .dataset import DatasetRecord
+from .patience import away
 from .record import RunRecord
 from .store import Store
 from .writer import open_writer
@@ -86,7 +87,7 @@ def put_back(store: Store, origin: Origin) -> None:
         except FileNotFoundError:  # another process put it back
             continue
         except (OSError, EOFError, ValueError, KeyError, TypeError, MlflowException) as error:
-            why = f"{type(error).__name__}: {sqlite.brief(error)}"
+            why = away(error) or f"{type(error).__name__}: {sqlite.brief(error)}"
             raise StoreError(
                 f"the runs kept in {path} cannot be put on record ({why}): mend that, or move the file away"
             ) from error
@@ -95,7 +96,8 @@ def put_back(store: Store, origin: Origin) -> None:
 
 
 def _why(store: Store, error: Exception) -> str:
-    return without_passwords(f"the tracking store {store.uri} cannot be written: {sqlite.brief(error)}")
+    why = away(error) or sqlite.brief(error)
+    return without_passwords(f"the tracking store {store.uri} cannot be written: {why}")
 
 
 def _keep(store: Store, records: Sequence[RunRecord], origin: Origin) -> Path:
