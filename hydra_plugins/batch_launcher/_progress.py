@@ -100,9 +100,12 @@ def step(
 
 @contextmanager
 def meanwhile(doing: str) -> Iterator[None]:
-    """Inside, the bar says that this is done, and not the step that it is a part of. Silent without a bar."""
+    """Inside, the bar says that this is done, and not the step that it is a part of. Silent without a bar.
+
+    Of several threads that say the same the first is heard.
+    """
     shown = _current.get()
-    if shown is None:
+    if shown is None or shown.doing == doing:
         yield
         return
     before, shown.doing = shown.doing, doing

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from mlflow import MlflowClient
-from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
+from mlflow.environment_variables import MLFLOW_HTTP_POOL_MAXSIZE, MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
 from requests.exceptions import ConnectionError, RetryError, Timeout
@@ -29,6 +29,7 @@ from .sqlite import brief
 
 LONGEST_S = 60.0  # since the first call in vain
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
+AT_ONCE = 16  # calls to a server side by side; of twice as many it does no more
 MOMENT_S = 2.0  # of waiting, until that is said
 # What each call makes anew: who calls looks for what a lost answer was about, before it calls again
 MADE_ANEW = ("create_run", "create_logged_model", "create_model_version")
@@ -78,7 +79,7 @@ class Patience:
         `done` looks for what a call made whose answer was lost; without it the step can be repeated. A server
         that has never answered is not away, its address is wrong.
         """
-        begun, pause_s = None, FIRST_PAUSE_S
+        begun, pause_s, asked = None, FIRST_PAUSE_S, time.monotonic()
         while True:
             try:
                 made = (begun and done and done()) or step()
@@ -92,17 +93,17 @@ class Patience:
                 self.since = since = self.since or begun
                 if time.monotonic() - min(begun, since) > LONGEST_S or is_asked_to_stop():
                     raise
-                self._wait(why, time.monotonic() + pause_s, since)
+                self._wait(why, time.monotonic() + pause_s, min(asked, since))
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _wait(self, why: str, until: float, since: float) -> None:
-        """The first thread that waits for longer says so."""
+        """Until then; the first thread that has waited for longer says so."""
         with self.lock:
             is_first = not self.is_told and until - since > MOMENT_S
             self.is_told = self.is_told or is_first
         if is_first:
             print(f"waiting for the tracking store, for {LONGEST_S:g} s at most: {why}", file=sys.stderr)
-        with meanwhile("waiting for the tracking store"):
+        with meanwhile("waiting for the store"):
             while time.monotonic() < until and not is_asked_to_stop():
                 time.sleep(0.05)
 
@@ -130,6 +131,10 @@ class _PatientClient:
 
 
 def patient(client: MlflowClient, ask_store: Ask, ask_registry: Ask) -> MlflowClient:
-    """The client, with patience; its own silent one is switched off, in this process."""
+    """The client, with patience, and a connection for each of those calls; for this process.
+
+    Its own silent patience is switched off.
+    """
     os.environ[MLFLOW_HTTP_REQUEST_MAX_RETRIES.name] = "0"
+    os.environ[MLFLOW_HTTP_POOL_MAXSIZE.name] = str(2 * AT_ONCE)
     return cast(MlflowClient, _PatientClient(client, ask_store, ask_registry))

@@ -15,11 +15,10 @@ from mlflow.store.tracking.dbmodels import models
 from sqlalchemy import delete, insert
 
 from . import bulk
+from .patience import AT_ONCE
 from .ranking import data_sets
 from .record import RANK, TrackedRun
 from .store import Store
-
-AT_ONCE = 8  # calls to a server: 50 runs a second, where one after the other it is 15 to 40
 
 
 def places(runs: Sequence[TrackedRun]) -> Iterator[tuple[int, TrackedRun]]:

@@ -18,11 +18,11 @@ from .bulk import BulkWriter
 from .bulk import exchange as exchange_in_bulk
 from .bulk import knows as bulk_knows
 from .dataset import DatasetRecord
+from .patience import AT_ONCE
 from .record import AT_WORK, JOB, RunRecord
 from .selection import quoted
 from .store import Store
 
-AT_ONCE = 16  # runs that go to a server side by side; of twice as many it has no more
 KEY = "key"  # the tag by which a server finds a run that is no job of a sweep
 
 
@@ -62,10 +62,11 @@ class ClientWriter:
 
     def __init__(self, store: Store, again: bool = False) -> None:
         self.store, self.again = store, again
+        self.at_once = AT_ONCE if store.is_server else 1
 
     def write(self, records: Sequence[RunRecord]) -> Iterator[str]:
         """The runs' ids in the order given, each once it is on record."""
-        with ThreadPoolExecutor(AT_ONCE if self.store.is_server else 1) as pool:
+        with ThreadPoolExecutor(self.at_once) as pool:
             # in copies of this context, for the bar is a part of it
             yield from pool.map(lambda context, each: context.run(self._write, each), _copies(), records)
 
