@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -33,6 +34,9 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Unless it is there."""
+        if self.process:
+            return
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"],
             cwd=self.folder,
@@ -75,13 +79,19 @@ class Proxy:
     def __init__(self, server: str) -> None:
         self.fault: Fault = lambda path: 0
         self.faults = 0
+        self.begun: list[str] = []
+        self.ended: list[str] = []
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                proxy.hand_on(self, server)
+                proxy.begun.append(self.path)
+                try:
+                    proxy.hand_on(self, server)
+                finally:
+                    proxy.ended.append(self.path)
 
             do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
@@ -116,6 +126,12 @@ class Proxy:
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
         handler.wfile.write(content)
+
+    def wait(self) -> None:
+        """Until the server is done with what it was asked, also by a client that is gone."""
+        time.sleep(0.2)
+        while len(self.begun) > len(self.ended):
+            time.sleep(0.1)
 
     def close(self) -> None:
         self.http.shutdown()

@@ -1,14 +1,20 @@
 """Ctrl-C, SIGTERM and a terminal that closes, wherever the program stands."""
 
 import gc
+import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
+from threading import Timer
 
 import pytest
+import requests
 
 from src.terminal import interrupts
 from src.terminal.command import run_command
+from src.tracking.patience import LONGEST_S, Patience
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +97,14 @@ def test_what_was_ignored_stays_so() -> None:
         signal.raise_signal(signal.SIGHUP)
         assert not stop()
     assert arrived.exit_code == 0
+
+
+def test_nobody_waits_for_a_store_after_an_interrupt() -> None:
+    """What was trained is then kept in a file."""
+    patience, nowhere = Patience(), "http://127.0.0.1:1"
+    patience.has_answered, begun = True, time.monotonic()
+    Timer(0.2, partial(os.kill, os.getpid(), signal.SIGINT)).start()
+    raised = pytest.raises(interrupts.Interrupted)
+    with raised, interrupts.deferred(), pytest.raises(requests.ConnectionError):
+        patience(partial(requests.get, nowhere))
+    assert time.monotonic() - begun < LONGEST_S / 2
