@@ -121,7 +121,7 @@ def test_rows_are_the_same_table_by_table(stores: Callable[[str], Store]) -> Non
     writers: dict[str, Callable[[Store], Writer]] = {"client": ClientWriter, "bulk": bulk.BulkWriter}
     for name, writer in writers.items():
         store = stores(name)
-        writer(store).write(RECORDS)
+        list(writer(store).write(RECORDS))
         with store.backend.ManagedSessionMaker() as session:  # type: ignore[attr-defined]
             names = [
                 row[0] for row in session.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))
