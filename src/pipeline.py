@@ -63,10 +63,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of some runs: what is to be put on record of each, and its final loss or why it has none."""
+    """What came of some runs: what is to be put on record of each, and its final loss or why it has none.
+
+    `again`: whether some of the records may be there already, by half or whole.
+    """
 
     records: list[RunRecord]
     outcomes: list[float | Exception]
+    again: bool = False
 
 
 def run(settings: dict[int, Settings]) -> Results:
@@ -190,7 +194,7 @@ def record(part: Part, trained: Trained) -> Results:
     runs, store = part.runs, part.store
     try:
         with step("recording", len(runs), "runs", part.jobs) as reached:
-            ids = kept.write(store, trained.records, runs[0].settings.origin, reached)
+            ids = kept.write(store, trained.records, runs[0].settings.origin, reached, trained.again)
         if part.parent is None and not any(isinstance(each, Exception) for each in trained.outcomes):
             for run_id, each in zip(ids, runs, strict=True):
                 observed.keep(store, run_id, [each.problem.pairs])

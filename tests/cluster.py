@@ -27,10 +27,13 @@ def wait_until(is_so: Callable[[], Any], what: str, limit_s: float = LIMIT_S) ->
 
 
 class Cluster:
-    """Processes of this machine that a client finds by an address alone; all work in one folder."""
+    """Processes of this machine that a client finds by an address alone; all work in one folder.
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder, self.started = folder, ExitStack()
+    The scheduler cannot import the module `hidden`.
+    """
+
+    def __init__(self, folder: Path, *options: str, hidden: str = "") -> None:
+        self.folder, self.started, self.hidden = folder, ExitStack(), hidden
         found = folder / "scheduler.json"
         self.scheduler = self._start(
             "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
@@ -54,8 +57,12 @@ class Cluster:
         return process
 
     def _start(self, *command: str, folder: Path | None = None) -> subprocess.Popen[bytes]:
+        dask = ["-m", "dask"]
+        if self.hidden and command[0] == "scheduler":
+            lines = f"import sys; sys.modules['{self.hidden}'] = None; from dask.__main__ import main; main()"
+            dask = ["-c", lines]
         process = subprocess.Popen(
-            [sys.executable, "-m", "dask", *command],
+            [sys.executable, *dask, *command],
             cwd=folder or self.folder,  # where a worker looks for modules first
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +17,6 @@ from omegaconf import DictConfig
 from hydra_plugins.batch_launcher import Failure, JobsFailedError
 from hydra_plugins.dask_launcher._worker import pack, unpack
 from src import launch, remote  # noqa: F401  (the launch has what configs are made of)
-from src.config import ConfigError
 from src.package import CONF
 from src.terminal.command import attempt
 from src.terminal.errors import WorkerError
@@ -113,8 +113,44 @@ def test_a_worker_with_another_function_refuses_by_name(configs: Configs) -> Non
     assert parcels
     other = [replace(each, code=[code | {"model": "0"} for code in each.code]) for each in parcels]
     [trained] = remote.training(pickle.loads(pickle.dumps(other)), never)
-    assert [type(each) for each in trained.outcomes] == [ConfigError] * 2
-    assert "a worker has another model than the machine that sends" in str(trained.outcomes[0])
+    assert [type(each) for each in trained.outcomes] == [WorkerError] * 2  # so that the sweep can go on
+    told = f"on {socket.gethostname()}: another model than the machine that sends: update it there"
+    assert str(trained.outcomes[0]).startswith(told)
+
+
+def test_a_workers_crash_tells_where_it_was(
+    configs: Configs, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A function of the user's that fails there alone: its line is told here, as without a cluster."""
+    (folder / "bent_there.py").write_text(
+        "import os\ncalls = 0\ndef bent(t_u, w, b):\n    global calls\n    calls += 1\n"
+        "    assert calls < float(os.environ.get('LIMIT', 'inf'))\n    return w * t_u + b\n"
+    )
+    mine = ("model.function=bent_there.bent", "model.start.w=1", "model.start.b=0")
+    parcels, _ = remote.send(configs(2, *mine))
+    assert parcels
+    before = sys.modules["bent_there"].calls
+    remote.training(parcels, never)
+    after = sys.modules["bent_there"].calls
+    monkeypatch.setenv("LIMIT", str(after + (after - before) // 2))  # in the middle it trains
+    [trained] = unpack(pack(remote.training(unpack(pack(parcels)), never)))
+
+    def fail() -> None:
+        raise trained.outcomes[1]
+
+    assert attempt(fail) == 1
+    assert "in bent" in capfd.readouterr().err
+
+
+def test_a_worker_that_does_not_reach_the_store_sends_all_back(
+    configs: Configs, client: MlflowClient
+) -> None:
+    parcels, sent = remote.send(configs(3))
+    assert parcels
+    back = remote.training([replace(each, store="http://127.0.0.1:1") for each in parcels], never)
+    assert [len(each.records) for each in back] == [3]
+    assert remote.receive(sent, back) == back[0].outcomes
+    assert len(recorded(client)) == 3 + 1
 
 
 def test_workers_cannot_write_into_a_file(configs: Configs, client: MlflowClient) -> None:

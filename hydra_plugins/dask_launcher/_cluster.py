@@ -135,8 +135,18 @@ def _require_workers(cluster: Cluster, stop: Held) -> None:
 
 
 def _require_same_code(cluster: Cluster) -> None:
-    """Raises ClusterError for workers with other code or other versions, before anything is sent to them."""
+    """Raises ClusterError for workers with other code or other versions, before anything is sent to them.
+
+    The scheduler reads what is sent, so it needs this package, too.
+    """
     wanted = cluster.wanted
+    try:
+        cluster.client.run_on_scheduler(differences, {}, {})
+    except Exception as error:
+        raise ClusterError(
+            f"the scheduler at {cluster.address} cannot read what is sent ({error}): start it where "
+            "python finds this project"
+        ) from error
     answers = cluster.client.run(identity, wanted.work, wanted.packages, on_error="return")
     wrong: dict[str, list[str]] = {}
     for address, there in answers.items():

@@ -23,7 +23,9 @@ from ._signals import Held
 
 POLL_S = 0.05
 FETCH_S = 30.0  # for a result to travel; where its worker died meanwhile, the batch is done again
-GRACE_S = 60.0  # for workers to stop and to give back what they have reached
+GRACE_S = 90.0  # for workers to stop and to give back what they have reached
+AGAIN_S = 5.0  # between two calls to stop: a worker may have been started meanwhile
+LOOK_S = 1.0  # between two looks at which workers there are
 
 SAFE = "what came back is on record"
 
@@ -51,10 +53,11 @@ class Engine:
         self.launch = secrets.token_hex(8)
         self.away: dict[Future, Away] = {}
         self.jobs, self.ended = jobs, 0
-        self.without: float | None = None  # since when there is no worker
+        self.looked = 0.0  # which workers there are
+        self.without: float | None = None  # since when there is none
 
     def run(self, batches: Iterable[Batch], end: End) -> None:
-        """Tell `end` each batch's results. Raises ConnectionError where the scheduler is lost.
+        """Tell `end` each batch's results. Raises ConnectionError where it cannot go on with this cluster.
 
         Interrupted, the workers are told to stop, and what they have reached is told, too.
         """
@@ -62,7 +65,7 @@ class Engine:
             for batch in batches:
                 self._go_on()
                 self._send(batch, end)
-                while len(self.away) >= max(1, self.cluster.capacity):
+                while len(self.away) >= max(1, self.cluster.capacity) or self._done():
                     self._take_one(end)
             while self.away:
                 self._take_one(end)
@@ -75,10 +78,16 @@ class Engine:
             raise KeyboardInterrupt
         if not self.cluster.is_there:
             raise self._lost()
-        now = time.monotonic()
+        if (now := time.monotonic()) - self.looked < LOOK_S:
+            return
+        self.looked = now
         self.without = None if self.cluster.capacity else self.without or now
         if self.without and now - self.without > self.cluster.wanted.wait_s:
             raise ConnectionError(f"the scheduler at {self.cluster.address} has no worker any more: {SAFE}")
+
+    def _done(self) -> Future | None:
+        """One that is back."""
+        return next((future for future in self.away if future.done()), None)
 
     def _lost(self) -> ConnectionError:
         return ConnectionError(f"the scheduler at {self.cluster.address} was lost: {SAFE}")
@@ -113,11 +122,13 @@ class Engine:
             reached(self.ended)
             while True:
                 self._go_on()
-                if done := next((future for future in self.away if future.done()), None):
+                if done := self._done():
                     with suppress(TimeoutError):
                         returned = self._returned(done)
                         break
                 time.sleep(POLL_S)
+        if isinstance(returned, _worker.MismatchError):  # its worker would take every batch that is left
+            raise ConnectionError(f"{returned}; {SAFE}")
         self._end(self.away.pop(done), returned, end)
 
     def _share(self) -> float:
@@ -157,9 +168,11 @@ class Engine:
         """Have the workers stop, and take what they give back within a while."""
         if not self.cluster.is_there:
             return
-        self.cluster.client.run(_worker.stop, self.launch, on_error="ignore")
-        deadline = time.monotonic() + GRACE_S
-        while self.away and self.cluster.is_there and time.monotonic() < deadline:
+        told, deadline = 0.0, time.monotonic() + GRACE_S
+        while self.away and self.cluster.is_there and (now := time.monotonic()) < deadline:
+            if now - told > AGAIN_S:
+                self.cluster.client.run(_worker.stop, self.launch, on_error="ignore")
+                told = now
             for future in [future for future in self.away if future.done()]:
                 try:
                     returned = self._returned(future)

@@ -40,7 +40,11 @@ def work(launch: str, function: str, needed: Mapping[str, str], packed: bytes) -
     try:
         here = identity(function, tuple(key for key in needed if key not in ("python", "code")))
         if unlike := differences(here, needed):
-            raise MismatchError(f"a worker has {unlike}: install there what is here")
+            from distributed import get_worker
+
+            raise MismatchError(
+                f"the worker at {get_worker().address} has {unlike}: install there what is here"
+            )
         module, _, name = function.rpartition(".")
         called = getattr(import_module(module), name)
         with _one_at_a_time:

@@ -272,9 +272,11 @@ def _out_of_range(fitted: Affine, settings: Settings) -> ConfigError:
 
 @cache
 def _processor(device: str) -> str:
-    """`x86_64 AVX512`, or the card's name."""
+    """`x86_64 AVX512`, or the card's name; of a card of another machine what it was asked for by."""
     if device == "cpu":
         return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    if not torch.cuda.is_available():
+        return device
     return torch.cuda.get_device_name(device)
 
 

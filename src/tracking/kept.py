@@ -47,14 +47,16 @@ def write(
     records: Sequence[RunRecord],
     origin: Origin,
     on_written: Callable[[int], object] = lambda written: None,
+    again: bool = False,
 ) -> list[str]:
     """The ids of the runs, which are on record now, in the order given; `on_written` is told how many are.
 
-    Raises StoreError where the store cannot be written: those that are not on record are in a file then.
+    `again` where some of them may be on record already. Raises StoreError where the store cannot be written:
+    those that are not on record are in a file then.
     """
     ids: list[str] = []
     try:
-        for run_id in open_writer(store).write(records):
+        for run_id in open_writer(store, again).write(records):
             ids.append(run_id)
             on_written(len(ids))
         return ids

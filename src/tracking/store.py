@@ -77,6 +77,11 @@ class Store:
         """Whether a server stands between this process and the database."""
         return self.uri.startswith(("http://", "https://"))
 
+    @property
+    def is_for_all(self) -> bool:
+        """Whether other machines can reach it, for all that its address tells."""
+        return self.is_server or self.uri.startswith(DATABASES)
+
     def run_page(self, run_id: str, file: str = "") -> str:
         """The address of a run's page, or of one of its files there."""
         return self._page(f"{self._runs}/{run_id}{f'/artifacts/{quote(file)}' if file else ''}")

@@ -183,6 +183,35 @@ def test_what_cannot_be_used_is_refused_by_name(
             each.wait(30)
 
 
+def test_a_worker_that_comes_late_with_other_code_is_a_line(
+    start: Start, cluster: Cluster, app: Path, tmp_path: Path
+) -> None:
+    """It would take every batch that is left, and give each back at once."""
+    (tmp_path / "app.py").write_text("def work(jobs, stop): return [0 for _ in jobs]")
+    process = start("x=range(20)", "wait_s=1", cluster=cluster)
+    wait_until(lambda: begun(app), "no batch was begun")
+    late = cluster.worker(nanny=False, folder=tmp_path)
+    try:
+        errors = line_of(process)
+        assert re.search(r"ConnectionError: the worker at tcp://\S+ has code \w+ \(here \w+\): ", errors)
+        wait_until(lambda: cluster.is_idle, "a worker is still at work", 10)
+    finally:
+        late.terminate()
+        late.wait(30)
+
+
+def test_a_scheduler_that_cannot_read_what_is_sent(start: Start, app: Path, tmp_path: Path) -> None:
+    shutil.copy(app / "app.py", tmp_path)
+    cluster = Cluster(tmp_path, hidden="hydra_plugins")
+    try:
+        cluster.worker(nanny=False)
+        told = refusal(start("x=1", cluster=cluster))
+        assert told.startswith(f"the scheduler at {cluster.address} cannot read what is sent (")
+        assert told.endswith("): start it where python finds this project")
+    finally:
+        cluster.close()
+
+
 def test_lost_workers_and_a_lost_scheduler_are_a_line(start: Start, app: Path, tmp_path: Path) -> None:
     shutil.copy(app / "app.py", tmp_path)
     cluster = Cluster(tmp_path)
