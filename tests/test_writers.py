@@ -265,6 +265,44 @@ def test_a_client_that_fails_in_mid_run_leaves_it_killed_not_running(stores: Cal
     assert [run.info.status for run in store.client.search_runs([store.experiment_id])] == ["KILLED"]
 
 
+DIVERGED = replace(PLAIN, status="FAILED", tags={**PLAIN.tags, "outcome": "diverged"})
+KILLED = replace(PLAIN, status="KILLED", tags={**PLAIN.tags, "outcome": "killed"})
+CRASHED = replace(PLAIN, status="FAILED", tags={"sweep": "s"}, metrics={})
+HALF = replace(PLAIN, status="KILLED", metrics={}, epochs=(), curves={})
+
+
+@pytest.mark.parametrize("writer", ["client", "bulk"])
+@pytest.mark.parametrize(
+    ("there", "kept", "stays"),
+    [
+        (PLAIN, PLAIN, PLAIN),
+        (PLAIN, KILLED, PLAIN),
+        (PLAIN, CRASHED, PLAIN),
+        (DIVERGED, CRASHED, DIVERGED),
+        (CRASHED, DIVERGED, DIVERGED),
+        (HALF, KILLED, KILLED),
+        (HALF, PLAIN, PLAIN),
+    ],
+)
+def test_of_one_job_what_was_trained_to_its_end_stays(
+    there: RunRecord, kept: RunRecord, stays: RunRecord, writer: str, stores: Callable[[str], Store]
+) -> None:
+    """What is put on record again replaces anything less, by both writers, and nothing else."""
+
+    def job(record: RunRecord) -> RunRecord:
+        return replace(record, run_id=f"{7:032x}", tags=record.tags | {"job": "7"})
+
+    store = stores("one")
+    open_again = {"client": ClientWriter(store, again=True), "bulk": bulk.BulkWriter(store)}
+    [first] = (ClientWriter(store) if writer == "client" else open_again[writer]).write([job(there)])
+    [last] = open_again[writer].write([job(kept)])
+    [run] = store.client.search_runs([store.experiment_id])
+    assert run.info.run_id == last
+    assert last == first or stays is not there
+    assert (run.info.status, run.data.tags.get("outcome")) == (stays.status, stays.tags.get("outcome"))
+    assert run.data.metrics.keys() == stays.metrics.keys() | stays.curves.keys()
+
+
 def test_a_reader_gets_answers_while_thousands_of_runs_are_written(stores: Callable[[str], Store]) -> None:
     """At any moment within half a second, and of whole transactions only."""
     store, seen, over = stores("one"), set(), threading.Event()

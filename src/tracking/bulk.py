@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from . import rows
 from .dataset import DatasetRecord, DataSummary
 from .insert import insert_rows
-from .record import DONE, OF_ONE, RANK, RunRecord, TrackedRun
+from .record import DONE, HALF, OF_ONE, RANK, RunRecord, TrackedRun
 from .rows import Row
 from .selection import Selection
 from .store import Store
@@ -162,8 +162,8 @@ def _make_room(session: Session, ids: list[str]) -> set[str]:
     ended = select(tag.c.run_uuid).where(
         tag.c.run_uuid.in_(found), tag.c.key == "outcome", tag.c.value.in_(DONE)
     )
-    active = select(run.c.run_uuid).where(run.c.run_uuid.in_(ended), run.c.lifecycle_stage == "active")
-    done = set(session.scalars(active))
+    whole = (run.c.lifecycle_stage == "active") & run.c.status.not_in(HALF)
+    done = set(session.scalars(select(run.c.run_uuid).where(run.c.run_uuid.in_(ended), whole)))
     old = found - done
     inputs = models.SqlInput.__table__
     of_old = (inputs.c.destination_type == "RUN") & inputs.c.destination_id.in_(old)

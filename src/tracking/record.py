@@ -48,6 +48,7 @@ STATUS: dict[str, Status] = {
 }
 
 DONE = ("converged", "stopped", "diverged")
+HALF = ("RUNNING", "KILLED")  # the status of a run that may not be whole
 
 RANK = "rank"  # the metric of a run's place in its sweep, which `ranks` writes
 LIKE = "settings"  # the tag that sweeps with the same config have in common; only parents have it
@@ -172,8 +173,7 @@ class TrackedRun:
 
         A server gets the tags first, the values and the status later: what it has by half was killed.
         """
-        is_half = self.status in ("RUNNING", "KILLED")
-        return "killed" if is_half else self.tags.get("outcome", "crashed")
+        return "killed" if self.status in HALF else self.tags.get("outcome", "crashed")
 
     @property
     def is_done(self) -> bool:

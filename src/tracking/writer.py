@@ -19,7 +19,7 @@ from .bulk import exchange as exchange_in_bulk
 from .bulk import knows as bulk_knows
 from .dataset import DatasetRecord
 from .patience import AT_ONCE
-from .record import AT_WORK, JOB, RunRecord
+from .record import AT_WORK, JOB, RunRecord, TrackedRun
 from .selection import quoted
 from .store import Store
 
@@ -57,7 +57,8 @@ def exchange(store: Store, run_id: str, tag: tuple[str, str, str], status: str, 
 class ClientWriter:
     """Writes through MLflow's public API: any store, a few calls a run, to a server several runs at a time.
 
-    What is written by half is RUNNING, or KILLED: a run has its status last.
+    What is written by half is RUNNING, or KILLED: a run has its status last. So `again` what was trained to
+    its end stays, and any other run of the same job is replaced, as by the fast writer.
     """
 
     def __init__(self, store: Store, again: bool = False) -> None:
@@ -72,10 +73,13 @@ class ClientWriter:
 
     def _write(self, record: RunRecord) -> str:
         client = self.store.client
-        for found in self._found(record) if self.again else []:
-            if found.info.status == record.status:
-                return str(found.info.run_id)
-            self._delete(found.info.run_id)
+        found = self._found(record) if self.again else []
+        done = next(filter(_is_done, found), None)
+        for each in found:
+            if each is not done:
+                self._delete(each.info.run_id)
+        if done:
+            return str(done.info.run_id)
         if record.replaces:
             self._delete(record.replaces)
         run_id = self._create(record)
@@ -137,6 +141,11 @@ def create_run(store: Store, where: str, **given: Any) -> str:
 def _copies() -> Iterator[Context]:
     while True:
         yield copy_context()
+
+
+def _is_done(run: Run) -> bool:
+    """Whether a run on record was trained to its end."""
+    return TrackedRun(run.info.run_id, "", run.info.status, {}, {}, run.data.tags).is_done
 
 
 def _key(record: RunRecord) -> dict[str, str]:
