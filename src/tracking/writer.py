@@ -23,7 +23,7 @@ from .record import AT_WORK, JOB, RunRecord, TrackedRun
 from .selection import quoted
 from .store import Store
 
-KEY = "key"  # the tag by which a server finds a run that is no job of a sweep
+KEY = "key"  # the tag by which a client finds a run that is no job of a sweep
 
 
 class Writer(Protocol):
@@ -96,9 +96,8 @@ class ClientWriter:
         return run_id
 
     def _create(self, record: RunRecord) -> str:
-        tags = record.tags
-        if self.store.is_server:  # which chooses the id, and has the run before its values
-            tags = tags | {AT_WORK: json.dumps(asdict(Process.this()))} | _key(record)
+        # the store chooses the id, and has the run before its values
+        tags = record.tags | {AT_WORK: json.dumps(asdict(Process.this()))} | _key(record)
         return create_run(
             self.store, _where(record), start_time=record.start_ms, tags=tags, run_name=record.name
         )
