@@ -1,18 +1,19 @@
 """A real PostgreSQL gets what MLflow's client would write, each run once, whoever else writes there."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from src.settings import Origin
-from src.tracking import bulk, kept, patience
+from src.tracking import bulk, kept, patience, ranks
 from src.tracking.record import RunRecord, job_id
 from src.tracking.selection import Selection
 from src.tracking.store import Store, open_store
@@ -137,3 +138,42 @@ def test_connections_cut_while_thousands_of_rows_go_in(
     said = capfd.readouterr().err
     assert "Traceback" not in said
     assert "waiting for the tracking store" in said
+
+
+@contextmanager
+def away(uri: str, seconds: float) -> Iterator[None]:
+    """Inside, the database takes no connection for a while, and those it had are cut."""
+    url = make_url(uri)
+    engine = create_engine(url.set(database="template1"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as other:
+        allow = f'ALTER DATABASE "{url.database}" ALLOW_CONNECTIONS '
+        other.execute(text(allow + "false"))
+        other.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+            {"name": url.database},
+        )
+        back = threading.Timer(seconds, lambda: other.execute(text(allow + "true")))
+        back.start()
+        try:
+            yield
+        finally:
+            back.join()
+    engine.dispose()
+
+
+def test_a_database_that_is_away_for_a_moment(store: Store) -> None:
+    """Whatever is asked of it meanwhile is asked again, not its writing alone."""
+    [run_id] = _write(store, jobs("sweep-3", 1))
+    asked: dict[str, Callable[[], Any]] = {
+        "knows": lambda: bulk.knows(store),
+        "read": lambda: [run.run_id for run in bulk.read(store, Selection(run_ids=(run_id,)))],
+        "curves": lambda: len(bulk.read_curves(store, [run_id])[run_id][0]),
+        "exchange": lambda: bulk.exchange(store, run_id, ("job", "0", "1"), "KILLED", "name"),
+        "ranks": lambda: ranks.record_in_bulk(store, {run_id: 7}),
+    }
+    bulk._schemas.clear()
+    with away(store.uri, 1.5), ThreadPoolExecutor(len(asked)) as pool:
+        answers = [each.result() for each in [pool.submit(step) for step in asked.values()]]
+    assert answers == [True, [run_id], 200, True, None]
+    run = store.client.get_run(run_id)
+    assert (run.info.status, run.data.tags["job"], run.data.metrics["rank"]) == ("KILLED", "1", 7)

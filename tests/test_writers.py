@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from src.tracking import bulk, ranks, reader
 from src.tracking.dataset import DatasetRecord
@@ -340,3 +340,16 @@ def test_a_search_over_many_runs_uses_what_analyze_found(stores: Callable[[str],
     with store.backend.ManagedSessionMaker() as session:  # type: ignore[attr-defined]
         analyzed = {row[0] for row in session.execute(text("SELECT tbl FROM sqlite_stat1"))}
     assert {"metrics", "latest_metrics", "runs", "params", "tags"} <= analyzed
+
+
+def test_runs_are_on_record_where_their_indexes_cannot_be_looked_at(stores: Callable[[str], Store]) -> None:
+    store = stores("one")
+
+    @event.listens_for(store.backend.engine, "checkout")  # type: ignore[attr-defined]
+    def refuse(connection: sqlite3.Connection, *_: object) -> None:
+        connection.set_authorizer(
+            lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ANALYZE else sqlite3.SQLITE_OK
+        )
+
+    ids = list(bulk.BulkWriter(store).write([PLAIN] * bulk.MANY))
+    assert len(store.client.search_runs([store.experiment_id], max_results=5000)) == len(ids) == bulk.MANY

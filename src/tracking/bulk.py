@@ -9,9 +9,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.dbmodels import models
@@ -41,8 +43,17 @@ def knows(store: Store) -> bool:
     sql = store.backend
     if type(sql) is not SqlAlchemyStore:
         return False
+    if sql not in _schemas:
+        _schemas[sql] = store.patience(partial(_schema, sql))
+    return _schemas[sql] in KNOWN_SCHEMAS
+
+
+_schemas: WeakKeyDictionary[object, str] = WeakKeyDictionary()
+
+
+def _schema(sql: Any) -> str:
     with sql.ManagedSessionMaker() as session:
-        return session.execute(text("SELECT version_num FROM alembic_version")).scalar() in KNOWN_SCHEMAS
+        return str(session.execute(text("SELECT version_num FROM alembic_version")).scalar())
 
 
 class BulkWriter:
@@ -66,8 +77,9 @@ class BulkWriter:
         while part := list(islice(pending, RUNS_A_TRANSACTION)):
             self.store.patience(partial(self._put, part))
             yield from (run_id for run_id, _ in part)
-        if len(records) >= MANY:
-            self._analyze()
+        if len(records) >= MANY and self.sql.db_type in ("sqlite", "postgresql"):
+            with suppress(MlflowException):  # the runs are on record
+                self._analyze()
 
     def _put(self, part: list[tuple[str, RunRecord]]) -> None:
         """In one transaction; tried again where another client was quicker with the same job or dataset."""
@@ -181,12 +193,16 @@ def _make_room(session: Session, ids: list[str]) -> set[str]:
 
 def exchange(store: Store, run_id: str, tag: tuple[str, str, str], status: str, name: str) -> bool:
     """What `writer.exchange` does, in one transaction."""
+    return store.patience(partial(_exchange, store.backend, run_id, tag, status, name))
+
+
+def _exchange(sql: Any, run_id: str, tag: tuple[str, str, str], status: str, name: str) -> bool:
+    """True, too, where it is done already, for a transaction's answer may be lost."""
     (key, before, now), table, run = tag, models.SqlTag, models.SqlRun
-    sql: Any = store.backend
     with sql.ManagedSessionMaker(read_only=False) as session:
         is_mine = session.execute(
             update(table)
-            .where(table.run_uuid == run_id, table.key == key, table.value == before)
+            .where(table.run_uuid == run_id, table.key == key, table.value.in_((before, now)))
             .values(value=now)
         ).rowcount
         if is_mine:
@@ -203,6 +219,10 @@ def read(store: Store, selection: Selection) -> list[TrackedRun]:
 
     Of runs that are not named one by one without the tags `OF_ONE`.
     """
+    return store.patience(partial(_found, store, selection))
+
+
+def _found(store: Store, selection: Selection) -> list[TrackedRun]:
     sql: Any = store.backend
     found: list[TrackedRun] = []
     texts: dict[str, str] = {}  # most are those of many runs
@@ -281,8 +301,11 @@ def read_curves(
     store: Store, run_ids: Sequence[str], metric: str = "loss"
 ) -> dict[str, tuple[list[int], list[float]]]:
     """What `reader.curves_by_client` gives, in one query."""
+    return store.patience(partial(_curves, store.backend, run_ids, metric))
+
+
+def _curves(sql: Any, run_ids: Sequence[str], metric: str) -> dict[str, tuple[list[int], list[float]]]:
     table = models.SqlMetric.__table__
-    sql: Any = store.backend
     found: dict[str, tuple[list[int], list[float]]] = {}
     with sql.ManagedSessionMaker() as session:
         points = session.execute(

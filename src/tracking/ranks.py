@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from mlflow.store.tracking.dbmodels import models
@@ -49,15 +50,18 @@ def record_in_bulk(store: Store, found: Mapping[str, int]) -> None:
     In the order of the ids, some at a time: each touches other pages, all of which stay in memory until the
     transaction's end. A sweep that is ended between two of them is ranked anew by the next command.
     """
-    now_ms = int(time.time() * 1000)
-    sql: Any = store.backend
+    common = {"key": RANK, "timestamp": int(time.time() * 1000), "step": 0, "is_nan": False}
     ids = sorted(found)
     for start in range(0, len(ids), bulk.IDS_A_QUERY):
         part = ids[start : start + bulk.IDS_A_QUERY]
-        common = {"key": RANK, "timestamp": now_ms, "step": 0, "is_nan": False}
         rows = [{"run_uuid": run_id, "value": found[run_id], **common} for run_id in part]
-        with sql.ManagedSessionMaker(read_only=False) as session:
-            bulk.begin(session, sql)
-            for table in (models.SqlMetric.__table__, models.SqlLatestMetric.__table__):
-                session.execute(delete(table).where(table.c.run_uuid.in_(part), table.c.key == RANK))
-                session.execute(insert(table), rows)
+        store.patience(partial(_put, store.backend, rows))
+
+
+def _put(sql: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    ids = [row["run_uuid"] for row in rows]
+    with sql.ManagedSessionMaker(read_only=False) as session:
+        bulk.begin(session, sql)
+        for table in (models.SqlMetric.__table__, models.SqlLatestMetric.__table__):
+            session.execute(delete(table).where(table.c.run_uuid.in_(ids), table.c.key == RANK))
+            session.execute(insert(table), rows)
