@@ -67,14 +67,13 @@ def postgresql(folder: Path) -> Iterator[str]:
         server.cleanup()
 
 
-Fault = Callable[
-    [str], int
-]  # of a request's path: the status to answer instead; 0 for none; LOSE for no answer
-LOSE = -1
+# Of a request's path: the status to answer instead; 0 for none; LOSE for no answer; CUT for half of it
+Fault = Callable[[str], int]
+LOSE, CUT = -1, -2
 
 
 class Proxy:
-    """Hands requests on to a server; by `fault` it answers itself, or loses the server's answer."""
+    """Hands requests on to a server; by `fault` it answers itself, or loses an answer or half of it."""
 
     def __init__(self, server: str) -> None:
         self.fault: Fault = lambda path: 0
@@ -122,10 +121,12 @@ class Proxy:
             handler.close_connection = True
             handler.connection.shutdown(socket.SHUT_RDWR)
             return
-        handler.send_response(status or answered)
+        handler.send_response(answered if status <= 0 else status)
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
-        handler.wfile.write(content)
+        is_cut = status == CUT
+        handler.close_connection = handler.close_connection or is_cut
+        handler.wfile.write(content[: len(content) // 2] if is_cut else content)
 
     def wait(self) -> None:
         """Until the server is done with what it was asked, also by a client that is gone."""

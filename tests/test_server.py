@@ -21,7 +21,7 @@ from src.settings import Origin
 from src.tracking import kept, patience
 from src.tracking.record import RunRecord, job_id
 from src.tracking.store import Store, open_store
-from tests.server import LOSE, Proxy, Server
+from tests.server import CUT, LOSE, Proxy, Server
 from tests.terminal import STYLE, left_on_screen, on_a_terminal
 from tests.test_record import curve, is_parent, recorded
 from tests.test_resume import sweeps
@@ -73,7 +73,7 @@ def in_turn(faults: list[int]) -> Callable[[str], int]:
     return lambda path: next(left.setdefault(path.partition("?")[0], iter(faults)), 0)
 
 
-@pytest.mark.parametrize("faults", [[LOSE] * 6, [429, 500, 502, 503, 504]], ids=["lost", "busy"])
+@pytest.mark.parametrize("faults", [[LOSE, CUT] * 3, [429, 500, 502, 503, 504]], ids=["lost", "busy"])
 def test_each_run_once_and_whole(
     faults: list[int],
     store: Store,

@@ -13,13 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from ssl import SSLEOFError
 from typing import Any, TypeVar, cast
 
 from mlflow import MlflowClient
 from mlflow.environment_variables import MLFLOW_HTTP_POOL_MAXSIZE, MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
-from requests.exceptions import ConnectionError, RetryError, Timeout
+from requests.exceptions import (
+    ChunkedEncodingError,
+    ConnectionError,
+    ProxyError,
+    RetryError,
+    SSLError,
+    Timeout,
+)
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from hydra_plugins.batch_launcher import meanwhile
@@ -44,12 +52,18 @@ def away(error: BaseException) -> str:
     if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE):
         return brief(error)
     causes = list(_causes(error))
-    if any(isinstance(cause, NewConnectionError | ConnectTimeoutError) for cause in causes):
+
+    def is_any(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if is_any(SSLError) and not is_any(SSLEOFError):  # no certificate, or no https at all
+        return ""
+    if is_any(NewConnectionError, ConnectTimeoutError, ProxyError):
         return UNREACHABLE
-    if any(isinstance(cause, RetryError) for cause in causes):
+    if is_any(RetryError):
         status = re.search(r"too many (\d+) error", str(error))
         return f"the server answers {status[1]}" if status else "the server is busy"
-    if any(isinstance(cause, ConnectionError | Timeout) for cause in causes):
+    if is_any(ConnectionError, Timeout, ChunkedEncodingError):
         return "the server's answer was lost"
     return ""
 
