@@ -120,11 +120,13 @@ def begin(
 def _begin(runs: dict[int, Run], store: Store) -> tuple[Results, Part]:
     """What is on record of a sweep's jobs is left out, and replaced where it did not come to its end."""
     every = list(runs.values())
+    origin = every[0].settings.origin
     _say_what_was_read(every)
-    end_abandoned(store)
-    kept.put_back(store, every[0].settings.origin)
-    with interrupts.deferred():
-        parent = kept.begin(store, partial(parent_id, store, every[0]), every[0].settings.origin)
+    with kept.beginning(store, origin):
+        end_abandoned(store)
+        kept.put_back(store, origin)
+    with interrupts.deferred(), kept.beginning(store, origin):
+        parent = parent_id(store, every[0])
         found = resume.on_record(store, every)
         recorded = {index: found[place] for place, index in enumerate(runs) if place in found}
         done: Results = {index: each.objective for index, each in recorded.items() if each.is_done}

@@ -216,3 +216,24 @@ def test_a_client_that_is_killed(
     assert "of 40 runs on record; to go on: " in capfd.readouterr().err
     assert command("resume=latest") == 0
     assert len(of_jobs(client)) == 40
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize("launcher", ["batch", "basic"])
+def test_a_server_that_fails_before_the_training(
+    launcher: str,
+    proxy: Proxy,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """That is no mistake of the user's, whose password is not shown."""
+    monkeypatch.setattr(patience, "LONGEST_S", 0.1)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.uri.replace("//", "//me:s3cret@"))
+    proxy.fault = lambda path: 503 if path.endswith("/runs/search") else 0
+    assert command("-m", "lr=1e-2,1e-3", "epochs=5", f"hydra/launcher={launcher}") == 1
+    said = capfd.readouterr().err
+    why = f"the tracking store {proxy.uri} cannot be written: the server answers 503"
+    assert f"{why}; nothing was trained" in said
+    assert "s3cret" not in said
+    assert "Traceback" not in said

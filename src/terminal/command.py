@@ -60,7 +60,7 @@ def attempt(step: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         return 130
     except JobsFailedError as failed:
-        print(printable(str(failed)), file=sys.stderr)
+        print(printable(without_passwords(str(failed))), file=sys.stderr)
         crashes = [each.error for each in failed.failures if isinstance(each.error, TrainingError)]
         if crashes:
             return _crashed(crashes[0])

@@ -11,9 +11,10 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mlflow.exceptions import MlflowException
 
@@ -30,13 +31,12 @@ from .writer import open_writer
 
 NAME = "runs-not-on-record-{}.json.gz"
 
-A = TypeVar("A")
 
-
-def begin(store: Store, step: Callable[[], A], origin: Origin) -> A:
-    """What the step gives that comes before the training; raises StoreError where it cannot be written."""
+@contextmanager
+def beginning(store: Store, origin: Origin) -> Iterator[None]:
+    """Inside is what comes before the training; raises StoreError where the store fails."""
     try:
-        return step()
+        yield
     except MlflowException as error:
         _leave_to_the_next(origin)
         raise StoreError(f"{_why(store, error)}; nothing was trained") from error
