@@ -6,18 +6,24 @@ held or restarted. MLflow would ask a server again silently, and make a second r
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from ssl import SSLEOFError
 from typing import Any, TypeVar, cast
 
 from mlflow import MlflowClient
-from mlflow.environment_variables import MLFLOW_HTTP_POOL_MAXSIZE, MLFLOW_HTTP_REQUEST_MAX_RETRIES
+from mlflow.environment_variables import (
+    MLFLOW_HTTP_POOL_MAXSIZE,
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+    MLFLOW_HTTP_REQUEST_TIMEOUT,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, ErrorCode
 from requests.exceptions import (
@@ -37,6 +43,7 @@ from .sqlite import brief
 
 LONGEST_S = 60.0  # since the first call in vain
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
+LONGEST_ANSWER_S = 20  # of a server that was asked; MLflow itself would wait for two minutes each time
 AT_ONCE = 16  # calls to a server side by side; of twice as many it does no more
 MOMENT_S = 2.0  # of waiting, until that is said
 # What each call makes anew: who calls looks for what a lost answer was about, before it calls again
@@ -84,6 +91,8 @@ class Patience:
     def __init__(self) -> None:
         self.has_answered = False
         self.since: float | None = None  # the store has been away
+        self.failed = -math.inf  # when the last call in vain ended
+        self.waiting = 0  # how many calls are
         self.is_told = False
         self.lock = threading.Lock()
 
@@ -94,21 +103,44 @@ class Patience:
         that has never answered is not away, its address is wrong.
         """
         begun, pause_s, asked = None, FIRST_PAUSE_S, time.monotonic()
-        while True:
-            try:
-                made = (begun and done and done()) or step()
-                self.has_answered, self.since, self.is_told = True, None, False
-                return made
-            except Exception as error:
-                why = away(error)
-                if not why or (why == UNREACHABLE and not self.has_answered):
-                    raise
-                begun = begun or time.monotonic()
-                self.since = since = self.since or begun
-                if time.monotonic() - min(begun, since) > LONGEST_S or is_asked_to_stop():
-                    raise
-                self._wait(why, time.monotonic() + pause_s, min(asked, since))
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        with ExitStack() as waiting:
+            while True:
+                tried = time.monotonic()
+                try:
+                    made = (begun and done and done()) or step()
+                    self.has_answered, self.since = True, None
+                    return made
+                except Exception as error:
+                    why = away(error)
+                    if not why or (why == UNREACHABLE and not self.has_answered):
+                        raise
+                    if not begun:
+                        begun = time.monotonic()
+                        waiting.enter_context(self._one_that_waits())
+                    since = self._away_since(tried, begun)
+                    if time.monotonic() - min(begun, since) > LONGEST_S or is_asked_to_stop():
+                        raise
+                    self._wait(why, time.monotonic() + pause_s, min(asked, since))
+                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _away_since(self, tried: float, begun: float) -> float:
+        """For all calls, as of one in vain: what was long before is another time that the store was away."""
+        if tried - self.failed > 2 * LONGEST_PAUSE_S:
+            self.since = None
+        self.since, self.failed = self.since or begun, time.monotonic()
+        return self.since
+
+    @contextmanager
+    def _one_that_waits(self) -> Iterator[None]:
+        """Inside, a call waits; where none does any more, the next one may say so again."""
+        with self.lock:
+            self.waiting += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.waiting -= 1
+                self.is_told = self.is_told and self.waiting > 0
 
     def _wait(self, why: str, until: float, since: float) -> None:
         """Until then; the first thread that has waited for longer says so."""
@@ -147,8 +179,9 @@ class _PatientClient:
 def patient(client: MlflowClient, ask_store: Ask, ask_registry: Ask) -> MlflowClient:
     """The client, with patience, and a connection for each of those calls; for this process.
 
-    Its own silent patience is switched off.
+    Its own silent patience is switched off, and it waits for an answer as the user's variable says, if any.
     """
+    os.environ.setdefault(MLFLOW_HTTP_REQUEST_TIMEOUT.name, str(LONGEST_ANSWER_S))
     os.environ[MLFLOW_HTTP_REQUEST_MAX_RETRIES.name] = "0"
     os.environ[MLFLOW_HTTP_POOL_MAXSIZE.name] = str(2 * AT_ONCE)
     return cast(MlflowClient, _PatientClient(client, ask_store, ask_registry))
