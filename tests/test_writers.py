@@ -14,7 +14,8 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from sqlalchemy import event, text
 
-from src.tracking import bulk, ranks, reader
+from src.settings import Origin
+from src.tracking import bulk, kept, ranks, reader
 from src.tracking.dataset import DatasetRecord
 from src.tracking.record import AT_WORK, OF_ONE, RunRecord
 from src.tracking.selection import Selection
@@ -353,3 +354,22 @@ def test_runs_are_on_record_where_their_indexes_cannot_be_looked_at(stores: Call
 
     ids = list(bulk.BulkWriter(store).write([PLAIN] * bulk.MANY))
     assert len(store.client.search_runs([store.experiment_id], max_results=5000)) == len(ids) == bulk.MANY
+
+
+def test_what_was_kept_is_put_back_once(
+    stores: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Though several begin at once, and the store could not tell one run from another."""
+    monkeypatch.setattr(bulk, "KNOWN_SCHEMAS", {"000000000000"})
+    store, start = stores("one"), threading.Barrier(3)
+    kept._keep(store, [replace(PLAIN, run_id=f"{number:032x}") for number in range(5)], Origin())
+
+    def put_back(_: int) -> None:
+        start.wait()
+        kept.put_back(store, Origin())
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(put_back, range(3)))
+    assert len(store.client.search_runs([store.experiment_id])) == 5
+    assert capfd.readouterr().out.count("put on record: 5 runs") == 1
+    assert [path.name for path in Path.cwd().iterdir()] == ["mlflow.db"]

@@ -11,11 +11,12 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from ..config import without_passwords
@@ -80,12 +81,12 @@ def put_back(store: Store, origin: Origin) -> None:
     """Put on record what was kept of this experiment, and say so; raises StoreError where that fails."""
     for path in [path for place in _places(store, origin) for path in place.glob(NAME.format("*"))]:
         try:
-            if path.lstat().st_uid != getattr(os, "getuid", int)():
-                continue  # anybody may write to a temporary folder
-            found = json.loads(gzip.decompress(path.read_bytes()))
-            if found["store"] != _identity(store):
+            if not _found(path, store):
                 continue
-            ids = list(open_writer(store, again=True).write([_record(each) for each in found["records"]]))
+            with _locked(path):
+                records = [_record(each) for each in _found(path, store)]
+                ids = list(open_writer(store, again=True).write(records))
+                path.unlink()
         except FileNotFoundError:  # another process put it back
             continue
         except (OSError, EOFError, ValueError, KeyError, TypeError, MlflowException) as error:
@@ -93,8 +94,27 @@ def put_back(store: Store, origin: Origin) -> None:
             raise StoreError(
                 f"the runs kept in {path} cannot be put on record ({why}): mend that, or move the file away"
             ) from error
-        path.unlink(missing_ok=True)
         print(f"put on record: {len(ids)} runs that were kept in {path}")
+
+
+def _found(path: Path, store: Store) -> list[dict[str, Any]]:
+    """What a file of this user's keeps for the store; anybody may write to a temporary folder."""
+    if path.lstat().st_uid != getattr(os, "getuid", int)():
+        return []
+    found = json.loads(gzip.decompress(path.read_bytes()))
+    return list(found["records"]) if found["store"] == _identity(store) else []
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Inside, no other process puts the file back: a server would have each run twice."""
+    lock = path.with_suffix(".lock")
+    with FileLock(lock):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes it itself
+                lock.unlink()
 
 
 def _why(store: Store, error: Exception) -> str:
