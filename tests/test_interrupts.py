@@ -108,3 +108,18 @@ def test_nobody_waits_for_a_store_after_an_interrupt() -> None:
     with raised, interrupts.deferred(), pytest.raises(requests.ConnectionError):
         patience(partial(requests.get, nowhere))
     assert time.monotonic() - begun < LONGEST_S / 2
+
+
+def test_nobody_waits_for_a_store_in_the_end_that_an_interrupt_made(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """There no other signal is heard; the next command ends what could not be ended."""
+    patience, nowhere = Patience(), "http://127.0.0.1:1"
+    with interrupts.raising():
+        assert run_command(lambda: signal.raise_signal(signal.SIGINT)) == 130
+        patience.has_answered, begun = True, time.monotonic()
+        with interrupts.deferred(), pytest.raises(requests.ConnectionError):
+            patience(partial(requests.get, nowhere))
+    assert time.monotonic() - begun < LONGEST_S / 2
+    assert not interrupts.is_asked_to_stop()
+    assert "stopped by SIGINT" in capfd.readouterr().err

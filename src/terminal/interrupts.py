@@ -11,6 +11,8 @@ from types import FrameType
 # SIGHUP is a terminal that closes; Windows has none
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
+_is_ending = threading.Event()  # for a signal that has arrived; no other is heard then
+
 
 class Interrupted(KeyboardInterrupt):
     """One of these signals arrived; `exit_code` is the shell's convention, 128 + the signal's number."""
@@ -63,8 +65,11 @@ class Raising(Stop):
 def raising() -> Iterator[Raising]:
     """Inside, the first of these signals raises Interrupted wherever the program stands."""
     arrived = Raising()
-    with _handling(arrived.handle):
-        yield arrived
+    try:
+        with _handling(arrived.handle):
+            yield arrived
+    finally:
+        _is_ending.clear()
 
 
 @contextmanager
@@ -92,9 +97,9 @@ def raise_lost() -> None:
 
 
 def is_asked_to_stop() -> bool:
-    """Whether a signal has come that is taken by a flag alone; for any thread."""
+    """Whether a signal has come that is taken by a flag alone, or one that has arrived; for any thread."""
     handlers = (getattr(signal.getsignal(each), "__self__", None) for each in SIGNALS)
-    return any(isinstance(each, Stop) and each() for each in handlers)
+    return _is_ending.is_set() or any(isinstance(each, Stop) and each() for each in handlers)
 
 
 def arrive() -> None:
@@ -104,6 +109,7 @@ def arrive() -> None:
     """
     if outer := _outer():
         outer.has_arrived = True
+        _is_ending.set()
         for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
 
