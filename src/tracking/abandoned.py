@@ -15,25 +15,33 @@ from .ranking import ranked
 from .record import TrackedRun
 from .selection import Selection
 from .store import Store
-from .sweep import running
+from .sweep import Parent, running
 
 
 def end_abandoned(store: Store) -> None:
     """End what nobody is at work on any more, remove what it left, and say so of sweeps."""
     remove_abandoned()
     parents, halves = running(store)
-    for run_id in halves:
-        with suppress(MlflowException):
+    with suppress(MlflowException):  # who may only read leaves it all to the next
+        for run_id in halves:
             store.client.set_terminated(run_id, "KILLED")
-    for parent in parents:
-        with suppress(MlflowException):  # who may only read leaves it to the next
-            if not (parent.is_abandoned and parent.set_status("KILLED")):
-                continue
-            of_sweep = Selection(sweep=parent.sweep)
-            far = so_far(parent.sweep, reader.runs(store, of_sweep), parent.jobs)
-            parent.say(f"Ended early, {far}.")
-            print(f"{parent.sweep} ended early, {far}", file=sys.stderr)
-            ranks.record(parent.store, ranked(reader.runs(parent.store, of_sweep)))
+        for parent in parents:
+            if parent.is_abandoned:
+                _end(parent, reader.runs(store, Selection(sweep=parent.sweep)))
+
+
+def _end(parent: Parent, runs: Sequence[TrackedRun]) -> None:
+    """The status after the ranks: where these are cut short, the next command ranks anew.
+
+    `runs` are the sweep's, in other experiments, too.
+    """
+    ranks.record(
+        parent.store, ranked([run for run in runs if run.experiment_id == parent.store.experiment_id])
+    )
+    if parent.set_status("KILLED"):
+        far = so_far(parent.sweep, runs, parent.jobs)
+        parent.say(f"Ended early, {far}.")
+        print(f"{parent.sweep} ended early, {far}", file=sys.stderr)
 
 
 def so_far(sweep: str, runs: Sequence[TrackedRun], jobs: int | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import sqlite3
 import sys
 import threading
 import time
@@ -56,9 +57,11 @@ Ask = Callable[[Callable[[], Any]], Any]
 
 def away(error: BaseException) -> str:
     """What of an error may pass by itself; empty for what will not."""
+    causes = list(_causes(error))
+    if any(getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY for cause in causes):
+        return ""
     if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE):
         return brief(error)
-    causes = list(_causes(error))
 
     def is_any(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
