@@ -18,7 +18,7 @@ from mlflow.entities import Run
 
 from src import compare
 from src.settings import Origin
-from src.tracking import kept, patience
+from src.tracking import kept, model, patience
 from src.tracking.record import RunRecord, job_id
 from src.tracking.store import Store, open_store
 from tests.server import CUT, LOSE, Proxy, Server
@@ -237,3 +237,17 @@ def test_a_server_that_fails_before_the_training(
     assert f"{why}; nothing was trained" in said
     assert "s3cret" not in said
     assert "Traceback" not in said
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_model_is_loaded_from_a_server_that_is_busy(
+    store: Store, proxy: Proxy, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's own loader asks for it, not our client."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.uri)
+    monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.01)
+    assert command("epochs=5", "register=busy", "tracking.experiment=busy") == 0
+    busy = in_turn([503, LOSE])
+    proxy.fault = lambda path: 0 if "/mlflow-artifacts/" in path else busy(path)
+    assert model.load(store, "models:/busy").input == "t_u"
+    assert proxy.faults >= 2

@@ -252,7 +252,8 @@ def load(store: Store, uri: str) -> Predictor:
     is_latest = not re.search("[/@]", name) and not re.fullmatch("m-[0-9a-f]{32}", name)
     try:
         with warnings.catch_warnings(action="ignore"):  # of versions a little newer than the model's
-            model = mlflow.pyfunc.load_model(f"{uri}/latest" if is_latest else uri)
+            address = f"{uri}/latest" if is_latest else uri
+            model = store.patience_of_registry(lambda: mlflow.pyfunc.load_model(address))
     except (MlflowException, OSError, ImportError) as error:
         raise _no_model(store, uri, one_line(error)) from error
     config = model.model_config

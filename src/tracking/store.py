@@ -68,6 +68,11 @@ class Store:
         return patience_with(self.uri)
 
     @property
+    def patience_of_registry(self) -> Patience:
+        """That with which its model registry is asked, which may be elsewhere."""
+        return patience_with(_registry() or self.uri)
+
+    @property
     def file(self) -> Path | None:
         """Where a sqlite store lies."""
         return _file(self.uri) if self.uri.startswith("sqlite") else None
