@@ -128,10 +128,10 @@ class Patience:
 
     def _away_since(self, tried: float, begun: float) -> float:
         """For all calls, as of one in vain: what was long before is another time that the store was away."""
-        if tried - self.failed > 2 * LONGEST_PAUSE_S:
-            self.since = None
-        self.since, self.failed = self.since or begun, time.monotonic()
-        return self.since
+        is_another = tried - self.failed > 2 * LONGEST_PAUSE_S
+        self.since = since = (None if is_another else self.since) or begun
+        self.failed = time.monotonic()
+        return since
 
     @contextmanager
     def _one_that_waits(self) -> Iterator[None]:
