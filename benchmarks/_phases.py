@@ -3,8 +3,8 @@
     BENCHMARK_STARTED=<time.monotonic() at the process's start> BENCHMARK_PHASES=phases.json \\
         python -m benchmarks._phases -m lr=1e-2,1e-3
 
-The phases follow upon one another without gap or overlap. Only three functions are watched, each called
-once per batch (under the stock launcher, once per job), so watching costs nothing that could be measured.
+The phases follow upon one another without gap or overlap. Few functions are watched, each called once
+per batch (under the stock launcher, once per job), so watching costs nothing that could be measured.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def main() -> int:
     from src import pipeline, train
 
     stopwatch.watch(hydra._internal.hydra.Hydra, "multirun", "compose", then="finish")
-    stopwatch.watch(pipeline, "_train_and_record", "record")
+    for name in ("open_store", "_begin", "train", "record"):
+        stopwatch.watch(pipeline, name, "record")
     stopwatch.watch(pipeline, "calibrate", "train")
     code = train.command()
     stopwatch.switch("finish")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from benchmarks._phases import PHASES
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -67,3 +70,15 @@ def test_runs_cost_what_they_did(tmp_path: Path) -> None:
     few, many, bare = (min(each) for each in zip(*(measured(tmp_path) for _ in range(ROUNDS)), strict=True))
     ratio = (many - few) / bare
     assert ratio < 2 * NOTED, f"{ratio:.2f} times the bare loop's CPU time; noted was {NOTED}"
+
+
+def test_phases_of_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its stopwatch knows the program as it is: each phase has some of the time, and none is missing."""
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    written = tmp_path / "phases.json"
+    monkeypatch.setenv("BENCHMARK_STARTED", str(time.monotonic()))
+    monkeypatch.setenv("BENCHMARK_PHASES", str(written))
+    cpu_seconds(tmp_path, "-m", "benchmarks._phases", "-m", "lr=1e-2,1e-3", "epochs=50")
+    seconds = json.loads(written.read_text())
+    assert seconds.keys() == set(PHASES) - {"exit"}  # which the process that started it sees
+    assert min(seconds.values()) > 0
