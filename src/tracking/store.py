@@ -180,7 +180,8 @@ def _open(
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ModuleNotFoundError) as error:
             is_race = uri.startswith("postgresql") and not isinstance(error, OperationalError)
             if attempt == OPENINGS or not is_race:
-                what = without_passwords(f"the tracking store {uri} cannot be opened: {sqlite.brief(error)}")
+                why = away(error) or sqlite.brief(error)
+                what = without_passwords(f"the tracking store {uri} cannot be opened: {why}")
                 raise ConfigError(f"{what}; {_remedy(uri)}") from error
             time.sleep(attempt)
     raise AssertionError("unreachable")
