@@ -172,5 +172,8 @@ def test_a_missing_package_is_a_line(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert command("-m", "lr=1e-3,2e-3", "hydra/launcher=dask") == 2
-    assert capfd.readouterr().err == "error: hydra/launcher=dask needs a package: pip install distributed\n"
+    assert (
+        capfd.readouterr().err
+        == "error: hydra/launcher=dask needs packages: pip install distributed cryptography\n"
+    )
     assert not (folder / "mlruns").exists()

@@ -100,7 +100,9 @@ class DaskLauncher(batch_launcher.BatchLauncher):
         except ModuleNotFoundError as error:
             if error.name not in ("dask", "distributed"):
                 raise
-            raise ClusterError("hydra/launcher=dask needs a package: pip install distributed") from error
+            raise ClusterError(
+                "hydra/launcher=dask needs packages: pip install distributed cryptography"
+            ) from error
         assert self.config is not None
         assert self.hydra_context is not None
         with held() as stop, connected(self.wanted, stop) as cluster:
