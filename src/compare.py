@@ -113,7 +113,7 @@ def compare(options: argparse.Namespace) -> None:
     heavy.abandoned.end_abandoned(store)
     selection = select(options, store)
     runs = chosen(options, store, selection)
-    heavy.model.check_registration(options.register, {run.data_digest for run in runs})
+    heavy.registry.check_registration(options.register, {run.data_digest for run in runs})
     write_page = None
     if options.page:
         make_folder(folder := Path(options.page))

@@ -24,29 +24,28 @@ if TYPE_CHECKING:
     from .report import repetitions as repetitions
     from .report import screen as screen
     from .tracking import abandoned as abandoned
-    from .tracking import model as model
+    from .tracking import best_run as best_run
+    from .tracking import predictor as predictor
     from .tracking import ranking as ranking
     from .tracking import reader as reader
+    from .tracking import registry as registry
     from .tracking import resume as resume
     from .tracking import selection as selection
     from .tracking import store as store
 
-ROOMS = {
-    "pipeline": ".pipeline",
-    **dict.fromkeys(
-        ("comparison", "evaluation", "exports", "forecasts", "page", "publish", "repetitions", "screen"),
-        ".report.{}",
-    ),
-    **dict.fromkeys(
-        ("abandoned", "model", "ranking", "reader", "resume", "selection", "store"), ".tracking.{}"
-    ),
-}
+REPORT = "comparison evaluation exports forecasts page publish repetitions screen"
+TRACKING = "abandoned best_run predictor ranking reader registry resume selection store"
+ROOMS = (
+    {"pipeline": ".pipeline"}
+    | {name: f".report.{name}" for name in REPORT.split()}
+    | {name: f".tracking.{name}" for name in TRACKING.split()}
+)
 
 
 def __getattr__(name: str) -> Any:
     if name not in ROOMS:
         raise AttributeError(name)
-    path = ROOMS[name].format(name)
+    path = ROOMS[name]
     if f"{__package__}{path}" in sys.modules:
         return import_module(path, __package__)
     with _no_collecting():

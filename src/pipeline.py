@@ -31,7 +31,7 @@ from .settings import Origin, Settings
 from .spelling import swept
 from .terminal import interrupts
 from .terminal.errors import PageError, StoreError, TrainingError, attempt_each, explain
-from .tracking import kept, model, observed, reader, resume
+from .tracking import kept, observed, reader, registry, resume
 from .tracking.abandoned import end_abandoned, so_far
 from .tracking.experiment import tell_latest
 from .tracking.ranking import ranked
@@ -96,7 +96,8 @@ def begin(
         runs, failed = attempt_each(Preparation(load, METRICS, check).prepare, settings, reached)
     results: Results = {**failed}
     try:
-        model.check_registration(_name(runs.values()), {each.problem.pairs.digest for each in runs.values()})
+        digests = {each.problem.pairs.digest for each in runs.values()}
+        registry.check_registration(_name(runs.values()), digests)
     except ConfigError as error:
         return {**results, **dict.fromkeys(runs, error)}, []
     if dry := {index: each for index, each in runs.items() if each.settings.dry}:
@@ -257,7 +258,7 @@ def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
     if status != "FINISHED":
         early = f"ended early, {so_far(sweep.name, [run for _, runs in ended for run in runs], sweep.jobs)}"
     try:
-        model.check_registration(register, {run.data_digest for _, runs in ended for run in runs})
+        registry.check_registration(register, {run.data_digest for _, runs in ended for run in runs})
     except ConfigError as error:  # of jobs that ran apart
         register, refusal = None, error
     for parent, runs in ended:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pydantic_core import ErrorDetails
 
-    from .tracking.model import Predictor
+    from .tracking.predictor import Predictor
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -185,9 +185,9 @@ def choose(which: str, experiment: str | None) -> Predictor:
     """Raises ConfigError where there is no store, no such run or model, or it has no calibration."""
     store = store_of(which, experiment)
     if is_model(which):
-        return heavy.model.load(store, which)
+        return heavy.registry.load(store, which)
     run, remark = run_of(store, which)
-    predictor = heavy.model.of_run(store, run)
+    predictor = heavy.predictor.of_run(store, run)
     return replace(predictor, of="; ".join(filter(None, [predictor.of, remark])))
 
 

@@ -32,7 +32,7 @@ def store_of(which: str, experiment: str | None) -> Store:
     if which != "best":
         return store
     if experiment is None:
-        experiment = heavy.model.where_best(
+        experiment = heavy.best_run.where_best(
             store, defaults_of("tracking", "mlflow")["tracking", "experiment"]
         )
     return heavy.store.existing(experiment)
@@ -44,7 +44,7 @@ def run_of(store: Store, which: str) -> tuple[TrackedRun, str]:
     Raises ConfigError where there is no such run or model.
     """
     if which == "best":
-        best = heavy.model.best(store)
+        best = heavy.best_run.best(store)
         return best.run, best.remark
-    run_id = heavy.model.run_id(store, which) if is_model(which) else which
+    run_id = heavy.registry.run_id(store, which) if is_model(which) else which
     return heavy.reader.get(store, run_id), ""

@@ -8,8 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from src.diagnostics.change import Change, bound, change
-from src.tracking.model import earlier
 from src.tracking.reader import get
+from src.tracking.registry import earlier
 from src.tracking.store import existing
 from tests.test_record import is_parent, recorded
 

@@ -1,4 +1,4 @@
-"""A run's model: the arithmetic both ways, what is logged, and that it needs nothing of this project."""
+"""A run's model: what is logged, and that it needs nothing of this project."""
 
 import json
 import math
@@ -8,7 +8,6 @@ import subprocess
 import sys
 import sysconfig
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,356 +17,28 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
-from hypothesis import given
-from hypothesis import strategies as st
-from mlflow.exceptions import MlflowException
-from mlflow.pyfunc.model import PythonModelContext
 from mlflow.pyfunc.utils import pyfunc
 from torch import Tensor
 
 from src.config import ConfigError, check
 from src.data import load
-from src.elementary import exp, log, sqrt
+from src.elementary import exp
 from src.fit.plan import Preparation
 from src.fit.training import calibrate
 from src.functions import public
 from src.models import MODELS
 from src.package import CONF
-from src.tracking import model, reader, standalone
-from src.tracking.calibration_model import CalibrationModel
+from src.tracking import model, predictor, reader, registry, standalone
 from src.tracking.dataset import DatasetRecord
+from src.tracking.predictor import Predictor
 from src.tracking.record import Call, RunRecord, TrackedRun, of_result
 from src.tracking.store import Store, open_store
 from src.tracking.writer import open_writer
-
-RANGE = (21.8, 81.9)  # the chapter's least and largest reading
-LINE = (0.53671, -17.3012)  # the chapter's calibration
-PARABOLA = (1.0, -100.0, 0.0)  # its vertex, (50, -2500), lies within the range
-KNOWN = ["uncertainty", "lower", "upper", "in_range", "remark"]  # of an answer
 
 
 def exponential(t_u: Tensor, a: Tensor, k: Tensor, b: Tensor) -> Tensor:
     """A thermistor's divider, roughly: `a * exp(k * t_u) + b`."""
     return a * exp(k * t_u) + b
-
-
-def power(t_u: Tensor, a: Tensor, p: Tensor, b: Tensor) -> Tensor:
-    return a * t_u**p + b
-
-
-def steinhart_hart(r: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """A thermistor's temperature in °C from its resistance in ohm."""
-    ln_r = log(r)
-    return 1 / (a + b * ln_r + c * ln_r**3) - 273.15
-
-
-def bell(t_u: Tensor, height: Tensor, centre: Tensor, width: Tensor) -> Tensor:
-    return height * exp(-(((t_u - centre) / width) ** 2))
-
-
-def root(t_u: Tensor, start: Tensor) -> Tensor:
-    return sqrt(t_u - start)
-
-
-def pole(t_u: Tensor, at: Tensor) -> Tensor:
-    return 1 / (t_u - at)
-
-
-def coefficients(t_u: Any, *params: Any) -> Any:
-    return np.polyval(params, t_u)
-
-
-def loaded(
-    *params: float,
-    function: Callable[..., Any] = coefficients,
-    input_range: tuple[float, float] = RANGE,
-    shift: float = 0.0,
-    scale: float = 1.0,
-) -> CalibrationModel:
-    calibration = CalibrationModel(function)
-    config = {
-        "params": list(params), "shift": shift, "scale": scale, "polynomial": function is coefficients,
-        "input": "t_u", "target": "t_c", "input_range": list(input_range),
-    }  # fmt: skip
-    calibration.load_context(PythonModelContext({}, config))
-    return calibration
-
-
-def predicted(calibration: CalibrationModel, column: str, *values: object) -> pd.DataFrame:
-    return calibration.predict(None, pd.DataFrame({column: list(values)}))
-
-
-def quietly(calibration: CalibrationModel, column: str, *values: object) -> list[Any]:
-    """The other column; warnings are errors, so they are let pass here."""
-    with warnings.catch_warnings(action="ignore"):
-        return list(predicted(calibration, column, *values).iloc[:, 0])
-
-
-def test_a_line_both_ways() -> None:
-    line = loaded(*LINE)
-    there = predicted(line, "t_u", 35.7, 58.2)
-    assert list(there.columns) == ["t_c", *KNOWN]
-    assert list(there["t_c"]) == pytest.approx([0.53671 * 35.7 - 17.3012, 0.53671 * 58.2 - 17.3012])
-    back = predicted(line, "t_c", *there["t_c"])
-    assert list(back.columns) == ["t_u", *KNOWN]
-    assert list(back["t_u"]) == pytest.approx([35.7, 58.2])
-
-
-@given(
-    slope=st.floats(0.01, 100).flatmap(lambda size: st.sampled_from([size, -size])),
-    constant=st.floats(-1e3, 1e3),
-    reading=st.floats(*RANGE),
-)
-def test_the_way_back_leads_to_the_reading(slope: float, constant: float, reading: float) -> None:
-    line = loaded(slope, constant)
-    [true_value] = quietly(line, "t_u", reading)
-    back = predicted(line, "t_c", true_value)
-    assert back["t_u"][0] == pytest.approx(reading, rel=1e-9)
-    assert back["in_range"].all(), "a reading within the range leads back into it"
-
-
-@given(curvature=st.floats(1e-6, 1), bend=st.floats(-1e3, 21), reading=st.floats(*RANGE))
-def test_the_way_back_on_a_parabola_that_rises_over_the_range(
-    curvature: float, bend: float, reading: float
-) -> None:
-    """Its vertex lies at `bend`, left of the range, and so does the other solution."""
-    parabola = loaded(curvature, -2 * curvature * bend, 3.0)
-    [true_value] = quietly(parabola, "t_u", reading)
-    assert quietly(parabola, "t_c", true_value)[0] == pytest.approx(reading, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("true_value", "reading"),
-    [
-        (PARABOLA[0] * 81**2 - 100 * 81, 81),  # 19 leads there too, and is outside the range
-        (PARABOLA[0] * 18**2 - 100 * 18, 82),  # both are outside, and 82 is nearer than 18
-        (-2500, 50),  # the vertex
-    ],
-)
-def test_the_nearest_of_two_readings(true_value: float, reading: float) -> None:
-    """In the range if only one is, and else the nearest to it."""
-    assert quietly(loaded(*PARABOLA), "t_c", true_value) == pytest.approx([reading])
-
-
-def test_two_readings_in_range() -> None:
-    """40 is as right as 60: none is given, and both are named."""
-    with pytest.warns(
-        UserWarning, match="^1 of 2 values of t_c have several t_u within the calibrated range$"
-    ):
-        answer = predicted(loaded(*PARABOLA), "t_c", 60**2 - 100 * 60, 81**2 - 100 * 81)
-    assert list(answer["t_u"]) == [None, pytest.approx(81)]
-    assert list(answer["in_range"]) == [False, True]
-    assert list(answer["remark"]) == ["no reading: 40 and 60 are both within the range", None]
-
-
-def test_the_vertex_is_reached_in_spite_of_rounding() -> None:
-    for params in [(0.1, -10.3, 7.7), (0.3, 0.0, 0.1), (-1 / 3, 33.3, 1e4)]:
-        vertex = -params[1] / (2 * params[0])
-        top = np.polyval(params, vertex)
-        beyond = np.nextafter(top, -math.copysign(math.inf, params[0]))
-        assert quietly(loaded(*params), "t_c", top, beyond) == pytest.approx([vertex] * 2, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("params", "true_value"),
-    [
-        (PARABOLA, -2501.0),  # beyond the vertex
-        ((0.0, 3.0), 3.0),  # slope zero: any reading would do
-        ((0.0, 3.0), 4.0),
-        ((0.0, 0.0, 3.0), 3.0),
-        ((0.0, 0.0, 3.0), 4.0),
-    ],
-)
-def test_where_no_reading_leads_the_answer_is_none_and_not_in_range(
-    params: tuple[float, ...], true_value: float
-) -> None:
-    with pytest.warns(UserWarning, match="^1 of 1 values of t_c have no t_u$"):
-        answer = predicted(loaded(*params), "t_c", true_value)
-    assert answer["t_u"][0] is None
-    assert not answer["in_range"][0]
-
-
-@pytest.mark.parametrize("slope", [1.0, -1.0])
-def test_a_parabola_that_is_nearly_a_line_loses_no_digits(slope: float) -> None:
-    """The schoolbook formula subtracts nearly equal numbers here."""
-    parabola = loaded(1e-12, slope, 100.0)
-    assert quietly(parabola, "t_c", *quietly(parabola, "t_u", 50.0)) == pytest.approx([50.0], rel=1e-12)
-
-
-def test_a_parabola_without_curvature_is_a_line() -> None:
-    assert quietly(loaded(0.0, *LINE), "t_c", 14.0) == pytest.approx(quietly(loaded(*LINE), "t_c", 14.0))
-
-
-def test_beyond_arithmetic_is_none() -> None:
-    with pytest.warns(UserWarning, match="1 of 1 values of t_u have no t_c"):
-        answer = predicted(loaded(*PARABOLA), "t_u", 1e200)
-    assert answer["t_c"][0] is None
-
-
-def test_the_ends_of_the_range_are_within() -> None:
-    line = loaded(*LINE)
-    below, above = math.nextafter(21.8, 0), math.nextafter(81.9, 100)
-    with pytest.warns(UserWarning, match="2 of 4"):
-        answer = predicted(line, "t_u", below, 21.8, 81.9, above)
-    assert list(answer["in_range"]) == [False, True, True, False]
-    # rounded as `src.predict` prints them
-    back = predicted(line, "t_c", *(float(f"{value:.10g}") for value in answer["t_c"][1:3]))
-    assert back["in_range"].all()
-
-
-@pytest.mark.parametrize(("column", "values"), [("t_u", (0, 50, 100)), ("t_c", (-30, 0, 50))])
-def test_extrapolation_is_told_once(column: str, values: tuple[float, ...]) -> None:
-    with pytest.warns(UserWarning, match="extrapolated") as caught:
-        answer = predicted(loaded(*LINE), column, *values)
-    assert [str(warning.message) for warning in caught] == [
-        "2 of 3 readings are outside the calibrated range, 21.8 to 81.9: extrapolated"
-    ]
-    assert list(answer["in_range"]) == [False, True, False]
-
-
-def test_no_rows_give_no_rows() -> None:
-    for column in ("t_u", "t_c"):
-        assert len(predicted(loaded(*LINE), column)) == 0
-
-
-def test_rows_keep_their_labels() -> None:
-    frame = pd.DataFrame({"t_u": [30.0, 40.0]}, index=["a", "b"])
-    assert list(loaded(*LINE).predict(None, frame).index) == ["a", "b"]
-
-
-def test_a_column_without_a_value_counts_as_not_given() -> None:
-    frame = pd.DataFrame({"t_u": [30.0], "t_c": [None]})
-    assert list(loaded(*LINE).predict(None, frame).columns) == ["t_c", *KNOWN]
-
-
-OHMS = (1e3, 1e5)
-OF_10_KOHM = (
-    1.129148e-3,
-    2.34125e-4,
-    8.76741e-8,
-)  # a, b, c of the usual 10 kΩ thermistor
-FUNCTIONS = {
-    "exponential": loaded(2.0, 0.03, -7.0, function=exponential),
-    "normalized": loaded(20.0, 0.9, -7.0, function=exponential, shift=50.0, scale=1 / 17),
-    "falling": loaded(20.0, -0.9, 7.0, function=exponential, shift=50.0, scale=1 / 17),
-    "power": loaded(0.3, 1.4, 2.0, function=power),
-    "steinhart": loaded(*OF_10_KOHM, function=steinhart_hart, input_range=OHMS),
-    "line on normalized input": loaded(9.0, 11.0, shift=50.0, scale=0.06),
-}
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_any_function_there_and_back(name: str) -> None:
-    """To the last digits, within the range and half its span beyond, on either side where there is one."""
-    calibration = FUNCTIONS[name]
-    low, high = calibration.curve.low, calibration.curve.high
-    readings = np.linspace(max(low - (high - low) / 2, low / 10), high + (high - low) / 2, 1001)
-    back = quietly(calibration, "t_c", *quietly(calibration, "t_u", *readings))
-    assert back == pytest.approx(readings, rel=1e-12)
-
-
-def test_a_thermistor_reads_25_degrees_at_10_kohm() -> None:
-    """Its data sheet's R25; the coefficients are good to a few thousandths of a degree."""
-    assert quietly(FUNCTIONS["steinhart"], "t_u", 10_000.0) == pytest.approx([25.0], abs=0.01)
-
-
-def test_normalized_parameters_are_of_the_normalized_reading() -> None:
-    [found] = quietly(FUNCTIONS["normalized"], "t_u", 67.0)
-    assert found == pytest.approx(20 * math.exp(0.9) - 7, rel=1e-12)
-
-
-@pytest.mark.parametrize("true_value", [10.001, -1.0])
-def test_a_function_that_rises_and_falls_has_no_reading_beyond(true_value: float) -> None:
-    """A bell of height 10 over the middle of the range."""
-    with pytest.warns(UserWarning, match="^1 of 1 values of t_c have no t_u$"):
-        answer = predicted(loaded(10.0, 50.0, 20.0, function=bell), "t_c", true_value)
-    assert answer["t_u"][0] is None
-    assert not answer["in_range"][0]
-
-
-@pytest.mark.parametrize("reading", [50.0, 50.001, 49.99, 75.0, 81.9, 120.0])
-def test_a_value_that_a_function_has_is_found_even_at_its_turn(reading: float) -> None:
-    bump = loaded(10.0, 50.0, 20.0, function=bell, input_range=(50.0, 120.0))
-    true_values = quietly(bump, "t_u", reading)
-    [back] = quietly(bump, "t_c", *true_values)
-    assert quietly(bump, "t_u", back) == pytest.approx(true_values, rel=1e-14)
-
-
-def test_a_function_without_a_slope_has_no_reading() -> None:
-    """Any would do, as for a line with slope 0."""
-    assert quietly(loaded(3.0, 0.0, -1.0, function=exponential), "t_c", 2.0) == [None]
-
-
-def test_a_turn_is_reached_in_spite_of_rounding() -> None:
-    beyond = np.nextafter(10.0, 11.0)
-    found = quietly(loaded(10.0, 50.0, 20.0, function=bell), "t_c", 10.0, beyond)
-    assert found == pytest.approx([50.0, 50.0], abs=1e-5)
-
-
-def test_two_readings_of_a_function() -> None:
-    """52 - 2 mirrors 52 + 2, and 82 mirrors 22, which alone is in the range."""
-    bump = loaded(10.0, 52.0, 20.0, function=bell)
-    true_values = quietly(bump, "t_u", 50.0, 54.0, 82.0)
-    with warnings.catch_warnings(action="ignore"):
-        answer = predicted(bump, "t_c", *true_values)
-    assert list(answer["t_u"]) == [None, None, pytest.approx(22.0)]
-    assert list(answer["remark"]) == ["no reading: 50 and 54 are both within the range"] * 2 + [None]
-
-
-def test_another_branch_is_no_calibration() -> None:
-    """A cubic that rises from 0 to 2, falls to 4 and rises: 16 is met beyond 4 alone."""
-    cubic = loaded(1 / 3, -3.0, 8.0, 0.0, input_range=(0.0, 1.0))
-    assert quietly(cubic, "t_c", 6.6, 16.0) == pytest.approx([quietly(cubic, "t_c", 6.6)[0], None])
-    assert quietly(cubic, "t_c", 6.6)[0] < 2
-
-
-def test_a_search_agrees_with_the_roots() -> None:
-    true_values = np.linspace(-2600, 3000, 57)
-    searched = loaded(*PARABOLA, function=lambda t_u, *params: coefficients(t_u, *params))
-    exact = quietly(loaded(*PARABOLA), "t_c", *true_values)
-    assert None in exact
-    found = quietly(searched, "t_c", *true_values)
-    assert [each is None for each in found] == [each is None for each in exact]
-    numbers = [(a, b) for a, b in zip(found, exact, strict=True) if a is not None and a != exact[1]]
-    assert [a for a, _ in numbers] == pytest.approx([b for _, b in numbers], rel=1e-7)
-
-
-@pytest.mark.parametrize("reading", [30.0, 30.0 + 1e-9, 30.001, 81.0, 1e4])
-def test_where_a_function_begins_its_readings_are_found(reading: float) -> None:
-    """A square root has no value below 30, within the range; there it is steepest."""
-    edge = loaded(30.0, function=root)
-    assert quietly(edge, "t_c", *quietly(edge, "t_u", reading)) == pytest.approx([reading], rel=1e-12)
-
-
-def test_a_pole_is_no_reading() -> None:
-    """1 / (t_u - 60) jumps from minus to plus infinity, and is never 0; 61 and 55 are proper readings."""
-    with pytest.warns(UserWarning, match="^1 of 3 values of t_c have no t_u$"):
-        answer = predicted(loaded(60.0, function=pole), "t_c", 0.0, 1.0, -0.2)
-    assert list(answer["t_u"]) == pytest.approx([None, 61.0, 55.0])
-
-
-def test_a_function_of_none_is_asked_of_none() -> None:
-    assert len(predicted(FUNCTIONS["exponential"], "t_c")) == 0
-
-
-@pytest.mark.parametrize(
-    ("frame", "words"),
-    [
-        ({"x": [1.0]}, "neither of the columns t_u and t_c given"),
-        ({}, "neither"),
-        ({"t_u": [None], "t_c": [None]}, "neither"),
-        ({"t_u": ["1", "nan"]}, "column t_u: nan in row 2"),
-        ({"t_u": [1.0], "t_c": ["cold"]}, "column t_c: cold in row 1"),
-        ({"t_u": [math.inf, 1.0, -math.inf]}, "inf in row 1, -inf in row 3"),
-        ({"t_c": ["cold"]}, "column t_c: cold in row 1"),
-        ({"t_u": ["?"] * 12}, "row 10 and 2 more"),
-        ({"t_u": [True, False]}, "column t_u: True in row 1, False in row 2"),
-    ],
-)
-def test_what_cannot_be_predicted_from_is_the_callers_mistake(frame: dict[str, Any], words: str) -> None:
-    with pytest.raises(MlflowException, match=words) as caught:
-        loaded(*LINE).predict(None, pd.DataFrame(frame))
-    assert caught.value.get_http_status_code() == 400
 
 
 PROFILE = json.dumps({"num_rows": 11, "input": {"name": "t_u", "unit": "", "min": 21.8, "max": 81.9}})
@@ -386,7 +57,7 @@ def dataset(profile: str = PROFILE) -> DatasetRecord:
 
 def test_the_config_is_what_is_on_record() -> None:
     run = tracked({"b": -17.3, "w": 0.5, "trained_w": 5.0, "trained_b": -17.3})
-    assert model.config_of(run, dataset()) == {
+    assert predictor.config_of(run, dataset()) == {
         "params": [0.5, -17.3],
         "shift": 0.0,
         "scale": 1.0,
@@ -397,7 +68,7 @@ def test_the_config_is_what_is_on_record() -> None:
         "uncertainty": None,
     }
     parabola = tracked({"b": 3.0, "w1": 2.0, "w2": 1.0}, model="quadratic")
-    assert model.config_of(parabola, dataset())["params"] == [1.0, 2.0, 3.0]
+    assert predictor.config_of(parabola, dataset())["params"] == [1.0, 2.0, 3.0]
 
 
 EXPONENTIAL = tracked(
@@ -417,14 +88,14 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("shipped")
 def test_the_trained_parameters_predict_and_raw_ones_where_there_are_no_others() -> None:
-    config = model.config_of(EXPONENTIAL, dataset())
+    config = predictor.config_of(EXPONENTIAL, dataset())
     del config["input"], config["target"], config["input_range"]
     known = {"params": [20.0, 0.9, -7.0], "shift": 50.0, "scale": 0.0625, "polynomial": False}
     assert config == known | {"uncertainty": None}
     raw = {"a": 3.0, "k": 2.0, "b": 1.0}
     both = replace(EXPONENTIAL, metrics=EXPONENTIAL.metrics | raw)
-    assert model.config_of(both, dataset())["params"] == [20.0, 0.9, -7.0]
-    older = model.config_of(replace(EXPONENTIAL, metrics=raw), dataset())
+    assert predictor.config_of(both, dataset())["params"] == [20.0, 0.9, -7.0]
+    older = predictor.config_of(replace(EXPONENTIAL, metrics=raw), dataset())
     assert (older["params"], older["shift"], older["scale"]) == ([3.0, 2.0, 1.0], 0.0, 1.0)
 
 
@@ -434,7 +105,7 @@ def test_trained_parameters_are_none_without_all_of_them_and_the_normalization(m
     metrics, params = dict(EXPONENTIAL.metrics), dict(EXPONENTIAL.params)
     (metrics if missing in metrics else params).pop(missing)
     with pytest.raises(ConfigError, match="no calibration"):
-        model.config_of(replace(EXPONENTIAL, metrics=metrics, params=params), dataset())
+        predictor.config_of(replace(EXPONENTIAL, metrics=metrics, params=params), dataset())
 
 
 @pytest.mark.parametrize(
@@ -452,7 +123,7 @@ def test_trained_parameters_are_none_without_all_of_them_and_the_normalization(m
 )
 def test_a_run_without_a_calibration_is_refused(run: TrackedRun, profile: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        model.config_of(run, dataset(profile))
+        predictor.config_of(run, dataset(profile))
 
 
 def put_on_record(*overrides: str) -> TrackedRun:
@@ -530,7 +201,7 @@ def test_another_run_is_the_next_version(store: Store, run: TrackedRun) -> None:
     assert model.log(store, run, register="thermometer").version == "1"
     better = put_on_record("normalization=zscore")
     assert model.log(store, better, register="thermometer").version == "2"
-    latest = model.load(store, "models:/thermometer")
+    latest = registry.load(store, "models:/thermometer")
     expected = np.polyval([better.metrics["w"], better.metrics["b"]], 40.0)
     assert latest.predict(pd.DataFrame({"t_u": [40.0]}))["t_c"][0] == pytest.approx(expected, rel=1e-12)
 
@@ -539,7 +210,7 @@ def test_a_registered_parabola_predicts_as_its_run_does(store: Store) -> None:
     """MLflow sorts what it keeps by name: b, w1, w2 would be another curve."""
     run = put_on_record("model=quadratic", "normalization=zscore", "lr=0.1", "epochs=500")
     assert model.log(store, run, register="parabola").uri == "models:/parabola/1"
-    calibration = model.load(store, "models:/parabola/1")
+    calibration = registry.load(store, "models:/parabola/1")
     params = [run.metrics[name] for name in ("w2", "w1", "b")]
     answer = calibration.predict(pd.DataFrame({"t_u": [35.7, 58.2]}))
     assert list(answer["t_c"]) == pytest.approx(np.polyval(params, [35.7, 58.2]), rel=1e-12)
@@ -589,7 +260,7 @@ def test_a_model_that_was_deleted_is_logged_anew(store: Store, run: TrackedRun) 
     second = model.log(store, run, register="thermometer")
     assert second.model_id != first.model_id
     assert second.uri == "models:/thermometer/2"
-    assert model.load(store, second.uri).input == "t_u"
+    assert registry.load(store, second.uri).input == "t_u"
 
 
 def test_a_model_whose_files_are_gone_is_logged_anew(store: Store, run: TrackedRun) -> None:
@@ -597,7 +268,7 @@ def test_a_model_whose_files_are_gone_is_logged_anew(store: Store, run: TrackedR
     shutil.rmtree(store.client.get_logged_model(first.model_id).artifact_location)
     second = model.log(store, run, register="thermometer")
     assert second.model_id != first.model_id
-    assert model.load(store, second.uri).input == "t_u"
+    assert registry.load(store, second.uri).input == "t_u"
 
 
 def test_a_model_of_another_kind_is_refused(store: Store) -> None:
@@ -609,7 +280,7 @@ def test_a_model_of_another_kind_is_refused(store: Store) -> None:
         info = mlflow.pyfunc.log_model(name="other", python_model=other, pip_requirements=["mlflow"])
         mlflow.end_run()
     with pytest.raises(ConfigError, match=r"is not a calibration of src\.train"):
-        model.load(store, f"models:/{info.model_id}")
+        registry.load(store, f"models:/{info.model_id}")
 
 
 def put_by_hand(store: Store, run: TrackedRun) -> TrackedRun:
@@ -622,7 +293,7 @@ def put_by_hand(store: Store, run: TrackedRun) -> TrackedRun:
     return reader.get(store, run_id)
 
 
-def both_ways(predictor: model.Predictor) -> list[float]:
+def both_ways(predictor: Predictor) -> list[float]:
     there = predictor.predict(pd.DataFrame({"t_u": [58.2]}))
     back = predictor.predict(pd.DataFrame({"t_c": [14.0]}))
     return [*there["t_c"], *back["t_u"]]
@@ -635,9 +306,9 @@ BOTH_WAYS = [20 * math.exp(0.9 * (58.2 - 50) * 0.0625) - 7, 50 + math.log(21 / 2
 @pytest.mark.usefixtures("shipped")
 def test_any_function_is_logged_and_predicts_as_its_run_does(store: Store) -> None:
     run = put_by_hand(store, EXPONENTIAL)
-    assert both_ways(model.of_run(store, run)) == pytest.approx(BOTH_WAYS, rel=1e-12)
+    assert both_ways(predictor.of_run(store, run)) == pytest.approx(BOTH_WAYS, rel=1e-12)
     logged = model.log(store, run)
-    assert both_ways(model.load(store, logged.uri)) == pytest.approx(BOTH_WAYS, rel=1e-12)
+    assert both_ways(registry.load(store, logged.uri)) == pytest.approx(BOTH_WAYS, rel=1e-12)
     folder = Path(store.client.get_logged_model(logged.model_id).artifact_location)
     assert not (folder / "code").exists()
     text = (folder / "calibration_model.py").read_text()
@@ -687,7 +358,7 @@ def own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_function_of_the_users_own_is_carried(own: Path, store: Store) -> None:
     run = put_by_hand(store, with_model(EXPONENTIAL, f"{own.stem}.growth"))
-    assert both_ways(model.of_run(store, run)) == pytest.approx(BOTH_WAYS, rel=1e-12)
+    assert both_ways(predictor.of_run(store, run)) == pytest.approx(BOTH_WAYS, rel=1e-12)
     logged = model.log(store, run)
     folder = Path(store.client.get_logged_model(logged.model_id).artifact_location)
     assert (folder / "code" / own.name).read_text() == OWN
@@ -699,12 +370,12 @@ def test_a_function_of_the_users_own_is_carried(own: Path, store: Store) -> None
         "scipy",
         "torch",
     ]
-    assert both_ways(model.load(store, logged.uri)) == pytest.approx(BOTH_WAYS, rel=1e-12)
+    assert both_ways(registry.load(store, logged.uri)) == pytest.approx(BOTH_WAYS, rel=1e-12)
 
 
 def test_a_polynomial_of_the_users_own_has_exact_roots(own: Path) -> None:
     run = tracked({"w": 2.0, "b": 1.0}, model=f"{own.stem}.line")
-    assert model.config_of(run, dataset())["polynomial"] is True
+    assert predictor.config_of(run, dataset())["polynomial"] is True
 
 
 def test_a_package_of_the_users_own_is_carried_whole(own: Path, store: Store) -> None:
@@ -719,7 +390,7 @@ def test_a_package_of_the_users_own_is_carried_whole(own: Path, store: Store) ->
     folder = Path(store.client.get_logged_model(logged.model_id).artifact_location)
     carried = {path.name for path in (folder / "code" / package.name).glob("*.py")}
     assert carried == {"__init__.py", "models.py", "mine.py"}
-    assert both_ways(model.load(store, logged.uri)) == pytest.approx(BOTH_WAYS, rel=1e-12)
+    assert both_ways(registry.load(store, logged.uri)) == pytest.approx(BOTH_WAYS, rel=1e-12)
 
 
 def with_model(run: TrackedRun, name: str) -> TrackedRun:
@@ -753,8 +424,8 @@ def test_a_model_that_an_older_version_logged_is_used_as_it_is(store: Store, tmp
             name="old", python_model=tmp_path / "old.py", model_config=config, pip_requirements=["mlflow"]
         )
         mlflow.end_run()
-    predictor = model.load(store, f"models:/{info.model_id}")
-    assert list(predictor.predict(pd.DataFrame({"t_u": [3.0]}))["t_c"]) == [7.0]
+    loaded = registry.load(store, f"models:/{info.model_id}")
+    assert list(loaded.predict(pd.DataFrame({"t_u": [3.0]}))["t_c"]) == [7.0]
 
 
 # What the model needs not: this project, what it is configured and trained with.

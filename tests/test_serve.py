@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from src import predict
-from src.tracking import model
+from src.tracking import best_run, model
 from src.tracking.store import existing
 from tests.test_model import bare_environment, bare_variables
 from tests.test_processes import wait_for_server
@@ -150,7 +150,7 @@ def register_with_uncertainty(command: Callable[..., int]) -> None:
     """The chapter's line, with its uncertainty on record."""
     assert command("+experiment=book") == 0
     store = existing("thermometer")
-    run = model.best(store).run
+    run = best_run.best(store).run
     assert model.log(store, run, register="thermometer").uri == "models:/thermometer/1"
 
 
@@ -234,7 +234,7 @@ def test_where_no_reading_leads_the_server_answers_null(
     """NaN would be no JSON."""
     assert command("model=quadratic", "normalization=zscore", "lr=0.1", "epochs=500") == 0
     store = existing("thermometer")
-    run = model.best(store).run
+    run = best_run.best(store).run
     model.log(store, run, register="parabola")
     beyond = -1e9 if run.metrics["w2"] > 0 else 1e9
     reply = serve("models:/parabola/1").post(json.dumps({"inputs": {"t_c": [14, beyond]}}))
@@ -275,7 +275,7 @@ def test_a_model_goes_through_a_tracking_server(
     assert command("+experiment=book") == 0
     store = existing("thermometer")
     assert store.uri == tracking_server
-    run = model.best(store).run
+    run = best_run.best(store).run
     before = store.client.get_run(run.run_id).to_dictionary()
     capfd.readouterr()
     logged = model.log(store, run, register="thermometer")

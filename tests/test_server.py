@@ -18,7 +18,7 @@ from mlflow.entities import Run
 
 from src import compare
 from src.settings import Origin
-from src.tracking import kept, model, patience
+from src.tracking import kept, patience, registry
 from src.tracking.record import RunRecord, job_id
 from src.tracking.store import Store, open_store
 from tests.server import CUT, LOSE, Proxy, Server
@@ -249,5 +249,5 @@ def test_a_model_is_loaded_from_a_server_that_is_busy(
     assert command("epochs=5", "register=busy", "tracking.experiment=busy") == 0
     busy = in_turn([503, LOSE])
     proxy.fault = lambda path: 0 if "/mlflow-artifacts/" in path else busy(path)
-    assert model.load(store, "models:/busy").input == "t_u"
+    assert registry.load(store, "models:/busy").input == "t_u"
     assert proxy.faults >= 2

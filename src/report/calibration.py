@@ -15,7 +15,7 @@ from ..functions import on_arrays, raw_form
 from ..normalization import UNCHANGED, Affine
 from ..polynomial import fold_matrix
 from ..spelling import parameters
-from ..tracking import model, reader, standalone
+from ..tracking import predictor, reader, standalone
 from ..tracking.band import ORIGIN, TRIAL
 from ..tracking.curve import Curve, derivative
 from ..tracking.dataset import DatasetRecord
@@ -40,7 +40,7 @@ class Calibration:
     def of(cls, store: Store, run: TrackedRun) -> Calibration:
         """Raises ConfigError for a run that has none."""
         dataset = reader.dataset(store, run.run_id)
-        return cls(run, dataset, model.config_of(run, dataset))
+        return cls(run, dataset, predictor.config_of(run, dataset))
 
     @property
     def input(self) -> str:
@@ -67,7 +67,7 @@ class Calibration:
         """The function of readings, which predicts."""
         config = self.config
         params, (low, high) = np.array(config["params"], dtype=float), config["input_range"]
-        function = standalone.numeric(model.function_of(self.run))
+        function = standalone.numeric(predictor.function_of(self.run))
         return Curve(function, params, config["shift"], config["scale"], config["polynomial"], low, high)
 
     def readings(self, number: int) -> Floats:
@@ -121,7 +121,7 @@ class Calibration:
         params, about = found
         if self.config["polynomial"] or about == Affine(self.config["shift"], self.config["scale"]):
             return self.parameters, self.covariance, self.about
-        as_raw, known = raw_form(model.function_of(self.run)), self.config["uncertainty"]
+        as_raw, known = raw_form(predictor.function_of(self.run)), self.config["uncertainty"]
         if as_raw is None or known is None:
             return np.array(list(params.values())), None, about
 

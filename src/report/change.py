@@ -6,7 +6,7 @@ import numpy as np
 
 from ..config import ConfigError
 from ..diagnostics.change import Change, change
-from ..tracking import model, reader
+from ..tracking import reader, registry
 from ..tracking.band import Wanted, band
 from ..tracking.record import TrackedRun
 from ..tracking.store import Store
@@ -17,7 +17,7 @@ POINTS = 257  # of the common range
 
 def since(store: Store, run: TrackedRun, name: str) -> str:
     """A run beside the newest earlier version under a name; empty where there is none."""
-    earlier = model.earlier(store, run, name)
+    earlier = registry.earlier(store, run, name)
     if earlier is None:
         return ""
     uri, run_id = earlier

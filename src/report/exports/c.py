@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...config import ConfigError
 from ...normalization import Affine
-from ...tracking import model
+from ...tracking import predictor
 from ..calibration import Calibration, Floats
 from ._expression import Expression, literal
 
@@ -96,7 +96,7 @@ def _polynomial(calibration: Calibration) -> tuple[Affine, str, Callable[[Floats
 def _other(calibration: Calibration) -> tuple[Affine, str, Callable[[Floats32], Floats]]:
     """As the function itself is written."""
     curve = calibration.curve
-    function, params = model.function_of(calibration.run), curve.params.astype(np.float32)
+    function, params = predictor.function_of(calibration.run), curve.params.astype(np.float32)
     try:
         written = function(Expression("x"), *map(Expression, map(literal, params)))
     except Exception as error:
