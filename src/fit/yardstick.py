@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..functions import parameter_names, raw_form
+from ..functions import parameter_names
 from ..losses import Loss, mse
 from ..models import Model
 from ..normalization import UNCHANGED, Affine
@@ -21,6 +21,7 @@ from ..polynomial import fold_matrix, is_polynomial
 from .best_fit import BestFit, best_fit
 from .derivatives import second_derivatives, slopes
 from .least_squares import design_matrix, least_squares
+from .raw_units import about_raw_input, folded
 from .rounding import Rounding, resolved
 from .significance import by_chance
 from .stability import eigenvalues, linear_curvature, parameter_scales
@@ -211,7 +212,7 @@ class Yardstick:
     def as_params(self, trained: Tensor) -> Tensor:
         """Parameters as trained (..., K) -> about the same input as `params`, (..., K) float64."""
         trained = trained.to("cpu", torch.float64)
-        return trained if self.fold is None else _folded(self.fold, trained)
+        return trained if self.fold is None else folded(self.fold, trained)
 
     @cached_property
     def trained_params(self) -> Tensor:
@@ -328,22 +329,6 @@ def yardstick(
     return Yardstick(
         model, loss, fitted, t_u, t_c, weights, centred, fold, fit, fit.params, scales, curvature
     )
-
-
-def about_raw_input(model: Model, about: Affine, params: Tensor) -> Tensor:
-    """Parameters (R, K) about a normalized input -> (R, K) about the raw one, NaN where there are none."""
-    if about == UNCHANGED:
-        return params
-    if is_polynomial(model, params.shape[-1]):
-        return _folded(torch.from_numpy(fold_matrix(about, params.shape[-1])), params)
-    if form := raw_form(model):
-        return torch.stack(form(about.shift, about.scale, *params.unbind(-1)), dim=-1)
-    return torch.full_like(params, math.nan)
-
-
-def _folded(fold: Tensor, params: Tensor) -> Tensor:
-    """(K, K), (..., K) -> (..., K); not by a matrix product, whose last bits depend on how many there are."""
-    return (fold * params[..., None, :]).sum(dim=-1)
 
 
 def _centred(t_u: Tensor) -> Affine:

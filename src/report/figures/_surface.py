@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ...data import Pairs
 from ...fit.derivatives import slopes
+from ...fit.raw_units import about_raw_input
 from ...fit.stability import parameter_scales
 from ...fit.weights import Weights
-from ...fit.yardstick import about_raw_input, predict
+from ...fit.yardstick import predict
 from ...losses import Loss
 from ...models import Model
 from ...normalization import UNCHANGED, Affine
