@@ -41,7 +41,9 @@ def huber(t_p: "Tensor", t_c: "Tensor", delta: Positive) -> "Tensor":
 def log_cosh(t_p: "Tensor", t_c: "Tensor") -> "Tensor":
     """The logarithm of the hyperbolic cosine: half the square near 0, straight far away."""
     diffs = _differences(t_p, t_c)
-    return (diffs.logaddexp(-diffs) - log(2)).mean(dim=-1)
+    size = diffs.where(diffs > 0, -diffs)  # not by abs, which has no curvature at 0
+    # not by logaddexp, whose second derivative overflows at differences of some hundreds
+    return (size + (-2 * size).exp().log1p() - log(2)).mean(dim=-1)
 
 
 def _differences(t_p: "Tensor", t_c: "Tensor") -> "Tensor":

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from src.fit.absolute import corner_variance, is_balanced, lowest_corner
 from src.fit.best_fit import BestFit, best_fit, is_linear
-from src.fit.derivatives import second_derivatives
+from src.fit.derivatives import gradient, second_derivatives
 from src.fit.point import Point
+from src.fit.stability import linear_curvature
 from src.losses import huber, log_cosh, mae, mse
 from src.models import MODELS as SHIPPED
 from src.models import linear, quadratic
@@ -228,6 +229,31 @@ def test_fewer_observations_than_parameters() -> None:
 def test_curvature_of_an_exact_fit(loss: Callable[..., Tensor], curvature: float) -> None:
     """Where a reading is met exactly a smooth loss has the curvature that it has beside it."""
     assert second_derivatives(loss, tensor(1, 1.1, 1.2), tensor(1, 1.1, 1.2)).tolist() == [curvature] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_log_cosh_far_away_is_straight(dtype: torch.dtype) -> None:
+    """Its slope is the tanh of the difference, its curvature 1 / cosh², both finite however far."""
+    far = torch.tensor([-1e4, -400, 0, 400, 1e4], dtype=dtype)
+    assert gradient(lambda t_p: 5 * log_cosh(t_p, torch.zeros(5, dtype=dtype)), far).tolist() == [
+        -1,
+        -1,
+        0,
+        1,
+        1,
+    ]
+    assert second_derivatives(log_cosh, far, torch.zeros(5, dtype=dtype)).tolist() == [0, 0, 1, 0, 0]
+
+
+def test_a_curvature_that_overflows_is_none() -> None:
+    """So it is of a loss that is right itself: its best fit has no limit, and nothing fails."""
+
+    def overflowing(t_p: Tensor, t_c: Tensor) -> Tensor:
+        return (t_p - t_c).logaddexp(t_c - t_p).mean(dim=-1)
+
+    design = torch.stack([X, torch.ones_like(X)], dim=-1)
+    assert len(linear_curvature(design, overflowing, X, X + 1)) == 2
+    assert len(linear_curvature(design, overflowing, X, X + 1e4)) == 0
 
 
 def test_nothing_within_delta() -> None:

@@ -192,6 +192,17 @@ def test_the_loss_is_the_one_that_was_trained(tmp_path: Any) -> None:
         png(loss_surface(over, descent))
 
 
+def test_without_a_best_fit_the_path_is_drawn(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest difference has no best fit that the search finds, and so none is marked."""
+    (tmp_path / "largest.py").write_text("def largest(t_p, t_c): return (t_p - t_c).abs().amax(dim=-1)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    over, taken = single(1e-2, "zscore", 50, loss={"name": "largest.largest"})
+    assert over.best is None
+    figure = loss_surface(over, taken, "°C")
+    assert len(path(figure.axes[0])) > 2
+    assert not [each for each in legend(figure) if "optimum" in each or "best" in each]
+
+
 def test_of_very_many_observations_some_are_drawn(tmp_path: Any) -> None:
     """Their loss is near that of all, and the caption says so."""
     t_u = np.linspace(0, 10, 3 * MOST_OBSERVATIONS - 1)

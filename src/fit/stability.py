@@ -59,8 +59,13 @@ def _steepest(found: Yardstick, params: Tensor) -> float:
 
 
 def linear_curvature(design: Tensor, loss: Loss, t_p: Tensor, t_c: Tensor) -> Tensor:
-    """Eigenvalues of `1/N X' diag(psi') X`, psi' a reading's second derivative: X (N, K) -> (K,)."""
+    """Eigenvalues of `1/N X' diag(psi') X`, psi' a reading's second derivative: X (N, K) -> (K,).
+
+    None where one of these is no finite number, as of a loss that is written so that it overflows.
+    """
     second = torch.full_like(t_c, 2.0) if loss is mse else second_derivatives(loss, t_p, t_c)
+    if not second.isfinite().all():
+        return torch.empty(0)
     singular_values: Tensor = torch.linalg.svdvals((second / 2).clamp(min=0).sqrt()[:, None] * design)
     return 2 / len(t_c) * singular_values.flip(0) ** 2
 

@@ -290,7 +290,7 @@ class Yardstick:
 
 def predict(model: Model, t_u: Tensor, params: Tensor) -> Tensor:
     """Of an input (N,) or (R, N), by parameters (R, K): (R, N)."""
-    rows = max(len(params), len(t_u) if t_u.dim() > 1 else 1)
+    rows = len(params) if t_u.dim() == 1 or len(t_u) == 1 else len(t_u)
     return model(t_u, *params.unsqueeze(-1).unbind(-2)).expand(rows, -1)
 
 
