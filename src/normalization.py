@@ -3,7 +3,8 @@
 `t_un = (t_u - shift) * scale`. Parameters trained on `t_un` mean nothing beside parameters trained on
 another normalization's; folded back into raw input units they compare.
 
-A normalization takes the input (N,) float64, then its options, each a setting `normalization.OPTION`.
+A normalization takes the input (N,) float64, then its options, each a setting `normalization.OPTION`. One of
+the user's own may give a pair, shift and scale.
 """
 
 from collections.abc import Callable

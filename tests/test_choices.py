@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from src import predict
+from src.functions import _imported
 from tests.conftest import ROOT
 from tests.test_record import is_parent, recorded
 
@@ -39,6 +41,9 @@ def many(t_u, *params): return t_u
 def detached(t_u, w): return w.detach() * t_u
 def number(t_u, w): return w.item() * t_u
 def fails(t_u, w): raise RuntimeError("no\\nway")
+def centred(t_u, w, b): return w * (t_u - t_u.mean()) + b
+def to_largest(t_u, w): return w * t_u / t_u.amax(-1, keepdim=True)
+def in_order(t_u, w): return w * t_u.cumsum(-1)
 def column(t_u, loss): return loss * t_u
 def long(t_u, LONG): return LONG * t_u
 def idle(t_u, w, b): return w * t_u
@@ -50,6 +55,12 @@ def dice(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1) * (1 + random.random())
 def each_reading(t_p, t_c): return (t_p - t_c) ** 2
 def all_runs(t_p, t_c): return ((t_p - t_c) ** 2).mean()
 def no_slope(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1).detach()
+
+def one(t_u): return 0.1
+def flat(t_u): return t_u.mean(), 0.0
+def unlike(t_u): return t_u, 1.0
+def lost(t_u): return t_u.nosuch
+def halved(t_u): return t_u.mean(), 1 / t_u.max()
 """.replace("LONG", "k" * 241)
 BROKEN = {
     # the user's function -> what the answer must say
@@ -68,6 +79,9 @@ BROKEN = {
     "model.function=NAME.idle model.start.w=1 model.start.b=0": "does not depend on b",
     "model.function=NAME.mixed model.start.w=1": "mixes runs",
     "model.function=NAME.bent_wrongly model.start={w:1,c:1,b:0}": "another form in raw units",
+    "model.function=NAME.centred model.start={w:1,b:0}": "no mean or largest of all readings",
+    "model.function=NAME.to_largest model.start.w=1": "otherwise beside others than by itself",
+    "model.function=NAME.in_order model.start.w=1": "otherwise beside others than by itself",
     "model.function=NAME.noisy model.start.w=1": ".noisy is random: no run of it could be repeated",
     "loss.function=NAME.dice": ".dice is random: no run of it could be repeated",
     "model.function=NAME.nosuch": "has no nosuch",
@@ -77,6 +91,10 @@ BROKEN = {
     "loss.function=NAME.each_reading": "gives (3, 11) of predictions (3, 11)",
     "loss.function=NAME.all_runs": "gives () of predictions (3, 11)",
     "loss.function=NAME.no_slope": "is not differentiable",
+    "normalization.function=NAME.one": "gives a float, where two numbers are needed, the shift and the scale",
+    "normalization.function=NAME.flat": "gives the shift 51.8 and the scale 0, where",
+    "normalization.function=NAME.unlike": "gives the shift nan and the scale 1, where",
+    "normalization.function=NAME.lost": ".lost fails: AttributeError: 'Tensor' object has no",
     "loss.function=NAME.pinned": "loss.tau=nothing is not allowed: give a finite number",
 }
 
@@ -133,6 +151,35 @@ def test_a_model_of_ones_own_under_four_normalizations(
     assert list(found.t_c) == pytest.approx(np.polyval(line, np.tanh(np.array([35.7, 55.9]) / 50)), abs=1e-3)
     back = predicted(capfd, "best", "--inverse", str(found.t_c[0]))
     assert back.t_u[0] == pytest.approx(35.7, rel=1e-8)
+
+
+def test_a_normalization_of_ones_own(folder: Path, mine: str, command: Command, client: MlflowClient) -> None:
+    """What it gives may be tensors; the straight line is numpy's, in raw units."""
+    del folder
+    assert command(f"normalization.function={mine}.halved", "lr=0.5", "epochs=5000", "dtype=float64") == 0
+    [run] = recorded(client)
+    data = pd.read_csv(ROOT / "data" / "thermometer.csv")
+    assert run.data.params["normalization_scale"] == str(1 / 81.9)
+    found = [run.data.metrics[name] for name in ("w", "b")]
+    assert found == pytest.approx(np.polyfit(data.t_u, data.t_c, 1), rel=1e-6)
+
+
+def test_a_model_that_was_changed_since(
+    folder: Path, mine: str, command: Command, client: MlflowClient, capfd: Capture
+) -> None:
+    """A run's parameters say nothing of another function; the model that was logged has the one of then."""
+    options = ["model.function=NAME.tanh", "model.start={w:1,b:0}", "register=tanh", "epochs=5"]
+    assert command(*[each.replace("NAME", mine) for each in options]) == 0
+    before = predicted(capfd, "best", "35.7").t_c[0]
+    (folder / f"{mine}.py").write_text(MINE.replace("t_u / 50", "t_u / 40"))
+    sys.modules.pop(mine)
+    _imported.cache_clear()
+    [run] = recorded(client)
+    for which in ("best", run.info.run_id):
+        assert predict.command([which, "35.7"]) == 2
+        assert f"the code of {mine}.tanh was changed since" in capfd.readouterr().err
+    sys.modules.pop(mine)  # another process
+    assert predicted(capfd, "models:/tanh/1", "35.7").t_c[0] == before
 
 
 def test_an_exponential(folder: Path, command: Command, client: MlflowClient, capfd: Capture) -> None:

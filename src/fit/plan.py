@@ -28,7 +28,7 @@ from .held_out import HeldOut
 from .rates import fastest_rate, limit_in_digits
 from .schedule import curve_schedule
 from .stability import fastest_stable
-from .trial import try_loss, try_model
+from .trial import try_loss, try_model, try_normalization
 from .uncertainty import Uncertainty
 from .weights import Weights
 from .yardstick import Yardstick, yardstick
@@ -207,10 +207,7 @@ def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> In
     model, choice = settings.model, settings.normalization
     if model.physical and choice.name != "none":
         raise ConfigError(f"model={model.name} takes its input as it is: give normalization=none")
-    try:
-        fitted = choice.function(problem.t_u)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    fitted = try_normalization(choice.function, choice.name, problem.t_u)
     if model.through_origin and fitted.shift:
         raise ConfigError(
             f"model={model.name} is through the origin, which normalization={choice.name} shifts: "

@@ -1,9 +1,12 @@
-"""A model and a loss tried out, before anything is trained: what will not do is refused in a line."""
+"""A model, a loss, a normalization tried out before anything is trained: what will not do is refused."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Collection
+import warnings
+from collections.abc import Callable, Collection
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +15,7 @@ from ..config import ConfigError, one_line
 from ..functions import raw_form
 from ..losses import Loss
 from ..models import Model
+from ..normalization import Affine
 from ..spelling import RECORDED
 from ..steps.tape import RandomError, Repeatable
 
@@ -21,6 +25,7 @@ RESERVED = {"loss", "rank", "run_id", "name", "outcome", "reason", "conformity"}
 }
 PREFIXES = ("trained_", "best_", "se_", "path_")
 NAMES = r"\w{1,240}"  # what MLflow takes, behind any prefix of ours
+ROUNDING = 1e-5  # of the largest prediction: more than this is no rounding
 RUNS = 3  # more than one, and not the number of anything else
 IS_RANDOM = "is random: no run of it could be repeated"
 
@@ -49,7 +54,7 @@ def try_model(
             found = model(given[None], *params)
         again = model(t_un.clone()[None], *params)
         alone = model(given, *start.to(t_un))
-        fault = _fault(found, alone, (RUNS, len(t_un)))
+        fault = _fault(found, alone, (RUNS, len(t_un))) or _company_fault(model, given, alone, start.to(t_un))
         if not torch.equal(given, t_un):
             fault = "changes its input in place: compute a new tensor"
         elif _differ(found, again):
@@ -86,6 +91,26 @@ def _fault(found: object, alone: object, shape: tuple[int, int]) -> str:
     return ""
 
 
+def _company_fault(model: Model, t_un: Tensor, found: Tensor, params: Tensor) -> str:
+    """What is wrong with predictions (N,) where they are others in another order, or of a reading by itself.
+
+    The least and the largest are enough: what all readings give, their mean or sum, is not both of these.
+    """
+    found = found.expand_as(t_un)
+    rounding = ROUNDING * found.abs().max()
+    least, largest = int(t_un.argmin()), int(t_un.argmax())
+    with warnings.catch_warnings(action="ignore"):  # as of the spread of a single reading
+        for some in (range(len(t_un))[::-1], [least], [largest]):
+            places = torch.tensor(some)
+            apart = (model(t_un[places], *params) - found[places]).abs().max()
+            if not apart <= rounding:
+                return (
+                    "predicts a reading otherwise beside others than by itself: use element-wise "
+                    "operations, and no mean or largest of all readings"
+                )
+    return ""
+
+
 def _slope_fault(found: Tensor, params: dict[str, Tensor]) -> str:
     """What is wrong with the derivatives of predictions (R, N) by parameters (R, 1), by name."""
     if not found.requires_grad:
@@ -108,6 +133,38 @@ def _raw_form_fault(model: Model, t_u: Tensor, params: Tensor) -> str:
     raw = form(0.0, 1.0, *params)
     is_same = len(raw) == len(params) and torch.allclose(model(t_u, *raw), model(t_u, *params))
     return "" if is_same else "has another form in raw units, in_raw_units, where nothing is normalized"
+
+
+def try_normalization(normalization: Callable[[Tensor], object], called: str, t_u: Tensor) -> Affine:
+    """What it makes of the input (N,) float64; raises ConfigError for what will not do."""
+    try:
+        found = normalization(t_u.clone())
+    except ValueError as error:  # the input is refused in plain words, as by one of ours
+        raise ConfigError(one_line(error)) from error
+    except Exception as error:
+        why = f"{type(error).__name__}: {one_line(error)}"
+        raise ConfigError(f"normalization={called} fails: {why}") from error
+    pair = (found.shift, found.scale) if isinstance(found, Affine) else found
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise ConfigError(
+            f"normalization={called} gives a {type(found).__name__}, where two numbers are needed, the shift "
+            "and the scale of (t_u - shift) * scale"
+        )
+    shift, scale = map(_number, pair)
+    if not (math.isfinite(shift) and math.isfinite(scale) and scale):
+        raise ConfigError(
+            f"normalization={called} gives the shift {shift:g} and the scale {scale:g}, where finite numbers "
+            "are needed, and a scale that is not 0"
+        )
+    return Affine(shift, scale)
+
+
+def _number(value: Any) -> float:
+    """NaN for what is none; a mean is a tensor, and one."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return math.nan
 
 
 def try_loss(loss: Loss, called: str, like: Tensor) -> None:

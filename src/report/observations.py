@@ -10,11 +10,10 @@ from ..data import Pairs
 from ..diagnostics import influence
 from ..diagnostics.fitted import Fitted
 from ..fit.derivatives import slopes
-from ..functions import resolve
-from ..models import MODELS
 from ..polynomial import is_polynomial
 from ..spelling import FIRST_LOSS
 from ..tracking.model_choice import is_trained
+from ..tracking.predictor import function_of
 from ..tracking.record import TrackedRun
 from .comparison import Comparison
 
@@ -50,7 +49,7 @@ def fitted(run: TrackedRun, pairs: Pairs) -> Fitted:
     found = run.calibration()
     assert found
     params, about = found
-    model = resolve(run.params["model"], MODELS)
+    model = function_of(run)
     t_seen = about.apply(torch.from_numpy(pairs.t_u), torch.float64)
     values = torch.tensor(list(params.values()), dtype=torch.float64)
     settings = pairs.settings

@@ -12,6 +12,7 @@ from mlflow.pyfunc.model import PythonModelContext
 
 from .. import package
 from ..config import ConfigError
+from ..fit.code import code_digest
 from ..functions import Function, resolve
 from ..models import MODELS
 from ..polynomial import is_polynomial
@@ -88,13 +89,21 @@ def _uncertainty(run: TrackedRun) -> dict[str, Any] | None:
 
 
 def function_of(run: TrackedRun) -> Function:
-    """The run's model; raises ConfigError where it is not to be had."""
+    """The run's model, as it was trained; raises ConfigError where that is not to be had."""
     if run.is_parent or "model" not in run.params:
         raise _unusable(run)
+    name = run.params["model"]
     try:
-        return resolve(run.params["model"], MODELS)
+        function = resolve(name, MODELS)
     except LookupError as error:
         raise ConfigError(f"run {run.run_id} has no calibration without its model: {error}") from error
+    before = json.loads(run.tags.get("code", "{}")).get("model")
+    if name not in MODELS and before and before != code_digest(function):
+        raise ConfigError(
+            f"run {run.run_id} has no calibration without its model: the code of {name} was changed since: "
+            "undo that, give the model that was logged then as models:/..., or train again"
+        )
+    return function
 
 
 def _parameters(run: TrackedRun) -> dict[str, Any]:

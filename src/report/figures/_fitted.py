@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from ...config import ConfigError
 from ...data import Pairs
-from ...functions import resolve
-from ...models import MODELS
 from ...polynomial import is_polynomial
 from ...tracking.band import Wanted, band
 from ...tracking.curve import Curve
+from ...tracking.predictor import function_of
 from ...tracking.record import UNCERTAINTY, TrackedRun
 from ...tracking.standalone import numeric
 from ._canvas import Floats
@@ -36,10 +36,10 @@ class Fitted:
         return [run for run in self.runs if is_usable(run) and self.is_there(run)]
 
     def is_there(self, run: TrackedRun) -> bool:
-        """Whether its model can be computed: a function of the user's may be gone."""
+        """Whether its model can be computed: a function of the user's may be gone, or another by now."""
         try:
-            resolve(run.params.get("model", ""), MODELS)
-        except LookupError:
+            function_of(run)
+        except ConfigError:
             return False
         return True
 
@@ -73,7 +73,7 @@ class Fitted:
         if record is None or found is None:
             return None
         params, about = found
-        function = numeric(resolve(run.params["model"], MODELS))
+        function = numeric(function_of(run))
         ends = float(self.pairs.t_u.min()), float(self.pairs.t_u.max())
         curve = Curve(
             function,
@@ -92,7 +92,7 @@ def predict(run: TrackedRun, t_u: Floats, kind: Literal["", "best_"] = "") -> Fl
     found = run.best_fit() if kind else run.calibration()
     assert found
     params, about = found
-    model = resolve(run.params["model"], MODELS)
+    model = function_of(run)
     t_seen = about.apply(torch.from_numpy(t_u), torch.float64)
     values = model(t_seen, *torch.tensor(list(params.values()), dtype=torch.float64))
     return np.asarray(values.expand(len(t_u)))
