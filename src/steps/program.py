@@ -111,7 +111,10 @@ def _without_stacks(calls: list[Call]) -> list[Call]:
     for n, call in enumerate(calls):
         if call.name == "stack":
             pieces, dim = call.args[0], [*call.args[1:], 0][0]
-            if all(id(each) in makers and readers[memory(each)] == [call] for each in pieces):
+            is_each_once = len(memories(pieces)) == len(pieces)  # two parameters may share a gradient
+            if is_each_once and all(
+                id(each) in makers and readers[memory(each)] == [call] for each in pieces
+            ):
                 for piece, place in zip(pieces, call.out.unbind(dim), strict=True):
                     maker = makers[id(piece)]
                     left[maker] = replace(calls[maker], out=place)
