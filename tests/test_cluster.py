@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,10 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two workers, in a folder where there are no data."""
-    found = Cluster(tmp_path_factory.mktemp("cluster"))
+    """Two workers, in a folder where there are no data; no batch is given up however many die of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", str(KILLS))
+        found = Cluster(tmp_path_factory.mktemp("cluster"))
     found.worker()
     found.worker()
     yield found
@@ -41,22 +45,38 @@ def on(cluster: Cluster, batch_size: int = 5) -> list[str]:
     return ["hydra/launcher=dask", where, f"hydra.launcher.batch_size={batch_size}"]
 
 
+# Half a minute's on any machine; beyond zscore's limit, 1.0, runs diverge
+SLOW = (
+    "-m", "lr=logrange(1e-3,3,24)", "normalization=zscore", "epochs=1000",
+    "model.function=tests.slow.line", "model.start.w=1", "model.start.b=0",
+)  # fmt: skip
+KILLS = 4
+
+
 def last(client: MlflowClient) -> Recorded:
     """What is on record of the sweep that was begun last."""
     return by_point(client, parents(client)[0].data.tags["sweep"])
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Recorded:
+def undisturbed(folder: Path, migrated_store: Path, *points: str) -> Recorded:
     """What is on record of the sweep on one machine."""
-    folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         working_folder(folder, patch)
         patch.setattr(figures, "draw", lambda name, comparison: None)
-        patch.setattr(sys, "argv", ["src/train.py", *POINTS])
+        patch.setattr(sys, "argv", ["src/train.py", *points])
         shutil.copy(migrated_store, folder / "mlflow.db")
         assert train.command() == 0
         return last(MlflowClient(f"sqlite:///{folder / 'mlflow.db'}"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Recorded:
+    return undisturbed(tmp_path_factory.mktemp("whole"), migrated_store, *POINTS)
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Recorded:
+    return undisturbed(tmp_path_factory.mktemp("slow"), migrated_store, *SLOW)
 
 
 def test_the_record_is_that_of_one_machine(
@@ -85,30 +105,53 @@ def test_processes_of_this_machine(
     assert last(client) == whole
 
 
-@pytest.mark.usefixtures("folder")
-def test_workers_that_are_killed_and_write_themselves(
-    command: Command,
-    postgresql: str,
-    monkeypatch: pytest.MonkeyPatch,
-    cluster: Cluster,
-    whole: Recorded,
-) -> None:
-    """Their batches are tried again: each run is on record once, with the numbers that it has undisturbed."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgresql)
+@contextmanager
+def killed_every_five_seconds(cluster: Cluster) -> Iterator[list[int]]:
+    """Inside, a worker at work is killed every five seconds, as often as that; yields the processes."""
     killed: list[int] = []
+    over = threading.Event()
 
     def kill() -> None:
-        for _ in range(2):
-            wait_until(lambda: cluster.busy, "no batch was begun")
-            killed.append(cluster.busy[0])
-            os.kill(killed[-1], signal.SIGKILL)
+        while len(killed) < KILLS and not over.wait(5):
+            wait_until(lambda: over.is_set() or cluster.busy, "no batch was begun")
+            for pid in cluster.busy[:1]:
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    assert command(*POINTS, *on(cluster, batch_size=2)) == 0
-    killer.join()
-    assert len(set(killed)) == 2
-    assert last(MlflowClient(postgresql)) == whole
+    with ThreadPoolExecutor(1) as pool:
+        killing = pool.submit(kill)
+        try:
+            yield killed
+        finally:
+            over.set()
+        killing.result()
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("is_file", "writer"),
+    [(True, "client"), (False, "client"), (False, "worker")],
+    ids=["client into a file", "client into postgresql", "workers into postgresql"],
+)
+def test_a_worker_killed_every_five_seconds(
+    is_file: bool,
+    writer: str,
+    command: Command,
+    client: MlflowClient,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    cluster: Cluster,
+    slow: Recorded,
+) -> None:
+    """Its batch is done again: each run is on record once, with the numbers that it has undisturbed."""
+    if not is_file:
+        uri = request.getfixturevalue("postgresql")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        client = MlflowClient(uri)
+    with killed_every_five_seconds(cluster) as killed:
+        assert command(*SLOW, *on(cluster, batch_size=1), f"tracking.written_by={writer}") == 0
+    assert len(killed) == KILLS
+    assert last(client) == slow
 
 
 def test_ctrl_c_leaves_all_killed_and_the_cluster_idle(

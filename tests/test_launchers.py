@@ -24,8 +24,8 @@ LAUNCHERS = {
 
 def by_point(client: MlflowClient, sweep: str) -> dict[str, dict[str, object]]:
     """All that is on record for each point of a sweep, ids and times aside."""
-    runs = recorded(client, f"tags.sweep = '{sweep}'")
-    return {
+    runs = [run for run in recorded(client, f"tags.sweep = '{sweep}'") if not is_parent(run)]
+    points = {
         run.data.tags["overrides"]: {
             "name": run.info.run_name,
             "status": run.info.status,
@@ -36,8 +36,9 @@ def by_point(client: MlflowClient, sweep: str) -> dict[str, dict[str, object]]:
             "dataset": [dict(one.dataset) for one in run.inputs.dataset_inputs],
         }
         for run in runs
-        if "mlflow.parentRunId" in run.data.tags
     }
+    assert len(points) == len(runs), "a point is on record twice"
+    return points
 
 
 def parents(client: MlflowClient) -> list[Run]:
