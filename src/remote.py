@@ -16,6 +16,8 @@ from functools import partial
 
 from omegaconf import DictConfig
 
+from hydra_plugins.batch_launcher import heeding
+
 from .config import ConfigError, Known, check, one_line
 from .data import Pairs
 from .fit.fingerprint import code_of
@@ -104,8 +106,12 @@ def _parcel(part: Part) -> Parcel:
 
 
 def training(parcels: Sequence[Parcel], stop: Callable[[], bool]) -> list[Trained]:
-    """What came of each parcel's runs; of those that are on record by now the outcomes alone."""
-    return [_train(each, stop) for each in parcels]
+    """What came of each parcel's runs; of those that are on record by now the outcomes alone.
+
+    Once nobody waits for it, it does not wait for a store either.
+    """
+    with heeding(stop):
+        return [_train(each, stop) for each in parcels]
 
 
 def _train(parcel: Parcel, stop: Callable[[], bool]) -> Trained:

@@ -84,6 +84,10 @@ class Cluster:
         pids = self.pids
         return [pids[address] for address, count in busy.items() if count and address in pids]
 
+    def at_work_on(self, line: str) -> int:
+        """How many workers are at a line of code with this text, or below it."""
+        return sum(line in str(stack) for stack in self.client.call_stack().values())
+
     @property
     def is_idle(self) -> bool:
         """Whether no worker is at work, nor to be."""

@@ -1,11 +1,14 @@
 """A sweep on a cluster leaves the record that it leaves on one machine, whatever happens meanwhile."""
 
+import gzip
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,8 +19,10 @@ from mlflow import MlflowClient
 
 from src import train
 from src.report import figures
+from src.tracking.patience import LONGEST_S
 from tests.cluster import Cluster, wait_until
 from tests.conftest import working_folder
+from tests.server import Server
 from tests.test_launchers import POINTS, by_point, parents
 from tests.test_record import is_parent, recorded
 
@@ -171,6 +176,41 @@ def test_ctrl_c_leaves_all_killed_and_the_cluster_idle(
     runs = recorded(client)
     assert {run.info.status for run in runs} == {"KILLED"}
     assert len([run for run in runs if not is_parent(run)]) == 10  # what was begun
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(migrated_store, folder / "mlflow.db")
+    server = Server(folder)
+    yield server
+    server.kill()
+
+
+@pytest.mark.parametrize("writer", ["client", "worker"])
+def test_ctrl_c_while_the_server_is_away(
+    writer: str,
+    start: Start,
+    server: Server,
+    cluster: Cluster,
+    folder: Path,
+) -> None:
+    """Whoever writes waits no longer, and what was reached is kept."""
+    server.start()
+    server.wait()
+    swept = ("-m", "lr=range(0.001,0.0205,0.001)", "epochs=100_000_000", f"tracking.written_by={writer}")
+    process = start(*swept, *on(cluster), tracking_uri=server.uri)
+    wait_until(lambda: cluster.at_work_on("results = _calibrate(") == 2, "no batch was begun")
+    server.kill()
+    process.send_signal(signal.SIGINT)
+    interrupted = time.monotonic()
+    _, errors = process.communicate(timeout=200)
+    assert time.monotonic() - interrupted < LONGEST_S / 2
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    files = list(folder.glob("runs-not-on-record-*"))  # one for each batch
+    kept = [json.loads(gzip.decompress(file.read_bytes()))["records"] for file in files]
+    assert [[record["status"] for record in each] for each in kept] == [["KILLED"] * 5] * 2
 
 
 def test_a_killed_client_is_resumed(

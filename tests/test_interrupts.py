@@ -12,6 +12,8 @@ from threading import Timer
 import pytest
 import requests
 
+from hydra_plugins.batch_launcher import SIGNALS, heeding
+from hydra_plugins.dask_launcher._signals import held
 from src.terminal import interrupts
 from src.terminal.command import run_command
 from src.tracking.patience import LONGEST_S, Patience
@@ -20,7 +22,7 @@ from src.tracking.patience import LONGEST_S, Patience
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """What is ignored once an interrupt has arrived is heard again by the next test."""
-    before = {each: signal.getsignal(each) for each in interrupts.SIGNALS}
+    before = {each: signal.getsignal(each) for each in SIGNALS}
     yield
     for signum, handler in before.items():
         signal.signal(signum, handler)
@@ -108,6 +110,31 @@ def test_nobody_waits_for_a_store_after_an_interrupt() -> None:
     with raised, interrupts.deferred(), pytest.raises(requests.ConnectionError):
         patience(partial(requests.get, nowhere))
     assert time.monotonic() - begun < LONGEST_S / 2
+
+
+def test_nobody_waits_for_a_store_that_a_cluster_was_stopped_for() -> None:
+    """The launcher has taken the signal, before what came back is put on record; or a worker is told."""
+    patience, nowhere = Patience(), "http://127.0.0.1:1"
+    patience.has_answered, begun = True, time.monotonic()
+    raised = pytest.raises(interrupts.Interrupted)
+    with raised, interrupts.raising(), held():
+        signal.raise_signal(signal.SIGINT)
+        with interrupts.deferred(), pytest.raises(requests.ConnectionError):
+            patience(partial(requests.get, nowhere))
+    with heeding(lambda: True), pytest.raises(requests.ConnectionError):
+        patience(partial(requests.get, nowhere))
+    assert time.monotonic() - begun < LONGEST_S / 2
+    assert not interrupts.is_asked_to_stop()
+
+
+def test_a_launcher_learns_what_was_taken_inside() -> None:
+    """What comes back after it is put on record without waiting, too."""
+    raised = pytest.raises(interrupts.Interrupted)
+    with raised, interrupts.raising(), held() as stop:
+        with suppress(interrupts.Interrupted), interrupts.deferred():
+            signal.raise_signal(signal.SIGINT)
+        assert stop()
+        assert interrupts.is_asked_to_stop()
 
 
 def test_nobody_waits_for_a_store_in_the_end_that_an_interrupt_made(

@@ -12,8 +12,9 @@ from typing import Any
 import dask
 from distributed import Client, LocalCluster
 
+from hydra_plugins.batch_launcher import Stop
+
 from . import _local
-from ._signals import Held
 from ._wanted import ClusterError, Wanted
 from ._worker import differences, identity
 
@@ -45,7 +46,7 @@ class Cluster:
 
 
 @contextmanager
-def connected(wanted: Wanted, stop: Held) -> Iterator[Cluster]:
+def connected(wanted: Wanted, stop: Stop) -> Iterator[Cluster]:
     """A cluster that can do the work; raises ClusterError for one that cannot."""
     settings = {
         "distributed.scheduler.allowed-failures": wanted.attempts - 1,
@@ -116,7 +117,7 @@ def _workers(client: Client) -> dict[str, Any]:
     return found
 
 
-def _require_workers(cluster: Cluster, stop: Held) -> None:
+def _require_workers(cluster: Cluster, stop: Stop) -> None:
     """Wait for one that has the resources; raises ClusterError where none comes."""
     wanted, deadline = cluster.wanted, time.monotonic() + cluster.wanted.wait_s
     while not cluster.capacity:

@@ -14,12 +14,11 @@ from distributed.scheduler import KilledWorker
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
-from hydra_plugins.batch_launcher import step
+from hydra_plugins.batch_launcher import Stop, step
 from hydra_plugins.batch_launcher._launch import Batch, run_job
 
 from . import _worker
 from ._cluster import Cluster
-from ._signals import Held
 
 POLL_S = 0.05
 FETCH_S = 30.0  # for a result to travel; where its worker died meanwhile, the batch is done again
@@ -43,7 +42,7 @@ class Away:
 class Engine:
     """Runs batches on a cluster by three functions of dotted paths."""
 
-    def __init__(self, cluster: Cluster, send: str, work: str, receive: str, stop: Held, jobs: int) -> None:
+    def __init__(self, cluster: Cluster, send: str, work: str, receive: str, stop: Stop, jobs: int) -> None:
         """`send` and `receive` are called here, `work` there; `stop` says whether to end early.
 
         `jobs` is how many there are in all.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# SIGHUP is a terminal that closes; Windows has none
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+from hydra_plugins import batch_launcher
+from hydra_plugins.batch_launcher import SIGNALS, Stop, handling
 
 _is_ending = threading.Event()  # for a signal that has arrived; no other is heard then
 
@@ -20,21 +20,6 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
         self.exit_code = 128 + signum
-
-
-class Stop:
-    """Called, it says whether the work is to stop."""
-
-    def __init__(self) -> None:
-        self.signum: int | None = None
-
-    def __call__(self) -> bool:
-        return self.signum is not None
-
-    def handle(self, signum: int, frame: FrameType | None) -> None:
-        """Take the signal."""
-        del frame
-        self.signum = signum
 
 
 class Raising(Stop):
@@ -66,7 +51,7 @@ def raising() -> Iterator[Raising]:
     """Inside, the first of these signals raises Interrupted wherever the program stands."""
     arrived = Raising()
     try:
-        with _handling(arrived.handle):
+        with handling(arrived):
             yield arrived
     finally:
         _is_ending.clear()
@@ -81,12 +66,10 @@ def deferred() -> Iterator[Stop]:
     raise_lost()
     stop = Stop()
     try:
-        with _handling(stop.handle):
+        with handling(stop):
             yield stop
     finally:
         if stop.signum is not None:
-            if outer := _outer():
-                outer.signum = stop.signum
             raise Interrupted(stop.signum)
 
 
@@ -97,9 +80,8 @@ def raise_lost() -> None:
 
 
 def is_asked_to_stop() -> bool:
-    """Whether a signal has come that is taken by a flag alone, or one that has arrived; for any thread."""
-    handlers = (getattr(signal.getsignal(each), "__self__", None) for each in SIGNALS)
-    return _is_ending.is_set() or any(isinstance(each, Stop) and each() for each in handlers)
+    """Whether a signal has come, or whoever gave the work has said so; for any thread."""
+    return _is_ending.is_set() or batch_launcher.is_asked_to_stop()
 
 
 def arrive() -> None:
@@ -120,19 +102,3 @@ def _outer() -> Raising | None:
         return None
     handlers = (getattr(signal.getsignal(each), "__self__", None) for each in SIGNALS)
     return next((each for each in handlers if isinstance(each, Raising)), None)
-
-
-@contextmanager
-def _handling(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Signals that are ignored stay so: a shell's background job gets no SIGINT, one of nohup no SIGHUP."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread gets signals
-        return
-    heard = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {signum: signal.signal(signum, handle) for signum in heard}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            if signal.getsignal(signum) == handle:  # else they are ignored by now, and stay so
-                signal.signal(signum, handler)
