@@ -18,8 +18,8 @@ from mlflow.entities import Run
 
 from src import compare
 from src.settings import Origin
-from src.tracking import kept, patience, registry
-from src.tracking.record import RunRecord, job_id
+from src.tracking import kept, patience, reader, registry
+from src.tracking.record import RunRecord, TrackedRun, job_id
 from src.tracking.store import Store, open_store
 from tests.server import CUT, LOSE, Proxy, Server
 from tests.terminal import STYLE, left_on_screen, on_a_terminal
@@ -101,6 +101,22 @@ def told(store: Store, run_id: str) -> dict[str, object]:
     found = everything(store, run_id)
     found["info"].pop("experiment_id")  # type: ignore[attr-defined]
     return found
+
+
+def test_what_a_batch_reads_does_not_grow_with_the_sweep(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds its own jobs, at most twice as many others, and none of another sweep."""
+    kept.write(store, [*jobs("sweep-1", 40), *jobs("sweep-2", 2)], Origin())
+    read: list[TrackedRun] = []
+    tracked = reader._tracked
+    monkeypatch.setattr(reader, "_tracked", lambda run: read.append(tracked(run)) or read[-1])
+    for mine in (range(1), range(7, 12), range(19, 31), range(40)):
+        read.clear()
+        found = reader.of_jobs(store, "sweep-1", mine)
+        assert sorted(int(run.tags["job"]) for run in found) == list(mine)
+        assert {run.tags["sweep"] for run in found} == {"sweep-1"}
+        assert len(read) <= 3 * len(mine)
 
 
 def of_jobs(client: MlflowClient) -> dict[str, Run]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mlflow.entities import Run
@@ -14,6 +14,7 @@ from ..package import NAME, command
 from . import bulk, view
 from .dataset import DatasetRecord, DataSummary
 from .filter import known, passing
+from .patience import away
 from .record import JOB, RANK, TrackedRun, job_id
 from .selection import Selection
 from .store import Store
@@ -37,24 +38,26 @@ def runs(store: Store, selection: Selection) -> list[TrackedRun]:
 
 def runs_by_client(store: Store, selection: Selection) -> list[TrackedRun]:
     """The same through MLflow's public API: any store, a second per thousand runs."""
+    try:
+        return _found(store, selection.as_filter())
+    except MlflowException as error:
+        if not selection.filter_for_mlflow or away(error):
+            raise
+        names = ", ".join(known(runs(store, replace(selection, filter=""))))
+        raise ConfigError(
+            f"the filter {selection.filter!r} cannot be read: {one_line(error)[:300]}; write it as in "
+            f"\"lr < 0.01 and normalization = 'zscore'\", or as in MLflow's search; there are {names}"
+        ) from error
+
+
+def _found(store: Store, condition: str) -> list[TrackedRun]:
+    """What passes a condition in MLflow's search syntax, page by page."""
     found: list[TrackedRun] = []
     token = None
     while True:
-        try:
-            page = store.client.search_runs(
-                store.experiment_ids,
-                filter_string=selection.as_filter(),
-                max_results=PAGE_SIZE,
-                page_token=token,
-            )
-        except MlflowException as error:
-            if not selection.filter_for_mlflow:
-                raise
-            names = ", ".join(known(runs(store, replace(selection, filter=""))))
-            raise ConfigError(
-                f"the filter {selection.filter!r} cannot be read: {one_line(error)[:300]}; write it as in "
-                f"\"lr < 0.01 and normalization = 'zscore'\", or as in MLflow's search; there are {names}"
-            ) from error
+        page = store.client.search_runs(
+            store.experiment_ids, filter_string=condition, max_results=PAGE_SIZE, page_token=token
+        )
         found += map(_tracked, page)
         token = page.token
         if not token:
@@ -62,11 +65,33 @@ def runs_by_client(store: Store, selection: Selection) -> list[TrackedRun]:
 
 
 def of_jobs(store: Store, sweep: str, jobs: Sequence[int]) -> list[TrackedRun]:
-    """What is on record of some of a sweep's jobs, in no order."""
+    """What is on record of some of a sweep's jobs, in no order; their numbers lie close together."""
     if bulk.knows(store):
         return bulk.read(store, Selection(run_ids=tuple(job_id(sweep, job) for job in jobs)))
+    of_sweep = Selection(sweep=sweep).as_filter()
+    found: list[TrackedRun] = []
+    for like in _numbers_like(min(jobs), max(jobs)):
+        found += _found(store, f"{of_sweep} and tags.{JOB} LIKE '{like}'")
     wanted = set(map(str, jobs))
-    return [run for run in runs_by_client(store, Selection(sweep=sweep)) if run.tags.get(JOB) in wanted]
+    return [run for run in found if run.tags[JOB] in wanted]
+
+
+def _numbers_like(first: int, last: int) -> Iterator[str]:
+    """A dozen patterns that all these whole numbers have, and no more than twice as many others.
+
+    MLflow's search knows neither OR nor how texts are ordered.
+
+    >>> list(_numbers_like(4000, 5999))
+    ['4___', '5___']
+    >>> list(_numbers_like(0, 24))
+    ['_', '1_', '2_']
+    """
+    free = len(str(last - first + 1)) - 1  # digits at the end, whatever they are
+    for start in range(first // 10**free, last // 10**free + 1):
+        if start or not free:
+            yield f"{start}{'_' * free}"
+        else:
+            yield from ("_" * digits for digits in range(1, free + 1))
 
 
 def latest_sweep(store: Store) -> str | None:
