@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import json
 import re
 import shutil
 import subprocess
@@ -15,12 +16,16 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from src import compare
 from src.settings import Origin
 from src.tracking import kept, patience, reader, registry
-from src.tracking.record import RunRecord, TrackedRun, job_id
+from src.tracking.record import AT_WORK, LIKE, RunRecord, TrackedRun, job_id
+from src.tracking.selection import Selection
 from src.tracking.store import Store, open_store
+from src.tracking.sweep import Parent, parents_of
+from src.workplace import Process
 from tests.server import CUT, LOSE, Proxy, Server
 from tests.terminal import STYLE, left_on_screen, on_a_terminal
 from tests.test_record import curve, is_parent, recorded
@@ -128,6 +133,61 @@ def of_jobs(client: MlflowClient) -> dict[str, Run]:
     assert all(run.info.status in ("FINISHED", "FAILED") for run in found)
     assert all(curve(client, run) for run in children)
     return by_job
+
+
+def test_a_filter_is_not_blamed_for_a_busy_server(
+    store: Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is well again when it is asked what there is to filter by."""
+    monkeypatch.setattr(patience, "LONGEST_S", 0.0)
+    proxy.fault = in_turn([503])
+    with pytest.raises(MlflowException, match="503"):
+        reader.runs(store, Selection(filter="params.model = 'linear'"))
+
+
+@pytest.fixture
+def parent(store: Store) -> Iterator[Callable[[], Parent]]:
+    """Reads the parent of a sweep that ended early."""
+    tags = {"sweep": "sweep-1", LIKE: "", AT_WORK: json.dumps(vars(process(0)))}
+    run_id = store.client.create_run(store.experiment_id, tags=tags, run_name="sweep-1").info.run_id
+    store.client.set_terminated(run_id, "KILLED")
+    yield lambda: parents_of(store, "sweep-1")[0]
+    store.client.delete_run(run_id)
+
+
+def process(pid: int) -> Process:
+    return Process("nowhere", pid, 0.0)
+
+
+def test_one_of_many_takes_a_sweep_over(parent: Callable[[], Parent]) -> None:
+    """Though all have seen that it is free; and so the next time, and the time after that."""
+    many = 8
+    begin = threading.Barrier(many)
+
+    def take(pid: int) -> bool:
+        seen = parent()
+        begin.wait()
+        return seen.set_status("RUNNING", process(pid))
+
+    for first in (1, 101, 201):
+        with ThreadPoolExecutor(many) as pool:
+            taken = list(pool.map(take, range(first, first + many)))
+        assert taken.count(True) == 1
+        assert parent().process == process(first + taken.index(True))
+        assert parent().status == "RUNNING"
+
+
+def test_a_sweep_whose_taker_died_is_taken_by_the_next(parent: Callable[[], Parent], proxy: Proxy) -> None:
+    """Before the tag said who it is: it is known all the same. None takes it twice, with others between."""
+    proxy.fault = lambda path: 404 if path.endswith("/set-tag") else 0
+    with pytest.raises(MlflowException):
+        parent().set_status("RUNNING", process(1))
+    proxy.fault = lambda path: 0
+    assert parent().process == process(1)
+    assert parent().set_status("RUNNING", process(2))
+    assert parent().set_status("KILLED")
+    assert not parent().set_status("RUNNING", process(1))
+    assert (parent().process, parent().status) == (process(2), "KILLED")
 
 
 @contextmanager

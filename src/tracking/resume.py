@@ -83,7 +83,8 @@ def claim(origin: Origin) -> None:
     for parent in parents:
         is_at_work = parent.status == "RUNNING" and parent.process != sweep.process
         if is_at_work or not parent.set_status("RUNNING", sweep.process):
-            raise BusyError(f"another process is at work on {sweep.name}{_where(parent)}: wait until it ends")
+            where = _where(parent) if is_at_work else ""
+            raise BusyError(f"another process is at work on {sweep.name}{where}: wait until it ends")
         origin.lock.touch()
     done = sum(run.is_done for run in recorded)
     print(f"going on with {sweep.name}: {done} of {sweep.jobs} runs are on record")

@@ -26,7 +26,7 @@ from .record import AT_WORK, LIKE, NOTE, RANK, Status, TrackedRun, is_curve
 from .selection import quoted
 from .started import common_tags
 from .store import Store, existing
-from .writer import create_run, dataset_input, exchange
+from .writer import create_run, dataset_input, exchange, value_of
 
 if TYPE_CHECKING:
     from ..fit.plan import Run
@@ -199,6 +199,6 @@ def _parent(store: Store, found: MlflowRun) -> Parent:
         tags["sweep"],
         found.info.status,
         jobs,
-        tags.get(AT_WORK, ""),
+        value_of(found, AT_WORK),
         tags.get(LIKE, ""),
     )

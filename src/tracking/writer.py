@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 
-from ..workplace import Process
+from ..workplace import Process, digest
 from .bulk import BulkWriter
 from .bulk import exchange as exchange_in_bulk
 from .bulk import knows as bulk_knows
@@ -42,16 +43,39 @@ def open_writer(store: Store, again: bool = False) -> Writer:
 def exchange(store: Store, run_id: str, tag: tuple[str, str, str], status: str, name: str) -> bool:
     """Give a run a status and a name, and a tag's value (key, before, now) another, where that is as before.
 
-    Of several processes at once one is told True. A server has no such call: there they may all be.
+    Of several processes at once one is told True. A server lets a tag change whatever it was, but no param:
+    so it is who first says in one what comes after the value before.
     """
     if bulk_knows(store):
         return exchange_in_bulk(store, run_id, tag, status, name)
     key, before, now = tag
-    if store.client.get_run(run_id).data.tags.get(key) != before:
+    client = store.client
+    run = client.get_run(run_id)
+    if value_of(run, key) != before or _after(key, now) in run.data.params:  # nor do they go in a circle
         return False
-    store.client.set_tag(run_id, key, now)
-    store.client.update_run(run_id, status, name)
+    if now != before:
+        try:
+            client.log_param(run_id, _after(key, before), now)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(INVALID_PARAMETER_VALUE):
+                raise
+            return False  # another was first
+    client.set_tag(run_id, key, now)
+    client.update_run(run_id, status, name)
     return True
+
+
+def value_of(run: Run, key: str) -> str:
+    """That of a tag which is exchanged: who exchanged it may have died before the tag said so."""
+    value = str(run.data.tags.get(key, ""))
+    while after := run.data.params.get(_after(key, value)):
+        value = after
+    return value
+
+
+def _after(key: str, value: str) -> str:
+    """The param that says what came after a value of a tag."""
+    return f"{key}_after_{digest(value)}"
 
 
 class ClientWriter:
