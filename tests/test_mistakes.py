@@ -73,6 +73,8 @@ COMMAND_LINES = {
     "normalization.factor=0": ["normalization.factor=0", "greater than 0"],
     "normalization.factor=1e300": ["scale 1e+300", "range of float32"],
     "model=cubic": ["model=cubic", "linear or power or proportional or quadratic"],
+    "model=???": ["You must specify 'model'", "exponential linear power"],
+    "-m hydra/launcher=batch,basic": ["hydra/launcher=batch,basic", "not supported"],
     "model.start.w=x": ["model.start.w=x", "number"],
     "model.start.q=1": ["no setting model.start.q", "starts from w, b"],
     "+model.start.q=1": ["no setting model.start.q", "starts from w, b"],
