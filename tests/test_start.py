@@ -1,4 +1,4 @@
-"""What a sweep waits for before it trains: nothing that a plain one does not need is imported."""
+"""What a command waits for: nothing is imported that a plain run or sweep does not need."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-# Runs the command given, and prints which of the watched modules are there as training begins and ends.
+# Runs the command given, and prints which watched modules are there as training begins, ends and later.
 SCRIPT = """
 import json, sys
 from src import pipeline, train
@@ -29,6 +29,7 @@ def looked_at(*args):
 pipeline.calibrate = looked_at
 sys.argv = ["src/train.py", *arguments]
 code = train.command()
+look()
 print(json.dumps(there))
 sys.exit(code)
 """
@@ -37,13 +38,15 @@ COMPILER = ["torch._dynamo", "sympy"]  # what torch.func and a vector given to t
 LATER = ["matplotlib", "rich.progress"]  # for figures, and for who watches
 SEARCHES = ["scipy.optimize", "scipy.special"]  # for a best fit without a closed form, for probabilities
 
+SWEEP = ["-m", "lr=1e-2,1e-1"]
+
 pytestmark = pytest.mark.slow
 
 
-def modules_there(folder: Path, watched: list[str], *settings: str) -> list[list[str]]:
-    """Which of the modules are there when a sweep's training begins, and when its results are measured."""
+def modules_there(folder: Path, watched: list[str], *arguments: str) -> list[list[str]]:
+    """Which of the modules are there when training begins, when it has ended, and when all is shown."""
     process = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(watched), "-m", "lr=1e-2,1e-1", *settings],
+        [sys.executable, "-c", SCRIPT, json.dumps(watched), *arguments],
         cwd=folder,
         env={"PATH": "", "HOME": str(folder), "PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"},
         capture_output=True,
@@ -57,8 +60,8 @@ def modules_there(folder: Path, watched: list[str], *settings: str) -> list[list
 
 def test_what_a_line_under_squares_waits_for(folder: Path) -> None:
     """Neither for a search, nor a compiler, nor figures; its p-values need scipy.special, at the end."""
-    began, ended = modules_there(
-        folder, [*COMPILER, *LATER, *SEARCHES], "epochs=2000", "normalization=zscore"
+    began, ended, _ = modules_there(
+        folder, [*COMPILER, *LATER, *SEARCHES], *SWEEP, "epochs=2000", "normalization=zscore"
     )
     assert began == []
     assert ended == ["scipy.special"]
@@ -67,4 +70,11 @@ def test_what_a_line_under_squares_waits_for(folder: Path) -> None:
 @pytest.mark.parametrize("choice", ["model=power", "loss=huber", "loss=mae"])
 def test_no_search_waits_for_a_compiler(choice: str, folder: Path) -> None:
     """Derivatives that a search asks for are gradients of sums."""
-    assert modules_there(folder, COMPILER, "epochs=50", "normalization=scale", choice) == [[], []]
+    there = modules_there(folder, COMPILER, *SWEEP, "epochs=50", "normalization=scale", choice)
+    assert there == [[], [], []]
+
+
+def test_what_a_run_on_its_own_leaves_out(folder: Path) -> None:
+    """It shows no table and has no page: only what draws its figures is there at the end."""
+    *_, shown = modules_there(folder, ["matplotlib", "rich", "markdown_it"])
+    assert shown == ["matplotlib"]

@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from string import Template
 
-from markdown_it import MarkdownIt
-
 from ..tracking.conformity import CONFORMITY
 from . import table
 from .comparison import Comparison
@@ -90,6 +88,8 @@ def _links(links: Mapping[str, str]) -> str:
 
 
 def _section(data: str, told: str, place: int, pictures: Sequence[Sequence[Path]]) -> str:
+    from markdown_it import MarkdownIt  # which a run on its own, without such a page, need not wait for
+
     heading = f"<h2>{html.escape(data)}</h2>\n" if data else ""
     words = MarkdownIt("commonmark", {"html": False}).render(told)
     figures = "\n".join(_figure(path) for drawn in pictures for path in drawn)
