@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -34,8 +35,13 @@ def settings_of(settings: Settings) -> tuple[Setting, ...]:
 
 def settings_on_record(recorded: Mapping[str, str]) -> tuple[Setting, ...]:
     """Every setting of a run with these params; raises KeyError for another program's run."""
+    return settings_with(*_functions(recorded))
+
+
+def _functions(recorded: Mapping[str, str]) -> tuple[str, str, str, tuple[str, ...]]:
+    """What decides which settings a run has, as `settings_with` takes it."""
     gone = tuple(key.removeprefix("start_") for key in recorded if key.startswith("start_"))
-    return settings_with(recorded["normalization"], recorded.get("loss", FIRST_LOSS), recorded["model"], gone)
+    return recorded["normalization"], recorded.get("loss", FIRST_LOSS), recorded["model"], gone
 
 
 FIRST_LOSS = next(iter(LOSSES))  # of the runs on record from before there was a choice
@@ -157,7 +163,8 @@ def from_params(recorded: Mapping[str, str], units: Mapping[str, str]) -> Settin
     """
     nested: dict[str, Any] = {"tracking": {"experiment": "?"}, "data": {"units": dict(units)}}
     for setting in settings_on_record(recorded):
-        if (text := _recorded(setting, recorded)) is not None:  # what older runs lack has a default
+        [text] = _recorded(setting, [recorded])
+        if text is not None:  # what older runs lack has a default
             *parents, last = setting.path
             place = nested
             for part in parents:
@@ -207,11 +214,14 @@ def overrides(settings: Settings) -> dict[str, str]:
 
 def swept(runs: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """What differs between runs with these params, by key, each with its values: `{"lr": "0.01,0.001"}`."""
-    values: dict[str, dict[str, None]] = {}
+    alike: dict[tuple[Any, ...], list[Mapping[str, str]]] = defaultdict(list)
     for recorded in runs:
-        for setting in settings_on_record(recorded):
-            if (text := _recorded(setting, recorded)) is not None:
-                values.setdefault(setting.key, {})[text.removesuffix(".0")] = None
+        alike[_functions(recorded)].append(recorded)
+    values: dict[str, set[str]] = {}
+    for functions, several in alike.items():
+        for setting in settings_with(*functions):
+            texts = {text.removesuffix(".0") for text in {*_recorded(setting, several)} if text is not None}
+            values.setdefault(setting.key, set()).update(texts)
     return {key: ",".join(sorted(given, key=natural)) for key, given in values.items() if len(given) > 1}
 
 
@@ -223,9 +233,12 @@ def natural(value: str) -> tuple[float, str]:
         return math.inf, value
 
 
-def _recorded(setting: Setting, recorded: Mapping[str, str]) -> str | None:
-    """A setting's text on record, None where it has none: an option that is not there is what was fitted."""
-    return recorded.get(setting.about.param, recorded[SCALE] if _is_option(setting) else None)
+def _recorded(setting: Setting, several: Iterable[Mapping[str, str]]) -> list[str | None]:
+    """A setting's text on record of each, None where it has none: an option not there is what was fitted."""
+    param = setting.about.param
+    if _is_option(setting):
+        return [recorded.get(param, recorded.get(SCALE)) for recorded in several]
+    return [recorded.get(param) for recorded in several]
 
 
 def _is_option(setting: Setting) -> bool:

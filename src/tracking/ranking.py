@@ -40,8 +40,8 @@ def ranked(runs: Iterable[TrackedRun], by: str | None = None, descending: bool =
     Raises ConfigError for a key that no run has.
     """
     runs = list(runs)
-    known = dict.fromkeys(key for run in runs for key in (*run.metrics, *run.params))
-    if by is not None and by not in {**known, "loss_gap": None}:
+    if by not in (None, "loss_gap") and not any(by in run.metrics or by in run.params for run in runs):
+        known = dict.fromkeys(key for run in runs for key in (*run.metrics, *run.params))
         raise ConfigError(f"--sort {by}: no run has that; give one of {', '.join(known)}")
     return [run for part in data_sets(runs) for run in _sorted(best_first(part), by, descending)]
 

@@ -13,12 +13,14 @@ from functools import partial
 from typing import Any
 
 from mlflow.store.tracking.dbmodels import models
-from sqlalchemy import delete, insert
+from sqlalchemy import delete
 
 from . import bulk
+from .insert import insert_rows
 from .patience import AT_ONCE
 from .ranking import data_sets
 from .record import RANK, TrackedRun
+from .rows import NOT_NAN, Row
 from .store import Store
 
 
@@ -50,18 +52,17 @@ def record_in_bulk(store: Store, found: Mapping[str, int]) -> None:
     In the order of the ids, some at a time: each touches other pages, all of which stay in memory until the
     transaction's end. A sweep that is ended between two of them is ranked anew by the next command.
     """
-    common = {"key": RANK, "timestamp": int(time.time() * 1000), "step": 0, "is_nan": False}
-    ids = sorted(found)
+    at, ids = int(time.time() * 1000), sorted(found)
     for start in range(0, len(ids), bulk.IDS_A_QUERY):
         part = ids[start : start + bulk.IDS_A_QUERY]
-        rows = [{"run_uuid": run_id, "value": found[run_id], **common} for run_id in part]
-        store.patience(partial(_put, store.backend, rows))
+        rows = [(RANK, found[run_id], at, 0, NOT_NAN, run_id) for run_id in part]
+        store.patience(partial(_put, store.backend, part, rows))
 
 
-def _put(sql: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    ids = [row["run_uuid"] for row in rows]
+def _put(sql: Any, ids: Sequence[str], rows: Sequence[Row]) -> None:
     with sql.ManagedSessionMaker(read_only=False) as session:
         bulk.begin(session, sql)
-        for table in (models.SqlMetric.__table__, models.SqlLatestMetric.__table__):
+        for model in (models.SqlMetric, models.SqlLatestMetric):
+            table = model.__table__
             session.execute(delete(table).where(table.c.run_uuid.in_(ids), table.c.key == RANK))
-            session.execute(insert(table), rows)
+            insert_rows(session, model, rows)

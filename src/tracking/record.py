@@ -156,10 +156,10 @@ class TrackedRun:
         return self._known("best_", UNCHANGED if in_raw else self._normalization)
 
     def _known(self, kind: str, about: Affine | None) -> Calibration | None:
-        keys = {name: f"{kind}{name}" for name in parameters(self.params)}
-        if about is None or not keys or not {*keys.values()} <= self.metrics.keys():
+        names, metrics = parameters(self.params), self.metrics
+        if about is None or not names or any(f"{kind}{name}" not in metrics for name in names):
             return None
-        return {name: self.metrics[key] for name, key in keys.items()}, about
+        return {name: metrics[f"{kind}{name}"] for name in names}, about
 
     @property
     def _normalization(self) -> Affine | None:

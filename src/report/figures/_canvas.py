@@ -109,8 +109,8 @@ def draw_legend(figure: Figure, handles: Sequence[Artist]) -> None:
 def draw_bands(axes: Axes, x: Floats, values: Floats, colour: str = GREY) -> list[Patch]:
     """Percentiles of curves (n, points), NaN where one has ended, over x (points,): handles for a legend."""
     handles = []
-    for low, high, opacity in BANDS:
-        edges = np.nanpercentile(values, (low, high), axis=0)
+    ends = np.nanpercentile(values, [end for low, high, _ in BANDS for end in (low, high)], axis=0)
+    for (low, high, opacity), edges in zip(BANDS, np.split(ends, len(BANDS)), strict=True):
         look: dict[str, Any] = {"color": colour, "alpha": opacity, "linewidth": 0}
         axes.fill_between(x, *edges, **look)
         handles.append(Patch(label=f"{low} to {high} % of the usable runs", **look))

@@ -33,7 +33,7 @@ from ._fitted import Fitted, predict
 from ._named import MOST_NAMED, Named, named
 
 GRID = 200  # points of a curve
-MOST_IN_BANDS = 2000  # more, evenly spaced in the ranking, look the same
+MOST_IN_BANDS = 500  # more, evenly spaced in the ranking, look the same
 MOST_DRAWN = 4000  # pairs: more, evenly spaced over the input, look the same
 ROOM = 0.15  # of the residuals' range, on each side: half a marker is a tenth of so low a frame
 MARGIN = 0.1  # of the data's range, on each side
