@@ -91,6 +91,8 @@ class Launch:
         if flags.cfg or flags.info:
             require_single(self.given)
         if flags.help:
+            # asked for here alone: to compose its text takes as long as all the rest
+            flags.overrides = ["hydra/help=train", *flags.overrides]
             hydra.app_help(config_name=name, args_parser=self.parser, args=flags)
         elif flags.hydra_help:
             hydra.hydra_help(config_name=name, args_parser=self.parser, args=flags)

@@ -70,12 +70,7 @@ def _files(group: str) -> list[str]:
 
 def for_terminal() -> str:
     """The list for `--help`, as wide as the terminal."""
-    return _filled(max(get_terminal_size().columns - 1, 60))
-
-
-@cache
-def _filled(width: int) -> str:
-    """Once: Hydra asks for it with every config that it composes."""
+    width = max(get_terminal_size().columns - 1, 60)
     return "\n".join(
         textwrap.fill(
             f"{each.text}{f' [{each.default}]' if each.default else ''}",
