@@ -99,9 +99,8 @@ def test_c(
     printed = subprocess.run(
         ["./main"], cwd=folder, input=given, capture_output=True, text=True, check=True
     ).stdout
-    stated = float(header.partition("within ")[2].split()[0])
     off = np.abs(np.array(printed.split(), dtype=float) - answers(readings, capsys, folder)).max()
-    assert 0 < off <= stated < 1e-4
+    assert 0 < off <= stated(header) < 1e-4
 
 
 def test_a_model_that_is_not_cs(folder: Path, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,6 +155,29 @@ def test_a_registered_model(command: Command, capsys: pytest.CaptureFixture[str]
     assert texts[0] == texts[1] == texts[2]
 
 
+def stated(text: str) -> float:
+    """How far off the answers may be, as a text says."""
+    return float(text.partition("within ")[2].split()[0])
+
+
+def filtered(text: str, readings: np.ndarray) -> np.ndarray:
+    """What ESPHome makes of readings: its Python finds the coefficients, its device computes in float.
+
+    Source: `map_linear` and `calibrate_linear_compute` of its sensor component.
+    """
+    [(name, options)] = yaml.safe_load(text)["filters"][0].items()
+    x, y = np.array([list(map(float, each.split(" -> "))) for each in options["datapoints"]]).T
+    seen = readings.astype(np.float32)
+    if name == "calibrate_polynomial":
+        return np.polyval(np.polyfit(x, y, options["degree"]).astype(np.float32), seen)
+    found = np.empty(len(seen))
+    for start in range(len(x) - 1):  # each piece goes on to the end, until the next takes over
+        slope = (y[start + 1] - y[start]) / (x[start + 1] - x[start])
+        on = seen >= (np.float32(x[start]) if start else -np.inf)
+        found[on] = seen[on] * np.float32(slope) + np.float32(y[start] - slope * x[start])
+    return found
+
+
 POINTS = {"linear": [2], "quadratic": [12], "exponential": [33, 65], "power": [9, 17]}
 
 
@@ -165,16 +187,53 @@ def test_esphome_points(
 ) -> None:
     """The filter made of the data points predicts as `predict` does, within what the block says."""
     text = exported(model, "esphome")
-    [(name, options)] = yaml.safe_load(text)["filters"][0].items()
-    points = np.array([list(map(float, each.split(" -> "))) for each in options["datapoints"]])
+    [options] = yaml.safe_load(text)["filters"][0].values()
     readings = np.linspace(1, 9, 999)
-    if name == "calibrate_polynomial":
-        found = np.polyval(np.polyfit(*points.T, options["degree"]).astype(np.float32), readings)
-    else:
-        found = np.interp(readings, *points.T)
-    stated = float(text.partition("within ")[2].split()[0])
-    assert np.abs(found - answers(readings, capsys, folder)).max() <= stated < 0.02
-    assert len(points) in POINTS[model]
+    off = np.abs(filtered(text, readings) - answers(readings, capsys, folder)).max()
+    assert off <= stated(text) < 0.02
+    assert len(options["datapoints"]) in POINTS[model]
+
+
+@pytest.fixture
+def offset(folder: Path, command: Command, capsys: pytest.CaptureFixture[str]) -> Callable[[float], None]:
+    """Trains a line of 100 °C/V with a scatter of two degrees, over 0.08 V from a number of V on."""
+
+    def train(volts: float) -> None:
+        noise = [2.0, -1, -2, 1, 0, 2, -1, 0, -1]
+        volt = np.linspace(0, 0.08, 9)
+        data = pd.DataFrame({"volt": volt + volts, "celsius": 100 * volt + noise})
+        data.to_csv(folder / "mine.csv", index=False)
+        mine = ("data.path=mine.csv", "data.input=volt", "data.target=celsius")
+        assert command(*mine, "normalization=zscore", "lr=0.1") == 0
+        capsys.readouterr()
+
+    return train
+
+
+@pytest.mark.parametrize("format", ["c", "esphome"])
+def test_readings_that_float_confuses(
+    format: str, offset: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Floats near 10 million are 1 apart, so that every reading would have the same answer."""
+    offset(1e7)
+    assert export.command(["best", "--format", format]) == 2
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert "subtract a constant from volt or celsius in the data" in printed.err
+    assert export.command(["best", "--format", "json"]) == 0
+
+
+def test_what_float_loses_is_stated(
+    offset: Callable[[float], None], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Floats near 10,000 are 0.001 apart, a tenth of a degree here; the range is told in all its digits."""
+    offset(1e4)
+    assert export.command(["best", "--format", "esphome"]) == 0
+    text = capsys.readouterr().out
+    readings = np.linspace(1e4, 1e4 + 0.08, 999)
+    off = np.abs(filtered(text, readings) - answers(readings, capsys, folder)).max()
+    assert 0.04 < off <= stated(text) < 2
+    assert "For volt from 10000 to 10000.08." in text
 
 
 @pytest.mark.slow

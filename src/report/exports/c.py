@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 
@@ -14,11 +13,9 @@ from ...normalization import Affine
 from ...tracking import predictor
 from ..calibration import Calibration, Floats
 from ._expression import Expression, literal
+from ._in_float import POINTS, ROOM, check
 
 Floats32 = npt.NDArray[np.float32]
-
-POINTS = 4097  # of the range, at which the error is looked for
-ROOM = 2.0  # times the largest error found there: between them, and by another compiler, it may be more
 
 HEADER = """\
 /* {formula}
@@ -46,7 +43,7 @@ static inline float {name}(float reading)
 
 
 def write(calibration: Calibration) -> str:
-    """Raises ConfigError for a model that is more than operators and elementary functions, or no float's."""
+    """Raises ConfigError for a model that float does not hold, or of more than elementary functions."""
     curve = calibration.curve
     about, text, compute = _polynomial(calibration) if curve.polynomial else _other(calibration)
     scaled = "reading" if not about.shift else f"(reading - {literal(about.shift)})"
@@ -54,17 +51,14 @@ def write(calibration: Calibration) -> str:
     with np.errstate(all="ignore"):
         x = (readings.astype(np.float32) - np.float32(about.shift)) * np.float32(about.scale)
         error = ROOM * float(np.abs(compute(x) - curve.values(readings)).max())
-    if not math.isfinite(error):
-        raise ConfigError(
-            f"the calibration of {calibration.target} leaves the range of float: give --format json"
-        )
+    check(calibration, error)
     name = f"{_identifier(calibration.target)}_of_{_identifier(calibration.input)}"
     return HEADER.format(
         formula=_comment(calibration.formula),
         source=_comment(calibration.source),
         input=_comment(calibration.input),
-        low=f"{curve.low:g}",
-        high=f"{curve.high:g}",
+        low=f"{curve.low:.12g}",
+        high=f"{curve.high:.12g}",
         error=f"{error:.1e}",
         guard=name.upper(),
         low_literal=literal(curve.low),
