@@ -137,6 +137,28 @@ def test_two_readings_in_range() -> None:
     assert list(answer["remark"]) == ["no reading: 40 and 60 are both within the range", None]
 
 
+def test_two_readings_out_of_range() -> None:
+    """18 is as right as 82, by symmetry: the nearer is given, without an interval, and both are named."""
+    parabola = loaded(*PARABOLA)
+    parabola.uncertainty = {
+        "factor": [[0.0, 0, 0], [0, 0, 0], [0, 0, 1]], "shift": 0.0, "scale": 1.0,
+        "scatter": 1.0, "unit": 1.0, "common": 0.0, "df": None,
+    }  # fmt: skip
+    with pytest.warns(UserWarning, match="^1 of 2 readings are outside"):
+        answer = predicted(parabola, "t_c", 82**2 - 100 * 82, 81**2 - 100 * 81)
+    assert list(answer["t_u"]) == pytest.approx([82, 81])
+    assert list(answer["remark"]) == ["no interval: 18 and 82 are both possible, outside the range", None]
+    assert list(answer["upper"].isna()) == [True, False]
+
+
+def test_a_mirrored_reading_far_away() -> None:
+    """About a vertex at 30, -62 mirrors 122: it is more than a span, 60.1, below the range, and no rival."""
+    with pytest.warns(UserWarning, match="extrapolated"):
+        answer = predicted(loaded(1.0, -60.0, 0.0), "t_c", 122**2 - 60 * 122)
+    assert list(answer["t_u"]) == pytest.approx([122])
+    assert list(answer["remark"]) == [None]
+
+
 def test_the_vertex_is_reached_in_spite_of_rounding() -> None:
     for params in [(0.1, -10.3, 7.7), (0.3, 0.0, 0.1), (-1 / 3, 33.3, 1e4)]:
         vertex = -params[1] / (2 * params[0])

@@ -18,9 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .curve import Curve, Floats, derivative, halved
-
-FAR = 1.0  # spans beyond the calibrated range: further out there is no interval
+from .curve import FAR, Curve, Floats, derivative, halved
 
 # Along a column of F, whose length is a standard uncertainty: where and over which distance a change is told
 ORIGIN, TRIAL = np.array(0.0), np.array(0.02)

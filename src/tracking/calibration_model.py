@@ -22,14 +22,15 @@ import numpy.typing as npt
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from .band import BEYOND, FAR, UNKNOWN, Band, Wanted, band, wanted
-from .curve import ROUNDING, Curve, Floats, Function, Truths
+from .band import BEYOND, UNKNOWN, Band, Wanted, band, wanted
+from .curve import FAR, ROUNDING, Curve, Floats, Function, Truths
 
 Remarks = npt.NDArray[np.object_]  # text, or None
 
 MOST_NAMED = 10  # of the numbers that are none, and of one value's readings
 
-
+NONE_GIVEN = "no reading: {} within the range"
+NEAREST_GIVEN = "no interval: {} possible, outside the range"
 NOWHERE = "no reading: the curve does not take this value on its branch through the range"
 
 
@@ -121,11 +122,12 @@ class CalibrationModel(PythonModel):
         remarks = answers["remark"].to_numpy(copy=True)
         remarks[np.isfinite(values) & ~np.isfinite(found)] = NOWHERE
         for place, readings in several.items():
-            remarks[place] = f"no reading: {_listed(readings)} within the range"
+            remark = NONE_GIVEN if np.isnan(found[place]) else NEAREST_GIVEN
+            remarks[place] = remark.format(_listed(readings))
         if known is None:
             return answers.assign(remark=remarks)
         ends = known.inverted(values, found)
-        is_open = np.isfinite(found) & np.isnan(ends[0] + ends[1])
+        is_open = np.isfinite(found) & np.isnan(ends[0] + ends[1]) & pd.isna(remarks)
         remarks[is_open] = known.why_open(found[is_open], ends[0][is_open], ends[1][is_open])
         uncertainty = known.uncertainties(found) / abs(self.curve.slopes(found))
         return _with_interval(answers, uncertainty, ends, remarks)

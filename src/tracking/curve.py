@@ -18,6 +18,7 @@ Function = Callable[..., Floats]  # of readings (N,) and K numbers
 ROUNDING = 1e-9  # relative: what a reading may lose on the way there and back
 ULPS = 4  # of a function's values: what arithmetic may lose
 APART = 1e-6  # of the span: two readings that are nearer are one, beside a turn
+FAR = 1.0  # spans beyond the calibrated range: further out nothing is claimed
 
 # Where a function is looked at, in half spans from the middle of its range: finely within it, which is
 # from -1 to 1, and ever more coarsely beyond, up to 1724 spans
@@ -75,7 +76,8 @@ class Curve:
         """The reading of each true value (N,), not finite where there is none.
 
         It is the one within the calibrated range; else the nearest to that, on a branch that passes through
-        it. Where several are within the range there is none: those, by the value's place, come second.
+        it. Where others are as possible, those and itself, by the value's place, come second: several within
+        the range, of which none is the reading, or several outside it and not far.
         """
         which, readings = self._places(values)
         at = np.flatnonzero(np.isfinite(readings))
@@ -85,13 +87,16 @@ class Curve:
         first = np.concatenate([np.ones(len(at[:1]), bool), ~repeated])
         which, readings = which[first], readings[first]
         within = self.is_calibrated(readings, ROUNDING)
-        several = np.flatnonzero(np.bincount(which[within], minlength=len(values)) > 1)
-        reachable = (within | self._passes_through(readings)) & ~np.isin(which, several)
+        has_within = np.isin(which, which[within])
+        reachable = within | self._passes_through(readings)
+        possible = np.where(has_within, within, reachable & self.is_calibrated(readings, FAR))
+        several = np.flatnonzero(np.bincount(which[possible], minlength=len(values)) > 1)
+        reachable &= ~(has_within & np.isin(which, several))
         distance = abs(readings - (self.low + self.high) / 2)
         nearest_last = np.flatnonzero(reachable)[np.argsort(-distance[reachable], kind="stable")]
         found = np.full(len(values), np.nan)
         found[which[nearest_last]] = readings[nearest_last]
-        return found, {int(place): readings[within & (which == place)] for place in several}
+        return found, {int(place): readings[possible & (which == place)] for place in several}
 
     def branches(self, readings: Floats) -> tuple[Floats, Floats]:
         """Where the function begins and ceases to rise, or to fall, around each reading (N,)."""
