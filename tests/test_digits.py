@@ -153,3 +153,22 @@ def test_a_range_is_told_in_its_digits(
     capfd.readouterr()
     assert predict.command(["best", "1234573"]) == 0
     assert "outside the calibrated range, 1234562 to 1234572: extrapolated" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_parameters_say_of_which_input(
+    command: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """At 10 million V a constant in raw units has no digits left; 8.57 ± 0.64 is of z-scores (numpy).
+
+    The slope of the formula is 534, and a line of parameters without a word would contradict it.
+    """
+    t_u = [218, 339, 357, 484, 489, 559, 563, 582, 604, 684, 819]
+    t_c = [-4, 3, 0.5, 6, 8, 14, 15, 11, 13, 21, 28]
+    pd.DataFrame({"t_u": 1e7 + np.array(t_u) / 1e4, "t_c": t_c}).to_csv(Path("mine.csv"), index=False)
+    columns = ("data.path=mine.csv", "data.input=t_u", "data.target=t_c")
+    assert command(*columns, "normalization=zscore", "lr=0.1") == 0
+    printed = capfd.readouterr().out
+    assert "calibration  t_c = 534" in printed
+    of = "of the input as normalized by zscore"
+    assert f"parameters   w = 8.57 ± 0.64, b = 10.50 ± 0.64 (standard uncertainties; {of})" in printed

@@ -27,20 +27,22 @@ def with_uncertainty(value: float, u: float) -> str:
 
 
 def parameters_found(params: Mapping[str, str], metrics: Mapping[str, float]) -> str:
-    """`w = 0.537 ± 0.036, b = -17.3 ± 1.9`, in raw units where these are known, and what `±` is.
+    """`w = 0.537 ± 0.036, b = -17.3 ± 1.9`, in raw units or else said of which input, and what `±` is.
 
     Empty without uncertainties.
     """
     names = parameters(params)
     if not names or not all(f"se_{name}" in metrics for name in names):
         return ""
-    kind = "" if all(name in metrics for name in names) else "trained_"
+    is_raw = all(name in metrics for name in names)
+    kind = "" if is_raw else "trained_"
     found = ((name, metrics.get(f"{kind}{name}"), metrics[f"se_{name}"]) for name in names)
     told = [
         f"{name} = {with_uncertainty(value, u)}" for name, value, u in found if value is not None and u > 0
     ]
     how = "" if params.get("loss", FIRST_LOSS) == FIRST_LOSS else "approximate "
-    return f"{', '.join(told)} ({how}standard uncertainties)"
+    of = "" if is_raw else f"; of the input as normalized by {params['normalization']}"
+    return f"{', '.join(told)} ({how}standard uncertainties{of})"
 
 
 def quality(metrics: Mapping[str, float], unit: str = "") -> str:
