@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import early, heavy, which  # noqa: F401  (early is to be imported, that is all)
+from . import early, heavy, package, which  # noqa: F401  (early is to be imported, that is all)
 from .config import ConfigError, printable
 from .kinds import LONGEST_MODEL_NAME, MODEL_NAME, at_home
 from .terminal import interrupts
@@ -150,14 +150,24 @@ def chosen(options: argparse.Namespace, store: Store, selection: Selection) -> l
     if missing and not options.filter:
         raise ConfigError(f"there is no run {', '.join(sorted(missing))}")
     if not runs:
-        raise ConfigError(
-            f"no run matches the filter {options.filter!r}" if options.filter else "there are no runs yet"
-        )
+        raise ConfigError(_why_none(options.filter, selection.sweep))
     by, _, order = options.sort.partition(" ")
     if order not in ("", "asc", "desc"):
         raise ConfigError(f"--sort {options.sort!r} cannot be read: give 'KEY', 'KEY asc' or 'KEY desc'")
     found = heavy.ranking.ranked(runs, by or None, descending=order == "desc")
     return [run for part in heavy.ranking.data_sets(found) for run in part[: options.top]]
+
+
+def _why_none(filter: str, sweep: str) -> str:
+    """Of a selection without a run, and what to do."""
+    if filter:
+        return f"no run matches the filter {filter!r}"
+    if sweep:
+        return (
+            f"no run of {sweep} is on record; {package.command('train')} resume={sweep} goes on with it: "
+            "name another sweep, ids of runs, or an experiment with --experiment NAME"
+        )
+    return "there are no runs yet"
 
 
 def make_folder(folder: Path) -> None:

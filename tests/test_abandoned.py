@@ -62,4 +62,4 @@ def test_a_sweep_that_cannot_be_ranked_is_ended_by_the_next_command(
     end_abandoned(store)
     assert store.client.get_run(parent).info.status == "KILLED"
     assert store.client.get_run(run_id).data.metrics["rank"] == 1
-    assert capfd.readouterr().err == "sweep-1 ended early, 1 runs on record\n"
+    assert capfd.readouterr().err == "sweep-1 ended early, 1 runs came to their end\n"

@@ -171,7 +171,7 @@ def test_ctrl_c_leaves_all_killed_and_the_cluster_idle(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
-    assert errors.splitlines()[-1].startswith("ended early, 0 of 20 runs on record; to go on: ")
+    assert errors.splitlines()[-1].startswith("ended early, 0 of 20 runs came to their end; to go on: ")
     wait_until(lambda: cluster.is_idle, "a worker is still at work", 5)
     runs = recorded(client)
     assert {run.info.status for run in runs} == {"KILLED"}

@@ -133,6 +133,8 @@ FILTERS = {
     "params.normalization LIKE '%score' and lr < 0.01 and metrics.loss > 0": ["0.001"],
     "loss < 1e9 and status = 'FINISHED'": ["0.001", "0.01"],
     "loss = 'mse' and tags.outcome = 'diverged'": ["0.001", "0.01"],
+    "outcome = 'diverged'": ["0.001", "0.01"],
+    "outcome != 'diverged' and lr < 0.01": ["0.001"],
 }
 
 
@@ -253,3 +255,18 @@ def test_no_store_is_told_and_none_is_made(empty_folder: Path, capfd: Capture) -
 def test_a_store_without_a_sweep(capfd: Capture) -> None:
     assert compare.command([]) == 2
     assert "no sweep is on record" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_sweep_that_left_no_run(
+    named: bool, command: Callable[..., int], folder: Path, capfd: Capture
+) -> None:
+    """Killed in its first batch, it has its parent alone, while other runs are there: it is named."""
+    assert command("epochs=5") == 0
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("thermometer").experiment_id
+    client.create_run(experiment, tags={"sweep": "sweep-99", "settings": "0" * 16})
+    capfd.readouterr()
+    assert compare.command(["sweep-99"] if named else []) == 2
+    told = "error: no run of sweep-99 is on record; python -m src.train resume=sweep-99 goes on with it: "
+    assert capfd.readouterr().err.startswith(told)

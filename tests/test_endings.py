@@ -145,7 +145,8 @@ def test_ctrl_c_into_a_pipe(client: MlflowClient) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
-    last = f"ended early, 0 of 4 runs on record; to go on: python -m src.train resume={sweeps(client)[0]}"
+    [sweep] = sweeps(client)
+    last = f"ended early, 0 of 4 runs came to their end; to go on: python -m src.train resume={sweep}"
     assert errors.splitlines()[-1] == last
     assert statuses(client) == {"KILLED"}
     [parent] = [run for run in recorded(client) if is_parent(run)]
@@ -167,7 +168,7 @@ def test_a_worker_that_is_killed(start: Start, client: MlflowClient) -> None:
     assert process.returncode == 1, errors
     assert "Traceback" not in errors
     [sweep] = sweeps(client)
-    assert f"of 4 runs on record; to go on: python -m src.train resume={sweep}" in errors
+    assert f"of 4 runs came to their end; to go on: python -m src.train resume={sweep}" in errors
     [parent] = [run for run in recorded(client) if is_parent(run)]
     assert parent.info.status == "FAILED"
     again = start("resume=latest")

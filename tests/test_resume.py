@@ -119,8 +119,8 @@ def test_it_goes_on(
     capfd.readouterr()
     assert command(*(each.replace("NAME", sweep) for each in again)) == 0
     said = capfd.readouterr()
-    assert f"going on with {sweep}: 3 of 6 runs are on record" in said.out
-    assert f"{sweep} ended early, 3 of 6 runs on record" in said.err
+    assert f"going on with {sweep}: 3 of 6 runs came to their end" in said.out
+    assert f"{sweep} ended early, 3 of 6 runs came to their end" in said.err
     assert on_record(client, sweep) == whole
     assert before < {run.info.run_id for run in recorded(client, "tags.outcome = 'stopped'")}
 

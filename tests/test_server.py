@@ -289,7 +289,7 @@ def test_a_client_that_is_killed(
     assert [run for run in recorded(client, "attributes.status = 'RUNNING'") if not is_parent(run)]
     assert compare.command([]) == 0
     assert not recorded(client, "attributes.status = 'RUNNING'")
-    assert "of 40 runs on record; to go on: " in capfd.readouterr().err
+    assert "of 40 runs came to their end; to go on: " in capfd.readouterr().err
     assert command("resume=latest") == 0
     assert len(of_jobs(client)) == 40
 

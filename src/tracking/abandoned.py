@@ -48,5 +48,5 @@ def so_far(sweep: str, runs: Sequence[TrackedRun], jobs: int | None) -> str:
     """How many of a sweep's runs were trained to their end, and how it goes on where it can."""
     done = sum(run.is_done for run in runs)
     if jobs is None:
-        return f"{done} runs on record"
-    return f"{done} of {jobs} runs on record; to go on: {command('train')} resume={sweep}"
+        return f"{done} runs came to their end"
+    return f"{done} of {jobs} runs came to their end; to go on: {command('train')} resume={sweep}"

@@ -1,7 +1,7 @@
 """Which runs pass a filter: MLflow's search syntax, in which a param may be a number.
 
-MLflow's params are texts and refuse `<`. A condition on a param's number, or on a param or metric by its name
-alone (`lr < 0.01`), looks at what was read; every other condition is MLflow's.
+MLflow's params are texts and refuse `<`. A condition on a param's number, or on a param, metric or tag by its
+name alone (`lr < 0.01`, `outcome = 'converged'`), looks at what was read; every other condition is MLflow's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.g
 
 @dataclass(frozen=True)
 class Condition:
-    """What a run's param has to be, or where `is_any` a metric of that name."""
+    """What a run's param has to be, or where `is_any` a metric or a tag of that name."""
 
     key: str
     sign: str
@@ -44,13 +44,20 @@ class Condition:
         if wanted[1] and self.sign not in ("=", "!="):
             raise ConfigError(f"{self.key} {self.sign} {self.value}: {self.sign} takes a number")
         found = value(run, self.key) if self.is_any and not wanted[1] else None
-        if found is None and self.key in run.params:
-            found = natural(run.params[self.key])
+        if found is None and (text := self._text(run)) is not None:
+            found = natural(text)
         if found is None:
             return False
         if bool(found[1]) != bool(wanted[1]):  # a text beside a number
             return self.sign == "!="
         return bool(SIGNS[self.sign](found, wanted))
+
+    def is_of(self, run: TrackedRun) -> bool:
+        """Whether it says anything of a run."""
+        return self._text(run) is not None or (self.is_any and self.key in run.metrics)
+
+    def _text(self, run: TrackedRun) -> str | None:
+        return run.params.get(self.key, run.tags.get(self.key) if self.is_any else None)
 
 
 def read(filter: str) -> tuple[str, list[Condition]]:
@@ -75,9 +82,7 @@ def read(filter: str) -> tuple[str, list[Condition]]:
 def passing(runs: Sequence[TrackedRun], conditions: Sequence[Condition]) -> list[TrackedRun]:
     """The runs that pass them all; raises ConfigError for a key that none of them has."""
     for each in conditions:
-        if runs and not any(
-            each.key in run.params or (each.is_any and each.key in run.metrics) for run in runs
-        ):
+        if runs and not any(map(each.is_of, runs)):
             raise ConfigError(f"--filter {each.key}: no run has that; give one of {', '.join(known(runs))}")
     return [run for run in runs if all(each.passes(run) for each in conditions)]
 

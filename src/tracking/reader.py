@@ -116,8 +116,8 @@ def named(store: Store, names: Sequence[str], filter: str = "") -> Selection:
     if others:
         return Selection(run_ids=tuple(names), filter=filter)
     if first.startswith("sweep-"):
-        if not runs(store, Selection(sweep=first)):
-            latest = latest_sweep(store)
+        latest = latest_sweep(store)
+        if first != latest and not runs(store, Selection(sweep=first)):
             hint = f"; the latest is {latest}" if latest else ""
             raise ConfigError(f"there is no sweep {first}{hint}")
         return Selection(sweep=first, filter=filter)

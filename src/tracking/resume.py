@@ -87,7 +87,7 @@ def claim(origin: Origin) -> None:
             raise BusyError(f"another process is at work on {sweep.name}{where}: wait until it ends")
         origin.lock.touch()
     done = sum(run.is_done for run in recorded)
-    print(f"going on with {sweep.name}: {done} of {sweep.jobs} runs are on record")
+    print(f"going on with {sweep.name}: {done} of {sweep.jobs} runs came to their end")
 
 
 def _require_unchanged(store: Store, recorded: Sequence[TrackedRun]) -> None:
