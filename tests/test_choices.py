@@ -44,6 +44,8 @@ def fails(t_u, w): raise RuntimeError("no\\nway")
 def centred(t_u, w, b): return w * (t_u - t_u.mean()) + b
 def to_largest(t_u, w): return w * t_u / t_u.amax(-1, keepdim=True)
 def in_order(t_u, w): return w * t_u.cumsum(-1)
+def leaves(t_u, w): raise SystemExit(0)
+def leaves_too(t_p, t_c): raise SystemExit(0)
 def column(t_u, loss): return loss * t_u
 def long(t_u, LONG): return LONG * t_u
 def idle(t_u, w, b): return w * t_u
@@ -74,6 +76,8 @@ BROKEN = {
     "model.function=NAME.detached model.start.w=1": "is not differentiable",
     "model.function=NAME.number model.start.w=1": "fails at its start",
     "model.function=NAME.fails model.start.w=1": "RuntimeError: no way",
+    "model.function=NAME.leaves model.start.w=1": "fails at its start: SystemExit: 0",
+    "loss.function=NAME.leaves_too": "fails: SystemExit: 0",
     "model.function=NAME.column model.start.loss=1": "cannot be called loss",
     f"model.function=NAME.long model.start.{'k' * 241}=1": "MLflow takes letters, digits and _, 240 at most",
     "model.function=NAME.idle model.start.w=1 model.start.b=0": "does not depend on b",

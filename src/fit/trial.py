@@ -63,7 +63,7 @@ def try_model(
         fault = fault or _raw_form_fault(model, given, start.to(t_un))
     except RandomError:
         fault = IS_RANDOM
-    except Exception as error:  # whatever is in it
+    except (Exception, SystemExit) as error:  # whatever is in it
         fault = f"fails at its start: {type(error).__name__}: {one_line(error)}"
     if fault:
         raise ConfigError(f"model={called} {fault}")
@@ -177,7 +177,7 @@ def try_loss(loss: Loss, called: str, like: Tensor) -> None:
         fault = IS_RANDOM if _differ(losses, loss(t_p, t_c)) else _loss_fault(losses, t_p)
     except RandomError:
         fault = IS_RANDOM
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         fault = f"fails: {type(error).__name__}: {one_line(error)}"
     if fault:
         raise ConfigError(f"loss={called} {fault}")
