@@ -141,7 +141,7 @@ def try_normalization(normalization: Callable[[Tensor], object], called: str, t_
         found = normalization(t_u.clone())
     except ValueError as error:  # the input is refused in plain words, as by one of ours
         raise ConfigError(one_line(error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         why = f"{type(error).__name__}: {one_line(error)}"
         raise ConfigError(f"normalization={called} fails: {why}") from error
     pair = (found.shift, found.scale) if isinstance(found, Affine) else found
