@@ -21,7 +21,7 @@ from src.tracking.selection import Selection
 from src.tracking.store import Store
 from tests import browser as chromium
 from tests.browser import cell, name, show_curves
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,9 +13,9 @@ from src.report.comparison import Comparison
 from src.tracking import reader
 from src.tracking.selection import Selection
 from src.tracking.store import existing
+from tests.record import is_parent, recorded
 from tests.test_cases import CASES, GERMAN, ROWS
 from tests.test_predict import Answer, Ask, ask_anywhere  # noqa: F401  (a fixture)
-from tests.test_record import is_parent, recorded
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]

@@ -11,7 +11,7 @@ from src.diagnostics.change import Change, bound, change
 from src.tracking.reader import get
 from src.tracking.registry import earlier
 from src.tracking.store import existing
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 Command = Callable[..., int]
 TRAIN = ("normalization=zscore", "lr=0.1", "register=mine")

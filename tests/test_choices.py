@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from src import predict
 from src.functions import _imported
 from tests.conftest import ROOT
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]

@@ -22,9 +22,9 @@ from src.report import figures
 from src.tracking.patience import LONGEST_S
 from tests.cluster import Cluster, wait_until
 from tests.conftest import working_folder
+from tests.record import is_parent, recorded
 from tests.server import Server
 from tests.test_launchers import POINTS, by_point, parents
-from tests.test_record import is_parent, recorded
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from src import compare, train
 from src.tracking import bulk
 from tests.conftest import working_folder
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 Capture = pytest.CaptureFixture[str]
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=20")

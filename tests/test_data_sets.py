@@ -27,8 +27,8 @@ from src.tracking import bulk, reader
 from src.tracking.selection import Selection
 from src.tracking.store import existing
 from tests.conftest import working_folder
+from tests.record import is_parent, recorded
 from tests.test_page import PICTURES, tables
-from tests.test_record import is_parent, recorded
 
 pytestmark = pytest.mark.pictures
 

@@ -17,7 +17,7 @@ from src import predict
 from src.formula import Ranges, formula
 from src.models import MODELS
 from src.normalization import UNCHANGED, Affine
-from tests.test_record import recorded
+from tests.record import recorded
 
 Curve = tuple[np.ndarray, np.ndarray, int, str]
 

@@ -32,7 +32,7 @@ from src.fit.training import calibrate
 from src.models import MODELS
 from src.package import CONF
 from tests.conftest import working_folder
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 MODEL = {
     "linear": ["model=linear"],

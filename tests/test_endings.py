@@ -17,8 +17,8 @@ from mlflow import MlflowClient
 
 from src import __main__
 from tests.conftest import ROOT
+from tests.record import is_parent, recorded
 from tests.test_processes import wait_for_runs
-from tests.test_record import is_parent, recorded
 from tests.test_resume import sweeps
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from src.tracking import patience
-from tests.test_record import recorded
+from tests.record import recorded
 from tests.test_resume import on_record, sweeps
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from src import train
 from src.fit import training
 from src.package import CONF
-from tests.test_record import curve, is_parent, recorded
+from tests.record import curve, is_parent, recorded
 
 # Three normalizations, two numbers of epochs, four rates, the largest beyond every limit (1.0 of zscore)
 POINTS = ("-m", "lr=1e-4,1e-3,1e-2,3", "normalization=none,scale,zscore", "epochs=60,300")

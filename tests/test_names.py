@@ -12,8 +12,8 @@ from src import compare, predict
 from src.data import Pairs, load
 from src.report.figures import fits
 from src.settings import DataSettings
+from tests.record import is_parent, recorded
 from tests.terminal import on_a_terminal
-from tests.test_record import is_parent, recorded
 
 Command = Callable[..., int]
 EVERY = ["--experiment", "thermometer"]

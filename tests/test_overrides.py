@@ -12,7 +12,7 @@ from src import compare, predict
 from src.config import ConfigError
 from src.overrides import for_hydra
 from src.ranges import expanded
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 Command = Callable[..., int]
 

@@ -18,7 +18,7 @@ from src.tracking import bulk, reader
 from src.tracking.selection import Selection
 from src.tracking.store import existing
 from tests.conftest import ROOT
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 pytestmark = pytest.mark.pictures
 

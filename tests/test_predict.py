@@ -17,9 +17,9 @@ from src import predict, train
 from src.tracking import model, reader
 from src.tracking.store import existing
 from tests.conftest import working_folder
+from tests.record import is_parent, recorded
 from tests.test_intervals import T_C
 from tests.test_intervals import T_U as READINGS
-from tests.test_record import is_parent, recorded
 
 # The chapter's readings, and its calibration: w, b = 5.3671, -17.3012 on 0.1 * t_u
 T_U = ("35.7", "55.9", "58.2", "81.9", "56.3", "48.9", "33.9", "21.8", "48.4", "60.4", "68.4")

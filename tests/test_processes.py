@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 pytestmark = pytest.mark.slow
 

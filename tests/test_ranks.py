@@ -15,7 +15,7 @@ from src.tracking import reader
 from src.tracking.ranking import ranked
 from src.tracking.selection import Selection
 from src.tracking.store import existing
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 # converged, stopped and diverged runs of two models, and ties
 SWEPT = ("-m", "model=linear,quadratic", "normalization=none,minmax", "lr=0.2,0.1", "epochs=50,5000")

@@ -21,7 +21,7 @@ from src.package import CONF
 from src.terminal.command import attempt
 from src.terminal.errors import WorkerError
 from src.workplace import sweep_begun
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 RUNS = 200
 

@@ -17,7 +17,7 @@ from src.tracking import reader
 from src.tracking.store import existing
 from tests.browser import CHROMIUM, browser
 from tests.conftest import ROOT
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 Command = Callable[..., int]
 CHAPTER = ("normalization=zscore", "epochs=500")

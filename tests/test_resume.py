@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 
 from src import compare
 from src.workplace import Process
+from tests.record import curve, is_parent, recorded
 from tests.test_processes import wait_for_runs
-from tests.test_record import curve, is_parent, recorded
 
 Command = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]

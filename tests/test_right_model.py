@@ -15,7 +15,7 @@ from src.tracking.dataset import DataSummary
 from src.tracking.model_choice import Choice
 from src.tracking.ranking import choices
 from src.tracking.record import TrackedRun
-from tests.test_record import is_parent, recorded
+from tests.record import is_parent, recorded
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]

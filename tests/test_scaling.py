@@ -17,8 +17,8 @@ from src.functions import parameter_names
 from src.loop import training_loop
 from src.models import linear
 from src.settings import Settings
+from tests.record import is_parent, recorded
 from tests.test_best_fit import MODELS, NIST
-from tests.test_record import is_parent, recorded
 
 HERE = Path(__file__).parent
 Command = Callable[..., int]

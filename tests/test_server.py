@@ -26,9 +26,9 @@ from src.tracking.selection import Selection
 from src.tracking.store import Store, open_store
 from src.tracking.sweep import Parent, parents_of
 from src.workplace import Process
+from tests.record import curve, is_parent, recorded
 from tests.server import CUT, LOSE, Proxy, Server
 from tests.terminal import STYLE, left_on_screen, on_a_terminal
-from tests.test_record import curve, is_parent, recorded
 from tests.test_resume import sweeps
 from tests.test_writers import PLAIN, everything
 

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from src.data import load
 from src.settings import DataSettings
-from tests.test_record import recorded
+from tests.record import recorded
 
 Command = Callable[..., int]
 FLAGS = ("normalization=zscore", "lr=0.1", "epochs=300", "dtype=float64")

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from src import train
 from src.package import CONF
-from tests.test_record import curve, is_parent, recorded
+from tests.record import curve, is_parent, recorded
 
 SWEPT = ["lr=1e-2,1e-3", "normalization=none,zscore", "epochs=60"]
 POINTS = [["lr=1e-2", "normalization=none"], ["lr=1e-2", "normalization=zscore"],

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.test_record import recorded
+from tests.record import recorded
 
 Command = Callable[..., int]
 SIGMA = 0.5 + 0.1 * np.arange(11)
