@@ -85,6 +85,7 @@ class Place:
         self.store, self.empty = folder / "mlflow.db", folder / "empty.db"
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
         self.environment["PYTHONPATH"] = str(ROOT)
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or all of the project is compiled each time
         shutil.copytree(ROOT / "data", folder / "data")
         self._process("src.train", "epochs=1")  # migrates the schema, which takes seconds, once and for all
         self._empty()
