@@ -145,6 +145,15 @@ class Run:
         return curve_schedule(self.settings.epochs, self.settings.tracking.points)
 
 
+def check_device(device: str) -> None:
+    """Raises ConfigError where this machine has no such device."""
+    available = ["cpu", *(f"cuda:{card}" for card in range(torch.cuda.device_count()))]
+    if device not in available and not (device == "cuda" and len(available) > 1):
+        raise ConfigError(
+            f"device={device} is not available on this machine: give one of {', '.join(available)}"
+        )
+
+
 class Preparation:
     """Prepares runs; what several share is read and computed once, and refused once."""
 
@@ -152,13 +161,13 @@ class Preparation:
         self,
         load: Callable[[DataSettings, int, float], Pairs],
         metrics: Collection[str] = (),
-        check: Callable[[str], None] | None = None,
+        check: Callable[[str], None] = check_device,
     ) -> None:
         """`load` reads pairs, as `data.load` does; `metrics` are names that no parameter may have.
 
-        `check` raises ConfigError for a device that will not do; None for one that this machine has not.
+        `check` raises ConfigError for a device that will not do.
         """
-        self._load, self._metrics, self._check = load, metrics, check or check_device
+        self._load, self._metrics, self._check = load, metrics, check
         self._problems: dict[Hashable, Problem | ConfigError] = {}
         self._inputs: dict[Hashable, Input | ConfigError] = {}
         self._speller = Speller()
@@ -275,15 +284,6 @@ def _processor(device: str) -> str:
     if not torch.cuda.is_available():
         return device
     return torch.cuda.get_device_name(device)
-
-
-def check_device(device: str) -> None:
-    """Raises ConfigError where this machine has no such device."""
-    available = ["cpu", *(f"cuda:{card}" for card in range(torch.cuda.device_count()))]
-    if device not in available and not (device == "cuda" and len(available) > 1):
-        raise ConfigError(
-            f"device={device} is not available on this machine: give one of {', '.join(available)}"
-        )
 
 
 def _remembered(known: dict[Hashable, T | ConfigError], key: Hashable, make: Callable[[], T]) -> T:
