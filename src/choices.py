@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 from omegaconf import OmegaConf
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
-from .functions import Function, arguments, resolve, taken
+from .functions import Function, arguments, defaults, resolve, taken
 from .kinds import About, Finite, allowed
 from .losses import LOSSES
 from .models import MODELS
@@ -82,7 +82,8 @@ class OptionSettings(FunctionSettings, extra="allow"):
     @property
     def options(self) -> dict[str, float]:
         """What the function takes besides the tensors."""
-        return self.model_extra or {}
+        assert self.model_extra is not None
+        return self.model_extra
 
     @property
     def function(self) -> Function:
@@ -97,12 +98,15 @@ class OptionSettings(FunctionSettings, extra="allow"):
             for option, value in self.options.items()
             if option not in kinds
         ]
+        given = defaults(self.chosen) | self.options
         for option, kind in kinds.items():
+            if option not in given:
+                mistakes.append(f"{self.GROUP}.{option} is missing: give {allowed(kind)}")
+                continue
             try:
-                self.options[option] = _adapter(kind).validate_python(self.options.get(option))
+                self.options[option] = _adapter(kind).validate_python(given[option])
             except ValidationError:
-                given = self.options.get(option, "nothing")
-                mistakes.append(f"{self.GROUP}.{option}={given} is not allowed: give {allowed(kind)}")
+                mistakes.append(f"{self.GROUP}.{option}={given[option]} is not allowed: give {allowed(kind)}")
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return self
@@ -158,7 +162,12 @@ class ModelSettings(FunctionSettings):
             raise ValueError(f"model={self.name} has no parameters besides its input: nothing can be trained")
         names = self.parameters
         faults = [f"there is no setting model.start.{name}" for name in self.start if name not in names]
-        faults += [f"model.start.{name} is missing" for name in names if name not in self.start]
+        untaken = defaults(self.chosen)
+        faults += [
+            f"model.start.{name} is missing{' (its default in Python is not taken)' * (name in untaken)}"
+            for name in names
+            if name not in self.start
+        ]
         if faults:
             raise ValueError(f"{', '.join(faults)}: model={self.name} starts from {', '.join(names)}")
         return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -135,7 +135,7 @@ def _read_pairs(settings: DataSettings, path: str, setting: str, n_parameters: i
     if not settings.missing and not _with_numbers(columns, meant).all():
         problems.append("data.missing=drop leaves out rows without a number")
     if (n := int(kept.sum())) < max(n_parameters, 1):
-        problems.append(_too_few(n, n_parameters))
+        problems.append(_too_few(n, n_parameters, said))
     if problems:
         raise ConfigError(f"{path}: " + "; ".join(problems))
     t_u, t_c, *sigmas = [column.values[kept] for column in columns]
@@ -283,6 +283,7 @@ def _shortages(pairs: Pairs, n_parameters: int) -> Iterator[str]:
         yield f"column {settings.target} is constant ({pairs.t_c[0]:g}): there is nothing to calibrate to"
 
 
-def _too_few(n: int, n_parameters: int) -> str:
+def _too_few(n: int, n_parameters: int, left_out: Sequence[str] = ()) -> str:
     enough = f" cannot settle {n_parameters} parameters" if n_parameters else ""
-    return f"{n} observations{enough}: add rows"
+    without = f" ({'; '.join(left_out)})" if left_out else ""
+    return f"{n} observations{enough}{without}: add rows"

@@ -91,6 +91,12 @@ def arguments(function: Function, after: int = 1) -> dict[str, Any]:
     return {name: kind if get_origin(kind) is not None else Finite for name, kind in kinds.items()}
 
 
+def defaults(function: Function) -> dict[str, Any]:
+    """What a function takes where it is given nothing, by the argument's name."""
+    found = inspect.signature(function).parameters.values()
+    return {each.name: each.default for each in found if each.default is not each.empty}
+
+
 def taken(name: str, shipped: Mapping[str, Function], after: int = 1) -> dict[str, Any]:
     """What the function of a name takes; nothing where there is none, as on record of one that is gone."""
     try:

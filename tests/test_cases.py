@@ -287,6 +287,9 @@ MORE: dict[str, tuple[str | bytes, Taken | Refused]] = {
         "volt,celsius,who\n0.5,10,me\n1.0,20,me\n9,9,you\n1.5,31,me\n",
         Taken(columns(where="who == me"), ["1 row left out by who == me"]),
     ),
+    "rows of which none is meant": (
+        ROWS, Refused(["0 observations", "(3 rows left out by volt > 300)"], columns(where="volt > 300"))
+    ),
     "rows of a column that is not there": (
         ROWS,
         Refused(["data.where=x > 1: 0 columns are called x", "volt, celsius"], columns(where="x > 1")),

@@ -26,6 +26,8 @@ import torch
 def tanh(t_u, w, b): return w * torch.tanh(t_u / 50) + b
 def pinned(t_p, t_c, tau): return torch.maximum(tau * (t_c - t_p), (tau - 1) * (t_c - t_p)).mean(-1)
 
+def pinned_at(t_p, t_c, tau=0.3): return pinned(t_p, t_c, tau)
+
 def bent(t_u, w, c, b): return w * torch.tanh(c * t_u) + b
 bent.in_raw_units = lambda shift, scale, w, c, b: (w, c * scale, b)
 def bent_wrongly(t_u, w, c, b): return bent(t_u, w, c, b)
@@ -50,6 +52,7 @@ def column(t_u, loss): return loss * t_u
 def long(t_u, LONG): return LONG * t_u
 def idle(t_u, w, b): return w * t_u
 def mixed(t_u, w): return w * t_u - w.mean(0)
+def stateful(t_u, w, _calls=[0]): return w * t_u
 def noisy(t_u, w): return w * t_u + 1e-3 * torch.randn_like(t_u)
 NUMBER = 3
 
@@ -86,6 +89,7 @@ BROKEN = {
     "model.function=NAME.centred model.start={w:1,b:0}": "no mean or largest of all readings",
     "model.function=NAME.to_largest model.start.w=1": "otherwise beside others than by itself",
     "model.function=NAME.in_order model.start.w=1": "otherwise beside others than by itself",
+    "model.function=NAME.stateful": "model.start._calls is missing (its default in Python is not taken)",
     "model.function=NAME.noisy model.start.w=1": ".noisy is random: no run of it could be repeated",
     "loss.function=NAME.dice": ".dice is random: no run of it could be repeated",
     "model.function=NAME.nosuch": "has no nosuch",
@@ -99,7 +103,7 @@ BROKEN = {
     "normalization.function=NAME.flat": "gives the shift 51.8 and the scale 0, where",
     "normalization.function=NAME.unlike": "gives the shift nan and the scale 1, where",
     "normalization.function=NAME.lost": ".lost fails: AttributeError: 'Tensor' object has no",
-    "loss.function=NAME.pinned": "loss.tau=nothing is not allowed: give a finite number",
+    "loss.function=NAME.pinned": "loss.tau is missing: give a finite number",
 }
 
 
@@ -268,6 +272,17 @@ def test_a_loss_of_ones_own(
         assert f"loss.function={mine}.pinned loss.tau=0.3" in run.data.tags["overrides"]
     expected = runs["0.1"].data.metrics["w"] * 50 + runs["0.1"].data.metrics["b"]
     assert predicted(capfd, "best", "50").t_c[0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_an_option_by_its_default(mine: str, command: Command, client: MlflowClient) -> None:
+    """A loss's own 0.3 is taken, put on record, and gives way to what is asked for."""
+    for how in (["pinned_at"], ["pinned", "loss.tau=0.3"], ["pinned_at", "loss.tau=0.5"]):
+        assert command(f"loss.function={mine}.{how[0]}", *how[1:], "epochs=5") == 0
+    last, explicit, first = recorded(client)
+    found = [run.data.params["loss_tau"] for run in (first, explicit, last)]
+    assert found == ["0.3", "0.3", "0.5"]
+    losses = [run.data.metrics["final_loss"] for run in (first, explicit, last)]
+    assert losses[0] == losses[1] != losses[2]
 
 
 def test_a_parabola_over_unix_seconds(
