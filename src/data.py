@@ -102,6 +102,10 @@ def load(settings: DataSettings, n_parameters: int, largest: float = np.inf) -> 
     pairs = _read_pairs(settings, settings.path, "data.path=", n_parameters, largest)
     if isinstance(settings.validation, str):
         held_out = _read_pairs(settings, settings.validation, "data.validation=", 0, largest)
+        if held_out.digest == pairs.digest:
+            raise ConfigError(
+                f"data.validation={settings.validation} holds what is trained on: give others, or a part, 0.2"
+            )
         pairs = replace(pairs, held_out=held_out)
     elif settings.validation is not None:
         pairs = _split(pairs, settings.validation, settings.seed or 0)

@@ -294,6 +294,9 @@ MORE: dict[str, tuple[str | bytes, Taken | Refused]] = {
         ROWS,
         Refused(["data.where=x > 1: 0 columns are called x", "volt, celsius"], columns(where="x > 1")),
     ),
+    "a sheet of what has none": (
+        ROWS, Taken(columns(sheet="Feb"), ["no workbook, data.sheet=Feb is not needed"])
+    ),
     "gzip": (gzip.compress(ROWS.encode()), Taken(columns(), [])),
     "xz": (lzma.compress(GERMAN.encode()), Taken(columns(), ["semicolons between cells", "decimal commas"])),
     "bzip2": (bz2.compress(ROWS.encode()), Taken(columns(), [])),
@@ -385,12 +388,12 @@ def test_one_digest_however_written(tmp_path: Path) -> None:
 
 def test_a_validation_file_is_read_alike(tmp_path: Path) -> None:
     """With the same settings, and said on a line of its own."""
-    for name in ("a.csv", "b.csv"):
-        (tmp_path / name).write_text(GERMAN + "2,0;NA\n")
+    (tmp_path / "a.csv").write_text(GERMAN + "2,0;NA\n")
+    (tmp_path / "b.csv").write_text(GERMAN.replace("0,5", "0,6") + "2,0;NA\n")
     settings = columns(missing="drop", validation=str(tmp_path / "b.csv"))
     pairs = read(tmp_path / "a.csv", settings)
     assert pairs.held_out is not None
-    assert list(pairs.held_out.t_u) == [0.5, 1, 1.5]
+    assert list(pairs.held_out.t_u) == [0.6, 1, 1.5]
     said = (
         "3 observations; semicolons between cells, decimal commas; 1 row without a number left out (line 5)"
     )

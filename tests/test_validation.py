@@ -72,6 +72,7 @@ def test_another_file(empty_folder: Path, command: Command, client: MlflowClient
         "data.validation=0.01": "of 11 observations is none: give 0.091 or more",
         "data.validation=0.95": "cannot settle 2 parameters",
         "data.validation=nowhere.csv": "data.validation=nowhere.csv: no such file",
+        "data.validation=data/thermometer.csv": "holds what is trained on: give others, or a part, 0.2",
         "data.seed=1": "give data.validation=0.2",
     }.items(),
 )

@@ -76,6 +76,8 @@ def read(content: bytes, source: Source) -> Table:
         rows, said = sheets.read(content, source)
         return _table(rows, {}, "", source, said)
     text, said = decode(content, source)
+    if source.layout.sheet:
+        said.append(f"no workbook, {source.spelled('sheet', source.layout.sheet)} is not needed")
     if not source.layout.encoding and ALTERNATING.search(text, 0, 1000):
         raise ConfigError(
             f"{source.name} is UTF-16 without its mark, or binary data: give "
