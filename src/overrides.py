@@ -92,7 +92,9 @@ def _for_hydra(override: str) -> str:
     plus, key, value = found.groups()
     if not _parsed(f"{plus}{key}=x"):
         is_unit = key.startswith("data.units.")
-        hint = "give data.input_unit=UNIT or data.target_unit=UNIT" if is_unit else "write KEY=VALUE"
+        rename = "rename it in the function, for Hydra reads ASCII letters alone"
+        hint = "write KEY=VALUE" if key.isascii() else rename
+        hint = "give data.input_unit=UNIT or data.target_unit=UNIT" if is_unit else hint
         raise ConfigError(f"{key!r} cannot be read as a setting: {hint}")
     return f"{plus}{key}={_value_for_hydra(key, value)}"
 

@@ -41,7 +41,7 @@ COMMAND_LINES = {
     "loss.delta=1": ["loss.delta=1", "mse takes none"],
     "model=power model.start.k=x": ["model.start.k=x", "finite number"],
     "model=steinhart_hart": ["takes its input as it is", "normalization=none"],
-    "model=power normalization=zscore": ["no finite slope by k at its start", "another model.start"],
+    "model=power normalization=zscore": ["no finite slope by k at its start", "normalization that suits it"],
     "model.function=tanh": ["model.function=tanh", "MODULE.FUNCTION"],
     "origin.sweep=mine": ["origin.sweep is filled in"],
     "-m lr=1e-2,1e-3 +origin.folder=x": ["origin.folder is filled in"],
@@ -70,6 +70,7 @@ COMMAND_LINES = {
     "normalisation=x": ["normalisation", "did you mean normalization"],
     "normalization=x": ["normalization=x", "minmax or none or scale or zscore"],
     "normalization=none +normalization.factor=2": ["normalization.factor=2", "none takes none"],
+    "model.start.ω=1": ["'model.start.ω' cannot be read", "Hydra reads ASCII letters alone"],
     "normalization.factor=0": ["normalization.factor=0", "greater than 0"],
     "normalization.factor=1e300": ["scale 1e+300", "range of float32"],
     "model=cubic": ["model=cubic", "linear or power or proportional or quadratic"],
@@ -115,7 +116,7 @@ FILES = {
     b't_u,t_c,note\n1,2,"a\nb"\n3,x,"c"\n': ["line 4, column t_c", "'x'"],
     b't_u,t_c\n1,"1,5"\n2.5,3\n': ["line 2, column t_c", "'1,5'"],
     b"t_u,t_c\nx,2\n3,y\n5,z\n": ["line 2, column t_u", "line 3, column t_c", "line 4, column t_c"],
-    b"t_u,t_c\n" + b"x,y\n" * 50: ["line 2", "and 90 more"],
+    b"t_u,t_c\n" + b"x,y\n" * 50: ["line 2", "and 97 more"],
     b"t_u,t_c\n1,2,3\n4,5\n": ["line 2: 3 cells", "header names 2"],
     b't_u,t_c\n1,"2\n': ["line 2", "never closed", "data.quote=none"],
     b"\xff\xfet\x00_\x00u": ["not utf-16"],
@@ -163,6 +164,17 @@ def test_a_parabola_needs_three_distinct_inputs(
     (empty_folder / "mine.csv").write_text("t_u,t_c\n1,2\n1,3\n2,4\n2,5\n")
     code = command("data.path=mine.csv", "model=quadratic")
     assert_refused(code, empty_folder, Captured(*capfd.readouterr()), ["2 distinct values", "3 parameters"])
+
+
+def test_readings_that_float32_cannot_spread(
+    command: Callable[..., int], empty_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Some 1e-39 apart: what would bring them to 1 is beyond float32; with the advice it goes."""
+    (empty_folder / "mine.csv").write_text("t_u,t_c\n1e-39,2\n2e-39,3\n3e-39,5\n")
+    mine = ("data.path=mine.csv", "normalization=zscore", "lr=0.1", "epochs=5")
+    code = command(*mine)
+    assert_refused(code, empty_folder, Captured(*capfd.readouterr()), ["choose another, or dtype=float64"])
+    assert command(*mine, "dtype=float64") == 0
 
 
 @pytest.mark.parametrize("readings", [("1e-320", "2e-320", "3e-320"), ("-1.7e308", "1.7e308", "1e308")])

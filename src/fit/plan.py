@@ -224,7 +224,7 @@ def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> In
         )
     t_un = fitted.apply(problem.t_u, getattr(torch, settings.dtype))
     if not t_un.isfinite().all():
-        raise _out_of_range(fitted, settings)
+        raise _out_of_range(fitted, settings, problem.t_u)
     start = torch.tensor(model.start_in_order, dtype=torch.float64)
     try_model(problem.model, problem.names, model.name, t_un, start, metrics)
     try_loss(problem.loss, settings.loss.name, t_un)
@@ -238,7 +238,7 @@ def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> In
         raise ConfigError("scaling=jacobian: a parameter has no effect at the start: start elsewhere")
     is_known = found.fold is None or bool(found.fold.isfinite().all())
     if not is_known or found.limit in (0, math.inf):
-        raise _out_of_range(fitted, settings)
+        raise _out_of_range(fitted, settings, problem.t_u)
     return Input(problem, fitted, t_un, found)
 
 
@@ -269,10 +269,13 @@ def _with_rate(settings: Settings, found: Input) -> Settings:
     return settings.model_copy(update={"lr": rate})
 
 
-def _out_of_range(fitted: Affine, settings: Settings) -> ConfigError:
+def _out_of_range(fitted: Affine, settings: Settings, t_u: Tensor) -> ConfigError:
+    squares = fitted.apply(t_u, torch.float64).square()
+    is_narrow = settings.dtype == "float32" and squares.isfinite().all()
     return ConfigError(
         f"normalization={settings.normalization.name} with shift {fitted.shift:g} and scale {fitted.scale:g} "
-        f"takes {settings.data.input} out of the range of {settings.dtype}: choose another"
+        f"takes {settings.data.input} out of the range of {settings.dtype}: "
+        f"choose another{', or dtype=float64' if is_narrow else ''}"
     )
 
 

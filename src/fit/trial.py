@@ -27,6 +27,7 @@ PREFIXES = ("trained_", "best_", "se_", "path_")
 NAMES = r"\w{1,240}"  # what MLflow takes, behind any prefix of ours
 ROUNDING = 1e-5  # of the largest prediction: more than this is no rounding
 RUNS = 3  # more than one, and not the number of anything else
+ANOTHER = "give another model.start, or a normalization that suits it"
 IS_RANDOM = "is random: no run of it could be repeated"
 
 
@@ -85,7 +86,7 @@ def _fault(found: object, alone: object, shape: tuple[int, int]) -> str:
             f"{shape} is needed: use element-wise operations"
         )
     if not found.isfinite().all():
-        return "is not finite at its start: give another model.start, or a normalization that suits it"
+        return f"is not finite at its start: {ANOTHER}"
     if not torch.allclose(found, alone.expand(shape), equal_nan=True):
         return "does not predict the same for several runs as for one: use element-wise operations"
     return ""
@@ -120,7 +121,7 @@ def _slope_fault(found: Tensor, params: dict[str, Tensor]) -> str:
         if slope is None:
             return f"does not depend on {name}, or not differentiably: leave it out, or keep it a tensor"
         if not slope.isfinite().all():
-            return f"has no finite slope by {name} at its start: give another model.start"
+            return f"has no finite slope by {name} at its start: {ANOTHER}"
         if slope[1:].any():
             return "mixes runs: use element-wise operations"
     return ""
