@@ -52,6 +52,21 @@ def test_an_interrupt_that_is_lost_is_raised_again() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_fails_of_an_interrupt(capfd: pytest.CaptureFixture[str]) -> None:
+    """As OmegaConf does, whose object was left half-made: the interrupt is told, and not its consequence."""
+
+    def step() -> None:
+        garbage = Interrupting()
+        del garbage
+        gc.collect()
+        raise AttributeError("'NoneType' object has no attribute '_flags'")
+
+    with interrupts.raising():
+        assert run_command(step) == 130
+    assert capfd.readouterr().err == "\nstopped by SIGINT\n"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_that_is_lost_is_told_in_the_end(capfd: pytest.CaptureFixture[str]) -> None:
     def step() -> None:
         garbage = Interrupting()

@@ -51,8 +51,10 @@ def attempt(step: Callable[[], int | None]) -> int:
     an interrupt.
     """
     try:
-        code = step() or 0
-        interrupts.raise_lost()
+        try:
+            code = step() or 0
+        finally:
+            interrupts.raise_lost()  # of which the step may have failed
     except interrupts.Interrupted as interrupt:
         interrupts.arrive()
         print(f"\nstopped by {interrupt}", file=sys.stderr)
