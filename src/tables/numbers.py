@@ -33,7 +33,7 @@ OVERLOAD = re.compile(
     r"9\.9+1?e\+37|1\.99+e\+1\d\d|9\.9+e\+(?:9\d|1\d\d)|3\.4(?:0\d+)?e\+38|1\.7976\d*e\+308"
 )
 LEAST_OVERLOAD = 9e37
-MOST_NAMED = 3  # of a file's bad cells; the rest are counted
+MOST_NAMED = 10  # of a file's bad cells; the rest are counted
 
 Kind = Literal["missing", "overload", "text", "unclear"]  # the last is a number that is not to be left out
 
