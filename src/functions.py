@@ -60,7 +60,8 @@ def _imported(path: str) -> Function:
     found = getattr(module, attribute)
     try:
         arguments(found)
-    except (TypeError, ValueError) as error:
+        _ = found.__qualname__  # by which its code is known; other callables have none
+    except (TypeError, ValueError, AttributeError) as error:
         raise LookupError(f"{path} is not a function of an input and parameters by name") from error
     return cast(Function, found)
 

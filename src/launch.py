@@ -91,8 +91,9 @@ class Launch:
         if flags.cfg or flags.info:
             require_single(self.given)
         if flags.help:
-            # asked for here alone: to compose its text takes as long as all the rest
-            flags.overrides = ["hydra/help=train", *flags.overrides]
+            if not flags.config_path:  # of a folder without our text
+                # asked for here alone: to compose its text takes as long as all the rest
+                flags.overrides = ["hydra/help=train", *flags.overrides]
             hydra.app_help(config_name=name, args_parser=self.parser, args=flags)
         elif flags.hydra_help:
             hydra.hydra_help(config_name=name, args_parser=self.parser, args=flags)
@@ -231,8 +232,8 @@ class _Composed(Hydra):
         parse = OverridesParser.create().parse_overrides
         parsed = parse(given)
         ConfigLoaderImpl.validate_sweep_overrides_legal(parsed, run_mode, from_shell=True)
-        keys = {each.key_or_group for each in parsed}
-        more = [each for each in parse(overrides) if each.key_or_group not in keys]
+        keys = tuple(f"{each.key_or_group}." for each in parsed)
+        more = [each for each in parse(overrides) if not f"{each.key_or_group}.".startswith(keys)]
         ConfigLoaderImpl._apply_overrides_to_config(more, config)
         listed = config.hydra.overrides
         listed.hydra = [each.input_line for each in more if each.is_hydra_override()] + listed.hydra

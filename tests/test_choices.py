@@ -1,6 +1,7 @@
 """Any differentiable function may stand where the model or the loss stands."""
 
 import io
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from src import predict
+from src import compare, predict
 from src.functions import _imported
 from tests.conftest import ROOT
 from tests.record import is_parent, recorded
@@ -48,6 +49,7 @@ def to_largest(t_u, w): return w * t_u / t_u.amax(-1, keepdim=True)
 def in_order(t_u, w): return w * t_u.cumsum(-1)
 def leaves(t_u, w): raise SystemExit(0)
 def leaves_too(t_p, t_c): raise SystemExit(0)
+def hidden(t_u, w, b, c): return w * t_u + b + c * (t_u - t_u.mean()) ** 2
 def column(t_u, loss): return loss * t_u
 def long(t_u, LONG): return LONG * t_u
 def idle(t_u, w, b): return w * t_u
@@ -55,6 +57,9 @@ def mixed(t_u, w): return w * t_u - w.mean(0)
 def stateful(t_u, w, _calls=[0]): return w * t_u
 def noisy(t_u, w): return w * t_u + 1e-3 * torch.randn_like(t_u)
 NUMBER = 3
+class Callable:
+    def __call__(self, t_u, w): return w * t_u
+OBJECT = Callable()
 
 def dice(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1) * (1 + random.random())
 def each_reading(t_p, t_c): return (t_p - t_c) ** 2
@@ -65,6 +70,9 @@ def one(t_u): return 0.1
 def flat(t_u): return t_u.mean(), 0.0
 def unlike(t_u): return t_u, 1.0
 def lost(t_u): return t_u.nosuch
+def refused(t_u): raise ValueError("of no use")
+def huge(t_u): return 0, 10**400
+def drawn(t_u): return torch.rand(()), 1.0
 def halved(t_u): return t_u.mean(), 1 / t_u.max()
 """.replace("LONG", "k" * 241)
 BROKEN = {
@@ -87,6 +95,7 @@ BROKEN = {
     "model.function=NAME.mixed model.start.w=1": "mixes runs",
     "model.function=NAME.bent_wrongly model.start={w:1,c:1,b:0}": "another form in raw units",
     "model.function=NAME.centred model.start={w:1,b:0}": "no mean or largest of all readings",
+    "model.function=NAME.hidden model.start={w:1,b:0,c:0}": "no mean or largest of all readings",
     "model.function=NAME.to_largest model.start.w=1": "otherwise beside others than by itself",
     "model.function=NAME.in_order model.start.w=1": "otherwise beside others than by itself",
     "model.function=NAME.stateful": "model.start._calls is missing (its default in Python is not taken)",
@@ -94,6 +103,7 @@ BROKEN = {
     "loss.function=NAME.dice": ".dice is random: no run of it could be repeated",
     "model.function=NAME.nosuch": "has no nosuch",
     "model.function=NAME.NUMBER": "is not a function",
+    "model.function=NAME.OBJECT": "is not a function",
     "model.function=nosuch.f": "No module named 'nosuch'",
     "model.function=NAME.tanh model.start.w=1 model.start.b=0 model.start.c=2": "no setting model.start.c",
     "loss.function=NAME.each_reading": "gives (3, 11) of predictions (3, 11)",
@@ -102,6 +112,9 @@ BROKEN = {
     "normalization.function=NAME.one": "gives a float, where two numbers are needed, the shift and the scale",
     "normalization.function=NAME.flat": "gives the shift 51.8 and the scale 0, where",
     "normalization.function=NAME.unlike": "gives the shift nan and the scale 1, where",
+    "normalization.function=NAME.refused": ".refused fails: ValueError: of no use",
+    "normalization.function=NAME.huge": "gives the shift 0 and the scale nan",
+    "normalization.function=NAME.drawn": ".drawn is random: no run of it could be repeated",
     "normalization.function=NAME.lost": ".lost fails: AttributeError: 'Tensor' object has no",
     "loss.function=NAME.pinned": "loss.tau is missing: give a finite number",
 }
@@ -186,6 +199,12 @@ def test_a_model_that_was_changed_since(
     for which in ("best", run.info.run_id):
         assert predict.command([which, "35.7"]) == 2
         assert f"the code of {mine}.tanh was changed since" in capfd.readouterr().err
+    assert compare.command([run.info.run_id, "--page", "page"]) == 0
+    assert {path.name for path in Path("page").iterdir()} >= {"note.md", "runs.csv"}
+    assert "Not drawn: fits and graph; run" in Path("page", "note.md").read_text()
+    code = json.loads(run.data.tags["code"]) | {"python": "3.10"}  # whose hashes are others
+    client.set_tag(run.info.run_id, "code", json.dumps(code))
+    assert predict.command(["best", "35.7"]) == 0
     sys.modules.pop(mine)  # another process
     assert predicted(capfd, "models:/tanh/1", "35.7").t_c[0] == before
 

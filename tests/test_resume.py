@@ -149,7 +149,7 @@ def test_what_is_complete_does_not_go_on(
     [sweep] = sweeps(client)
     for wrong, told in {
         f"resume={sweep}": f"{sweep} is complete",
-        "resume=latest": "there is no such sweep",
+        "resume=latest": "no sweep ended early",
         "-m lr=1e-2,1e-3 epochs=2 resume=true": f"{sweep} is complete",
         "-m lr=1e-2,1e-3 epochs=3 resume=true": "there is none with these settings",
         "resume='sweep\\'or\"mine'": f"the latest is {sweep}",

@@ -190,6 +190,22 @@ def test_a_sweep_whose_taker_died_is_taken_by_the_next(parent: Callable[[], Pare
     assert (parent().process, parent().status) == (process(2), "KILLED")
 
 
+def test_who_ends_a_sweep_that_was_taken_over_meanwhile(parent: Callable[[], Parent], proxy: Proxy) -> None:
+    """Between the look at what another left and the word that it ended: it is at work, and stays so."""
+    assert parent().set_status("RUNNING", process(1))
+    left = parent()
+
+    def take_over(path: str) -> int:
+        if path.endswith("/update"):
+            proxy.fault = lambda path: 0
+            assert parent().set_status("RUNNING", process(2))
+        return 0
+
+    proxy.fault = take_over
+    assert not left.set_status("KILLED")
+    assert (parent().process, parent().status) == (process(2), "RUNNING")
+
+
 @contextmanager
 def once_it_is_written(client: MlflowClient, meddle: Callable[[], None]) -> Iterator[None]:
     """Inside, a thread meddles as soon as some runs of a new sweep are on record."""

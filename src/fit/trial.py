@@ -15,7 +15,7 @@ from ..config import ConfigError, one_line
 from ..functions import raw_form
 from ..losses import Loss
 from ..models import Model
-from ..normalization import Affine
+from ..normalization import NORMALIZATIONS, Affine
 from ..spelling import RECORDED
 from ..steps.tape import RandomError, Repeatable
 
@@ -25,7 +25,7 @@ RESERVED = {"loss", "rank", "run_id", "name", "outcome", "reason", "conformity"}
 }
 PREFIXES = ("trained_", "best_", "se_", "path_")
 NAMES = r"\w{1,240}"  # what MLflow takes, behind any prefix of ours
-ROUNDING = 1e-5  # of the largest prediction: more than this is no rounding
+ROUNDING, LAST_BITS = 1e-5, 1e-14  # of the predictions' span, and size: what is more is no rounding
 RUNS = 3  # more than one, and not the number of anything else
 ANOTHER = "give another model.start, or a normalization that suits it"
 IS_RANDOM = "is random: no run of it could be repeated"
@@ -55,7 +55,7 @@ def try_model(
             found = model(given[None], *params)
         again = model(t_un.clone()[None], *params)
         alone = model(given, *start.to(t_un))
-        fault = _fault(found, alone, (RUNS, len(t_un))) or _company_fault(model, given, alone, start.to(t_un))
+        fault = _fault(found, alone, (RUNS, len(t_un))) or _company_fault(model, t_un, start)
         if not torch.equal(given, t_un):
             fault = "changes its input in place: compute a new tensor"
         elif _differ(found, again):
@@ -92,24 +92,34 @@ def _fault(found: object, alone: object, shape: tuple[int, int]) -> str:
     return ""
 
 
-def _company_fault(model: Model, t_un: Tensor, found: Tensor, params: Tensor) -> str:
-    """What is wrong with predictions (N,) where they are others in another order, or of a reading by itself.
+def _company_fault(model: Model, t_un: Tensor, start: Tensor) -> str:
+    """What is wrong with a model whose prediction of a reading depends on the others, t_un (N,).
 
-    The least and the largest are enough: what all readings give, their mean or sum, is not both of these.
+    Beside the start (K,) it is tried at another place, for a factor of 0 hides what it is a factor of.
     """
-    found = found.expand_as(t_un)
-    rounding = ROUNDING * found.abs().max()
-    least, largest = int(t_un.argmin()), int(t_un.argmax())
+    t_un, start = t_un.double(), start.double()
     with warnings.catch_warnings(action="ignore"):  # as of the spread of a single reading
-        for some in (range(len(t_un))[::-1], [least], [largest]):
-            places = torch.tensor(some)
-            apart = (model(t_un[places], *params) - found[places]).abs().max()
-            if not apart <= rounding:
+        for params in (start, start + 1):
+            found = model(t_un, *params).expand_as(t_un)
+            if found.isfinite().all() and not _is_by_reading(model, t_un, params, found):
                 return (
                     "predicts a reading otherwise beside others than by itself: use element-wise "
                     "operations, and no mean or largest of all readings"
                 )
     return ""
+
+
+def _is_by_reading(model: Model, t_un: Tensor, params: Tensor, found: Tensor) -> bool:
+    """Whether predictions (N,) are the same in another order, and of the least and the largest alone.
+
+    Two are enough: what all readings give, as their mean or sum, is not both of these.
+    """
+    rounding = ROUNDING * (found.max() - found.min()) + LAST_BITS * found.abs().max()
+    backwards = torch.arange(len(t_un)).flip(0)
+    return all(
+        bool(((model(t_un[some], *params) - found[some]).abs() <= rounding).all())
+        for some in (backwards, t_un.argmin()[None], t_un.argmax()[None])
+    )
 
 
 def _slope_fault(found: Tensor, params: dict[str, Tensor]) -> str:
@@ -139,10 +149,13 @@ def _raw_form_fault(model: Model, t_u: Tensor, params: Tensor) -> str:
 def try_normalization(normalization: Callable[[Tensor], object], called: str, t_u: Tensor) -> Affine:
     """What it makes of the input (N,) float64; raises ConfigError for what will not do."""
     try:
-        found = normalization(t_u.clone())
-    except ValueError as error:  # the input is refused in plain words, as by one of ours
-        raise ConfigError(one_line(error)) from error
+        with Repeatable():  # type: ignore[no-untyped-call]
+            found = normalization(t_u.clone())
+    except RandomError as error:
+        raise ConfigError(f"normalization={called} {IS_RANDOM}") from error
     except (Exception, SystemExit) as error:
+        if called in NORMALIZATIONS and isinstance(error, ValueError):  # in plain words
+            raise ConfigError(one_line(error)) from error
         why = f"{type(error).__name__}: {one_line(error)}"
         raise ConfigError(f"normalization={called} fails: {why}") from error
     pair = (found.shift, found.scale) if isinstance(found, Affine) else found
@@ -164,7 +177,7 @@ def _number(value: Any) -> float:
     """NaN for what is none; a mean is a tensor, and one."""
     try:
         return float(value)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         return math.nan
 
 

@@ -89,7 +89,7 @@ class Comparison:
 
     @cached_property
     def pairs(self) -> Pairs | None:
-        """The first run's data, read again; None where they are gone or others, and `missing` says why."""
+        """The first run's data, read again; None where these or its model have changed, see `missing`."""
         return None if isinstance(self._pairs, ConfigError) else self._pairs
 
     @property
@@ -100,10 +100,12 @@ class Comparison:
     @cached_property
     def _pairs(self) -> Pairs | ConfigError:
         from ..data import load
+        from ..tracking.predictor import function_of
 
         if not self.runs:
             return ConfigError("no run is on record")
         try:
+            function_of(self.runs[0])
             pairs = load(self.settings.data, len(self.settings.model.start))
         except ConfigError as error:
             return error

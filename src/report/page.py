@@ -27,8 +27,8 @@ def write(
     """Write a page into an existing folder, or of its figures only these; `links` are addresses by name.
 
     With them comes the calibration report of the best run, if it has a calibration. Of several data sets each
-    has these in a folder of its own, the first `MOST_DRAWN` of them. What needs the data is left out where
-    their file is gone or has changed since. The words, `note.md`, say so.
+    has these in a folder of its own, the first `MOST_DRAWN` of them. What needs the data or a function of the
+    user's is left out where their file is gone or has changed since. The words, `note.md`, say so.
     """
     parts = comparison.data_sets
     told = words.told(comparison) if only is None else []
@@ -43,7 +43,7 @@ def write(
         place.mkdir(exist_ok=True)
         if only is None and (observations := as_frame(part)) is not None:
             observations.to_csv(place / "observations.csv", index=False)
-        with suppress(ConfigError):  # of a function of the user's that is gone since
+        with suppress(ConfigError):  # of a function that is gone or another by now
             if part.best:
                 evaluation.write(part.store, part.best, place)
         pictures.append(list(_draw(part, place, figures.names() if only is None else only)))

@@ -19,7 +19,7 @@ from ..polynomial import is_polynomial
 from . import reader, standalone
 from .calibration_model import CalibrationModel
 from .dataset import DatasetRecord
-from .record import TrackedRun
+from .record import PYTHON, TrackedRun
 from .store import Store
 
 UNCERTAINTY = "uncertainty"  # the tag of a run, and the key in a model's config
@@ -97,8 +97,9 @@ def function_of(run: TrackedRun) -> Function:
         function = resolve(name, MODELS)
     except LookupError as error:
         raise ConfigError(f"run {run.run_id} has no calibration without its model: {error}") from error
-    before = json.loads(run.tags.get("code", "{}")).get("model")
-    if name not in MODELS and before and before != code_digest(function):
+    code = json.loads(run.tags.get("code", "{}"))
+    is_comparable = name not in MODELS and code.get("python") == PYTHON  # each has hashes of its own
+    if is_comparable and code["model"] != code_digest(function):
         raise ConfigError(
             f"run {run.run_id} has no calibration without its model: the code of {name} was changed since: "
             "undo that, give the model that was logged then as models:/..., or train again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import secrets
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ DATA_DIGEST = "data_digest"  # the tag that says which readings a run was traine
 LEFT_OUT = "left_out_losses"  # the tag of what each observation loses by a fit without it, as JSON
 MOST_LEFT_OUT = 400  # of these: of more observations, means of some together
 UNCERTAINTY = "uncertainty"  # the tag of what intervals are computed from, as JSON
+PYTHON = ".".join(map(str, sys.version_info[:2]))  # whose hashes of code are alike
 ABOUT = "about."  # what the tags of `about.instrument` and so on begin with
 CHANGE = "change"  # the tag of what has changed since the earlier version of its registered name
 MOST_VALUES = 6  # of a setting that a sweep is over, in its name
@@ -248,7 +250,7 @@ def _record(
         **call.started,
         DATA_DIGEST: pairs.digest,
         **({HELD_OUT_DIGEST: pairs.held_out.digest} if pairs.held_out else {}),
-        "code": json.dumps(run.code),
+        "code": json.dumps(run.code | {"python": PYTHON}),
         "processor": run.processor,
         "fingerprint": run.fingerprint,
         "overrides": as_text(run.spelling.overrides),

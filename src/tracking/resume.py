@@ -48,9 +48,8 @@ def named(which: str) -> tuple[str, str]:
     found = _latest(store) if which == LATEST else parents_of(store, which) if is_name else []
     if not found:
         latest = reader.latest_sweep(store)
-        raise ConfigError(
-            f"resume={which}: there is no such sweep{f', the latest is {latest}' if latest else ''}"
-        )
+        why = "no sweep ended early" if which == LATEST else "there is no such sweep"
+        raise ConfigError(f"resume={which}: {why}{f', the latest is {latest}' if latest else ''}")
     _require_early(f"resume={which}", found)
     for parent in found:
         if config := parent.config():

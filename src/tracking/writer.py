@@ -60,8 +60,11 @@ def exchange(store: Store, run_id: str, tag: tuple[str, str, str], status: str, 
             if error.error_code != ErrorCode.Name(INVALID_PARAMETER_VALUE):
                 raise
             return False  # another was first
-    client.set_tag(run_id, key, now)
+        client.set_tag(run_id, key, now)
     client.update_run(run_id, status, name)
+    if value_of(client.get_run(run_id), key) != now:  # another took it meanwhile, and has it RUNNING
+        client.update_run(run_id, "RUNNING")
+        return False
     return True
 
 
