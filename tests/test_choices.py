@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mlflow import MlflowClient
 
 from src import compare, predict
+from src.fit.trial import try_model
 from src.functions import _imported
 from tests.conftest import ROOT
 from tests.record import is_parent, recorded
@@ -138,6 +140,17 @@ def test_a_broken_function(
     assert BROKEN[arguments] in said
     assert len(said.splitlines()) == 1
     assert not (empty_folder / "mlflow.db").exists()
+
+
+def test_a_model_that_takes_few_parameters(t_u: torch.Tensor) -> None:
+    """Others than its start are only tried: that it refuses them is its right."""
+
+    def narrow(t_u: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        if w.max() > 1.5:
+            raise ValueError("w is at most 1.5")
+        return w * t_u
+
+    try_model(narrow, ("w",), "narrow", t_u, torch.ones(1), ())
 
 
 def predicted(capfd: Capture, *arguments: str) -> pd.DataFrame:

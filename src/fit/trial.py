@@ -6,6 +6,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -99,24 +100,27 @@ def _company_fault(model: Model, t_un: Tensor, start: Tensor) -> str:
     """
     t_un, start = t_un.double(), start.double()
     with warnings.catch_warnings(action="ignore"):  # as of the spread of a single reading
-        for params in (start, start + 1):
-            found = model(t_un, *params).expand_as(t_un)
-            if found.isfinite().all() and not _is_by_reading(model, t_un, params, found):
-                return (
-                    "predicts a reading otherwise beside others than by itself: use element-wise "
-                    "operations, and no mean or largest of all readings"
-                )
-    return ""
+        is_by_reading = _is_by_reading(model, t_un, start)
+        with suppress(Exception):  # a function of the user's need not take any parameters
+            is_by_reading = is_by_reading and _is_by_reading(model, t_un, start + 1)
+    if is_by_reading:
+        return ""
+    return (
+        "predicts a reading otherwise beside others than by itself: use element-wise operations, and no mean "
+        "or largest of all readings"
+    )
 
 
-def _is_by_reading(model: Model, t_un: Tensor, params: Tensor, found: Tensor) -> bool:
+def _is_by_reading(model: Model, t_un: Tensor, params: Tensor) -> bool:
     """Whether predictions (N,) are the same in another order, and of the least and the largest alone.
 
-    Two are enough: what all readings give, as their mean or sum, is not both of these.
+    Two are enough: what all readings give, as their mean or sum, is not both of these. True where some are
+    not finite.
     """
+    found = model(t_un, *params).expand_as(t_un)
     rounding = ROUNDING * (found.max() - found.min()) + LAST_BITS * found.abs().max()
     backwards = torch.arange(len(t_un)).flip(0)
-    return all(
+    return not found.isfinite().all() or all(
         bool(((model(t_un[some], *params) - found[some]).abs() <= rounding).all())
         for some in (backwards, t_un.argmin()[None], t_un.argmax()[None])
     )
