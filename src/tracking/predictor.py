@@ -1,4 +1,4 @@
-"""A run's calibration at work, from its record or from its logged model alone."""
+"""A run's calibration at work, from its record alone; by its logged model, see `registry`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ from ..polynomial import is_polynomial
 from . import reader, standalone
 from .calibration_model import CalibrationModel
 from .dataset import DatasetRecord
-from .record import PYTHON, TrackedRun
+from .record import PYTHON, UNCERTAINTY, TrackedRun
 from .store import Store
-
-UNCERTAINTY = "uncertainty"  # the tag of a run, and the key in a model's config
 
 
 @dataclass(frozen=True)

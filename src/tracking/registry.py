@@ -13,8 +13,8 @@ from mlflow.exceptions import MlflowException
 
 from .. import package
 from ..config import ConfigError, one_line
-from .predictor import UNCERTAINTY, Predictor
-from .record import DATA_DIGEST, NOTE, TrackedRun
+from .predictor import Predictor
+from .record import DATA_DIGEST, NOTE, UNCERTAINTY, TrackedRun
 from .selection import quoted
 from .store import Store
 
