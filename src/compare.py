@@ -32,6 +32,9 @@ from .terminal.command import ArgumentParser, run_command
 from .workplace import require_temporary_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .report.comparison import Comparison
     from .tracking.record import TrackedRun
     from .tracking.selection import Selection
     from .tracking.store import Store
@@ -114,10 +117,8 @@ def compare(options: argparse.Namespace) -> None:
     selection = select(options, store)
     runs = chosen(options, store, selection)
     heavy.registry.check_registration(options.register, {run.data_digest for run in runs})
-    write_page = None
     if options.page:
-        make_folder(folder := Path(options.page))
-        write_page = partial(heavy.page.write, folder=folder)
+        make_folder(Path(options.page))
     comparison = heavy.comparison.Comparison(store, "Comparison", runs)
     firsts = [part.runs[0] for part in comparison.data_sets]
     heavy.publish.publish(
@@ -127,8 +128,13 @@ def compare(options: argparse.Namespace) -> None:
         most=options.top or heavy.screen.MOST_ROWS,
         models=firsts if options.model or options.register else [],
         register=options.register,
-        write_page=write_page,
+        write_page=partial(_write_page, Path(options.page)) if options.page else None,
     )
+
+
+def _write_page(folder: Path, comparison: Comparison, links: Mapping[str, str]) -> None:
+    """Ranked, however the runs are shown."""
+    heavy.page.write(comparison.best_first, links, folder=folder)
 
 
 def select(options: argparse.Namespace, store: Store) -> Selection:

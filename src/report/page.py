@@ -26,6 +26,8 @@ def write(
 ) -> None:
     """Write a page into an existing folder, or of its figures only these; `links` are addresses by name.
 
+    The runs stand best first.
+
     With them comes the calibration report of the best run, if it has a calibration. Of several data sets each
     has these in a folder of its own, the first `MOST_DRAWN` of them. What needs the data or a function of the
     user's is left out where their file is gone or has changed since. The words, `note.md`, say so.

@@ -30,8 +30,8 @@ def publish(
     """Show the runs and where MLflow shows them; then what else is wanted.
 
     `addresses` are by what they are called; `models` the runs whose models are logged, one on each data set,
-    registered where there is a name to `register` it under; `write_page` writes table, words and figures of
-    the ranked runs. Returns the links of such a page, by what they are called.
+    registered where there is a name to `register` it under; `write_page` writes table, words and figures.
+    Returns the links of such a page, by what they are called.
     """
     screen.show(comparison, addresses, style, most)
     links = {TABLE: addresses["table"]} if "table" in addresses else {}
@@ -47,7 +47,7 @@ def publish(
     if register and not models:
         print(f"model        none: no run has a calibration, so nothing is registered as {register}")
     if write_page:
-        write_page(_with(comparison.best_first, changes), links)
+        write_page(_with(comparison, changes), links)
     return links
 
 

@@ -137,12 +137,21 @@ class TrackedRun:
 
         Of an older run that has none of these on record, those in raw units. None where there are neither.
         """
-        return self._known("trained_", self._normalization) or self._known("", UNCHANGED)
+        kind = self._kind
+        return self._known(kind or "", self._normalization if kind else UNCHANGED)
 
     @property
     def has_calibration(self) -> bool:
         """Whether there is one. Not kept: with another attribute a run takes twice the memory."""
-        return self.calibration() is not None
+        return self._kind is not None
+
+    @property
+    def _kind(self) -> str | None:
+        """What the names of the parameters that predict begin with; None where there are none."""
+        names = parameters(self.params)
+        if {SHIFT, SCALE} <= self.params.keys() and self._has("trained_", names):
+            return "trained_"
+        return "" if self._has("", names) else None
 
     def readable(self) -> Calibration | None:
         """The same in raw units where they are on record; a polynomial is written so from these."""
@@ -158,10 +167,13 @@ class TrackedRun:
         return self._known("best_", UNCHANGED if in_raw else self._normalization)
 
     def _known(self, kind: str, about: Affine | None) -> Calibration | None:
-        names, metrics = parameters(self.params), self.metrics
-        if about is None or not names or any(f"{kind}{name}" not in metrics for name in names):
+        names = parameters(self.params)
+        if about is None or not self._has(kind, names):
             return None
-        return {name: metrics[f"{kind}{name}"] for name in names}, about
+        return {name: self.metrics[f"{kind}{name}"] for name in names}, about
+
+    def _has(self, kind: str, names: Sequence[str]) -> bool:
+        return bool(names) and all(f"{kind}{name}" in self.metrics for name in names)
 
     @property
     def _normalization(self) -> Affine | None:
