@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -24,19 +24,11 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.types import RunMode
 from omegaconf import AnyNode, DictConfig, OmegaConf, ValueNode, open_dict, read_write
 from omegaconf._utils import split_key
-from omegaconf.basecontainer import BaseContainer
-from omegaconf.errors import OmegaConfBaseException
 
 from ._deferred import Deferred
 from ._numbers import one_number, with_value
-from ._plain import PlainData, answers, children, is_plain, put
-
-_QUESTION = re.compile(r"\$\{\s*hydra\s*:")
-_PLAIN_QUESTION = re.compile(r"\$\{hydra:([A-Za-z_][\w.]*)\}")
-# Answered without knowing where the job's output would lie, which takes longer to find out.
-_ABOUT_JOB = re.compile(
-    r"\$\{hydra:(overrides\.task|job\.(num|id|override_dirname)|mode|runtime\.choices\.\w+)\}"
-)
+from ._plain import PlainData, is_plain, put
+from ._questions import answer, answer_at_once, is_about_job, is_question, questions
 
 
 class SweepLoader(ConfigLoaderImpl):
@@ -93,16 +85,16 @@ class SweepLoader(ConfigLoaderImpl):
         else:
             config = self.load_sweep_config(self._master, overrides)
             hydra = _detach_hydra(config)
-        questions = list(_questions(config))
-        if job is not None and _answer_at_once(questions, overrides, number):
+        asked = list(questions(config))
+        if job is not None and answer_at_once(asked, overrides, number):
             return config
         with _attached(hydra, config):
             if job is not None:
                 _describe(config, job.overrides)
             _number(config, number)
-            if not all(_ABOUT_JOB.fullmatch(question) for _, _, question in questions):
+            if not all(is_about_job(question) for _, _, question in asked):
                 _place(config)
-            _answer(questions)
+            answer(asked)
         return config
 
     def hydra_config(self, overrides: list[str], number: int) -> DictConfig:
@@ -173,7 +165,7 @@ class _Base:
         self.copy = _copier(config)
         self.hydra = _detach_hydra(config)
         self.copy_without_hydra = _copier(config)
-        self.asks_hydra = any(True for _ in _questions(config))
+        self.asks_hydra = any(True for _ in questions(config))
         self.data = PlainData.of(config)
         self._trial = config
         self._accepted: set[str | None] = set()
@@ -210,9 +202,7 @@ class _Job:
 
     @property
     def asks_hydra(self) -> bool:
-        return self.base.asks_hydra or any(
-            _QUESTION.search(str(override.input_line)) for override in self.values
-        )
+        return self.base.asks_hydra or any(is_question(str(override.input_line)) for override in self.values)
 
     @property
     def has_plain_data(self) -> bool:
@@ -320,42 +310,3 @@ def _detach_hydra(config: DictConfig) -> DictConfig:
     """Take the `hydra` node out of a config, whatever the config's flags."""
     node: DictConfig = config.__dict__["_content"].pop("hydra")
     return node
-
-
-# A container, a key in it and the interpolation that stands there.
-Question = tuple[BaseContainer, Any, str]
-
-
-def _questions(container: BaseContainer) -> Iterator[Question]:
-    """Yield where in the config Hydra is asked about the job."""
-    for key, node in children(container):
-        if node._is_interpolation():
-            if _QUESTION.search(node._value()):
-                yield container, key, node._value()
-        elif isinstance(node, BaseContainer):
-            yield from _questions(node)
-
-
-def _answer(questions: Iterable[Question]) -> None:
-    """Put Hydra's answers into the config. What it cannot answer fails when read, as ever."""
-    for container, key, question in questions:
-        path = _PLAIN_QUESTION.fullmatch(question)
-        with suppress(OmegaConfBaseException), read_write(container):
-            # The first is what OmegaConf would do, too, after half a millisecond of parsing.
-            hydra: Any = HydraConfig.get()
-            answer = OmegaConf.select(hydra, path[1]) if path else container[key]
-            if isinstance(answer, BaseContainer):
-                # Interpolations within mean something only where the answer came from.
-                answer = OmegaConf.to_container(answer, resolve=True)
-            container[key] = answer
-
-
-def _answer_at_once(questions: list[Question], overrides: list[str], number: int) -> bool:
-    """Answer what needs no `hydra` node; return False, with nothing done, if any question does."""
-    known = answers(overrides, number)
-    if not all(question in known for _, _, question in questions):
-        return False
-    for container, key, question in questions:
-        with read_write(container):
-            container[key] = known[question]
-    return True
