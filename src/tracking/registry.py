@@ -67,7 +67,8 @@ def load(store: Store, uri: str) -> Predictor:
     try:
         with warnings.catch_warnings(action="ignore"):  # of versions a little newer than the model's
             address = f"{uri}/latest" if is_latest else uri
-            model = store.patience_of_registry(lambda: mlflow.pyfunc.load_model(address))
+            # nor does MLflow search all that is installed for them, which takes as long as all else here
+            model = store.patience_of_registry(lambda: mlflow.pyfunc.load_model(address, True))
     except (MlflowException, OSError, ImportError) as error:
         raise _no_model(store, uri, one_line(error)) from error
     config = model.model_config
