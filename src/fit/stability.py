@@ -44,7 +44,9 @@ def fastest_stable(found: Yardstick, start: Tensor) -> float:
     end = found.trained_params
     way = (start + part * (end - start) for part in torch.linspace(0, 1, WAY, dtype=torch.float64))
     steepest = max(_steepest(found, params) for params in way)
-    return fastest_rate(torch.tensor([float(found.curvature[0]), steepest]))
+    if not steepest > 0:  # all observations are where the loss is straight
+        return math.nan
+    return fastest_rate(torch.tensor([float(found.curvature[0]), steepest], dtype=torch.float64))
 
 
 def _steepest(found: Yardstick, params: Tensor) -> float:

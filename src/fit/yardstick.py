@@ -88,12 +88,13 @@ class Yardstick:
 
     @cached_property
     def limit(self) -> float:
-        """The learning rate beyond which descent near the best fit must diverge; NaN where there is none.
+        """The learning rate beyond which descent near the best fit must diverge; NaN where none is known.
 
         `2 / lambda_max`: a step multiplies the error along an eigenvector of the loss's Hessian by
         `1 - lr * lambda`, which must stay within (-1, 1).
         """
-        return 2 / largest if (largest := float(self.curvature[-1:].sum())) > 0 else math.nan
+        largest = float(self.curvature[-1:].sum()) if self.fit.settled else 0.0
+        return 2 / largest if largest > 0 else math.nan
 
     @cached_property
     def condition_number(self) -> float:
