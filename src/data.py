@@ -290,4 +290,4 @@ def _shortages(pairs: Pairs, n_parameters: int) -> Iterator[str]:
 def _too_few(n: int, n_parameters: int, left_out: Sequence[str] = ()) -> str:
     enough = f" cannot settle {n_parameters} parameters" if n_parameters else ""
     without = f" ({'; '.join(left_out)})" if left_out else ""
-    return f"{n} observations{enough}{without}: add rows"
+    return f"{n} observation{'s' * (n != 1)}{enough}{without}: add rows"

@@ -55,6 +55,9 @@ def hidden(t_u, w, b, c): return w * t_u + b + c * (t_u - t_u.mean()) ** 2
 def column(t_u, loss): return loss * t_u
 def long(t_u, LONG): return LONG * t_u
 def idle(t_u, w, b): return w * t_u
+def precise(t_u, w): return w.double() * t_u
+def asking(t_u, w): return w * t_u.clone().requires_grad_()
+def in_steps(t_u, w, b): return t_u * torch.round(w) + b
 def mixed(t_u, w): return w * t_u - w.mean(0)
 def stateful(t_u, w, _calls=[0]): return w * t_u
 def noisy(t_u, w): return w * t_u + 1e-3 * torch.randn_like(t_u)
@@ -66,6 +69,7 @@ OBJECT = Callable()
 def dice(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1) * (1 + random.random())
 def each_reading(t_p, t_c): return (t_p - t_c) ** 2
 def all_runs(t_p, t_c): return ((t_p - t_c) ** 2).mean()
+def precisely(t_p, t_c): return ((t_p.double() - t_c) ** 2).mean(-1)
 def no_slope(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1).detach()
 
 def one(t_u): return 0.1
@@ -94,6 +98,9 @@ BROKEN = {
     "model.function=NAME.column model.start.loss=1": "cannot be called loss",
     f"model.function=NAME.long model.start.{'k' * 241}=1": "MLflow takes letters, digits and _, 240 at most",
     "model.function=NAME.idle model.start.w=1 model.start.b=0": "does not depend on b",
+    "model.function=NAME.precise model.start.w=1": "gives float64, where float32 is needed: keep the dtype",
+    "model.function=NAME.asking model.start.w=1": "asks for gradients itself",
+    "model.function=NAME.in_steps model.start={w:1,b:0}": "changes with w in steps",
     "model.function=NAME.mixed model.start.w=1": "mixes runs",
     "model.function=NAME.bent_wrongly model.start={w:1,c:1,b:0}": "another form in raw units",
     "model.function=NAME.centred model.start={w:1,b:0}": "no mean or largest of all readings",
@@ -110,6 +117,7 @@ BROKEN = {
     "model.function=NAME.tanh model.start.w=1 model.start.b=0 model.start.c=2": "no setting model.start.c",
     "loss.function=NAME.each_reading": "gives (3, 11) of predictions (3, 11)",
     "loss.function=NAME.all_runs": "gives () of predictions (3, 11)",
+    "loss.function=NAME.precisely": "where float32 is needed: keep the dtype of the predictions",
     "loss.function=NAME.no_slope": "is not differentiable",
     "normalization.function=NAME.one": "gives a float, where two numbers are needed, the shift and the scale",
     "normalization.function=NAME.flat": "gives the shift 51.8 and the scale 0, where",

@@ -19,6 +19,7 @@ from ..models import Model
 from ..normalization import NORMALIZATIONS, Affine
 from ..spelling import RECORDED
 from ..steps.tape import RandomError, Repeatable
+from .derivatives import slopes
 
 # what else has a column of its own
 RESERVED = {"loss", "rank", "run_id", "name", "outcome", "reason", "conformity"} | {
@@ -56,12 +57,13 @@ def try_model(
             found = model(given[None], *params)
         again = model(t_un.clone()[None], *params)
         alone = model(given, *start.to(t_un))
-        fault = _fault(found, alone, (RUNS, len(t_un))) or _company_fault(model, t_un, start)
+        fault = _fault(found, alone, (RUNS, len(t_un)), t_un.dtype) or _company_fault(model, t_un, start)
         if not torch.equal(given, t_un):
             fault = "changes its input in place: compute a new tensor"
         elif _differ(found, again):
             fault = IS_RANDOM
         fault = fault or _slope_fault(found, dict(zip(names, params, strict=True)))
+        fault = fault or _step_fault(model, names, t_un, start)
         fault = fault or _raw_form_fault(model, given, start.to(t_un))
     except RandomError:
         fault = IS_RANDOM
@@ -77,8 +79,11 @@ def _differ(found: object, again: object) -> bool:
     return both and not torch.equal(found, again)  # type: ignore[arg-type]
 
 
-def _fault(found: object, alone: object, shape: tuple[int, int]) -> str:
-    """What is wrong with predictions for R runs (R, N) and for one (N,); empty where nothing is."""
+def _fault(found: object, alone: object, shape: tuple[int, int], dtype: torch.dtype) -> str:
+    """What is wrong with predictions for R runs (R, N) and for one (N,); empty where nothing is.
+
+    The one's parameters ask for no gradients.
+    """
     if not isinstance(found, Tensor) or not isinstance(alone, Tensor):
         return f"gives a {type(found).__name__}, where a tensor is needed"
     if found.shape != shape or alone.shape not in (shape[1:], ()):
@@ -86,11 +91,23 @@ def _fault(found: object, alone: object, shape: tuple[int, int]) -> str:
             f"gives {tuple(found.shape)} of inputs (1, {shape[1]}) and parameters ({shape[0]}, 1), where "
             f"{shape} is needed: use element-wise operations"
         )
+    if found.dtype != dtype:
+        return f"{_given(found.dtype, dtype)} of the input"
+    if alone.requires_grad:
+        return "asks for gradients itself: the training does, by its parameters"
     if not found.isfinite().all():
         return f"is not finite at its start: {ANOTHER}"
     if not torch.allclose(found, alone.expand(shape), equal_nan=True):
         return "does not predict the same for several runs as for one: use element-wise operations"
     return ""
+
+
+def _given(found: torch.dtype, dtype: torch.dtype) -> str:
+    return f"gives {_name(found)}, where {_name(dtype)} is needed: keep the dtype"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _company_fault(model: Model, t_un: Tensor, start: Tensor) -> str:
@@ -130,14 +147,29 @@ def _slope_fault(found: Tensor, params: dict[str, Tensor]) -> str:
     """What is wrong with the derivatives of predictions (R, N) by parameters (R, 1), by name."""
     if not found.requires_grad:
         return "is not differentiable: use torch's operations on its parameters, and keep them tensors"
-    slopes = torch.autograd.grad(found[0].sum(), list(params.values()), allow_unused=True)
-    for name, slope in zip(params, slopes, strict=True):
+    by_name = torch.autograd.grad(found[0].sum(), list(params.values()), allow_unused=True)
+    for name, slope in zip(params, by_name, strict=True):
         if slope is None:
             return f"does not depend on {name}, or not differentiably: leave it out, or keep it a tensor"
         if not slope.isfinite().all():
             return f"has no finite slope by {name} at its start: {ANOTHER}"
         if slope[1:].any():
             return "mixes runs: use element-wise operations"
+    return ""
+
+
+def _step_fault(model: Model, names: tuple[str, ...], t_un: Tensor, start: Tensor) -> str:
+    """What is wrong with one that changes in steps, as by `round`: flat at its start (K,) and beside it."""
+    at = start.double() + torch.cat([torch.zeros(1, len(start)), torch.eye(len(start))])  # (1 + K, K)
+    try:
+        found = model(t_un.double(), *at.unsqueeze(-1).unbind(-2)).expand(len(at), len(t_un))
+        slope = slopes(model, t_un.double(), at)  # (1 + K, N, K)
+    except Exception:  # a function of the user's need not take any parameters
+        return ""
+    for place, name in enumerate(names):
+        is_flat = not slope[[0, place + 1], :, place].any()
+        if is_flat and found[place + 1].isfinite().all() and (found[place + 1] != found[0]).any():
+            return f"changes with {name} in steps, as round and sign do: without a slope nothing is learned"
     return ""
 
 
@@ -209,11 +241,13 @@ def _loss_fault(losses: object, several: Tensor) -> str:
             f"gives {tuple(losses.shape)} of predictions {tuple(several.shape)}, where ({RUNS},) is needed, "
             "the mean over the last dimension alone"
         )
+    if losses.dtype != several.dtype:
+        return f"{_given(losses.dtype, several.dtype)} of the predictions"
     if not losses.isfinite().all():
         return "is not finite where predictions are near"
     if not losses.requires_grad:
         return "is not differentiable: use torch's operations on the predictions"
-    (slopes,) = torch.autograd.grad(losses[0], several)
-    if slopes[1:].any():
+    (slope,) = torch.autograd.grad(losses[0], several)
+    if slope[1:].any():
         return "mixes runs: a run's loss must be of its own predictions alone"
-    return "" if slopes.isfinite().all() else "has no finite slope where predictions are near"
+    return "" if slope.isfinite().all() else "has no finite slope where predictions are near"

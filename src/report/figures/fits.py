@@ -191,7 +191,7 @@ def _rms(residuals: Floats) -> str:
 
 
 def _widened(values: Floats) -> tuple[float, float]:
-    """The range of values with a margin; beside the data a model may have none, as a power of what is below 0."""
+    """The range of values with a margin; beside the data a model may have none, as a power below 0."""
     there = values[np.isfinite(values)]
     low, high = float(there.min()), float(there.max())
     margin = max(MARGIN * (high - low), NARROW * max(abs(low), abs(high))) or 1.0
