@@ -8,16 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
+from torch import Tensor
 
 import src.launch  # noqa: F401 - room for functions of one's own
-from src.config import check
+from src.config import ConfigError, check
 from src.data import load
 from src.fit.advice import next_tries
+from src.fit.metrics import of
 from src.fit.plan import Preparation
 from src.fit.result import GROWN, Result
 from src.fit.schedule import curve_schedule
 from src.fit.training import calibrate
 from src.fit.yardstick import CLOSE
+from src.models import Model
 from src.package import CONF
 from src.report import screen
 from src.settings import DataSettings
@@ -140,6 +143,45 @@ def test_what_other_runs_that_diverged_need(
     assert (result.outcome, result.reason.advice) == ("diverged", advice)
     for way in followed:
         assert trained("epochs=50", *words.split(), *way.split()).outcome in ("stopped", "converged")
+
+
+def twins(t_u: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    return (a + b) * t_u + c
+
+
+def factors(t_u: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    return a * b * t_u + c
+
+
+def twice_twins(t_u: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    return (a + b) * t_u + c + d
+
+
+def idle(t_u: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    return a * t_u + b + 0 * c
+
+
+@pytest.mark.parametrize(
+    ("model", "starts", "told"),
+    [
+        (twins, "abc", "cannot tell a and b apart: leave one of them out of the model, or fix it"),
+        (factors, "abc", "cannot tell a and b apart: leave one of them out of the model, or fix it"),
+        (twice_twins, "abcd", "cannot tell a and b nor c and d apart: leave 2 of them out"),
+        (idle, "abc", "no prediction depends on c at the lowest loss found: leave it out"),
+    ],
+)
+def test_parameters_that_are_too_many(
+    model: Model, starts: str, told: str, trained: Callable[..., Result]
+) -> None:
+    """They are named, and no best value nor uncertainty of them is on record."""
+    words = [f"model.function={__name__}.{model.__name__}", "normalization=zscore"]
+    words += [f"model.start.{name}=1" for name in starts]
+    result = trained(*words, "lr=0.05", "epochs=2")
+    assert result.outcome == "stopped"
+    assert told in str(result.reason)
+    assert not [name for name in of(result) if name.startswith(("se_", "best_", "loss_gap", "training_"))]
+    with pytest.raises(ConfigError, match=r"lr=auto: .*, or give a number"):
+        trained(*words, "lr=auto")
 
 
 @pytest.mark.parametrize(

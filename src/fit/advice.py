@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from ..normalization import ADVISED, NORMALIZATIONS, Affine
 from ..settings import Settings
 from ..spelling import overrides
 from .rates import epochs_enough, fastest_rate, limit_in_digits, rounded, times
+from .redundancy import Redundancy
 from .weights import Weights
 from .yardstick import Yardstick, yardstick
 
@@ -43,6 +45,8 @@ def reason(run: Run, outcome: str, diverged_at: int, began: bool) -> Reason | No
     `began`: whether its first loss was finite, for else no rate helps.
     """
     settings, lr = run.settings, run.settings.lr
+    if outcome == "stopped" and (unclear := run.input.ambiguity):
+        return unclear
     limit = limit_in_digits(run.limit, lr) if run.limit > 0 else ""
     if began and run.lr_over_limit > 1 and outcome in ("diverged", "stopped"):
         return Reason(
@@ -59,6 +63,24 @@ def reason(run: Run, outcome: str, diverged_at: int, began: bool) -> Reason | No
         f"{what}, though lr {lr:g} is under the limit {limit}" if began else f"{what} at its start",
         f"try a nearer model.start{' or dtype=float64' if helps else ''}",
     )
+
+
+def ambiguity(names: Sequence[str], found: Sequence[Redundancy]) -> Reason | None:
+    """Which of the K parameters the data cannot tell apart; None where these are none."""
+    if not found:
+        return None
+    idle = [names[each.places[0]] for each in found if each.is_without_effect]
+    alike = [_and([names[place] for place in each.places]) for each in found if not each.is_without_effect]
+    causes = [f"the data cannot tell {' nor '.join(alike)} apart"] if alike else []
+    causes += [f"no prediction depends on {_and(idle)} at the lowest loss found"] if idle else []
+    many = sum(each.too_many for each in found)
+    which = "it" if idle and many == 1 else f"{'one' if many == 1 else many} of them"
+    fixed = "it" if many == 1 else "them"
+    return Reason("; ".join(causes), f"leave {which} out of the model, or fix {fixed}")
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def outlook(run: Run, gap: float) -> str:

@@ -22,6 +22,7 @@ from ..normalization import ADVISED, NORMALIZATIONS, Affine
 from ..polynomial import is_polynomial
 from ..settings import DataSettings, Settings
 from ..spelling import Speller, Spelling
+from .advice import Reason, ambiguity
 from .caution import as_tested
 from .fingerprint import code_of, fingerprint
 from .held_out import HeldOut
@@ -79,6 +80,11 @@ class Input:
     def uncertainty(self) -> Uncertainty:
         """How well the data settle the best fit."""
         return Uncertainty(self.yardstick)
+
+    @cached_property
+    def ambiguity(self) -> Reason | None:
+        """Why there is no one best fit, and what to do; None where there is, or the search found none."""
+        return ambiguity(self.problem.names, self.uncertainty.redundancies)
 
     @cached_property
     def fastest(self) -> float:
@@ -262,6 +268,8 @@ def _with_rate(settings: Settings, found: Input) -> Settings:
     """With a number for lr=auto."""
     if str(settings.lr) != "auto":
         return settings
+    if found.ambiguity:
+        raise ConfigError(f"lr=auto: {found.ambiguity}, or give a number")
     rate = fastest_stable(found.yardstick, torch.tensor(settings.model.start_in_order, dtype=torch.float64))
     if math.isnan(rate):
         why = "has no curvature" if found.yardstick.fit.settled else "has no best fit that the search finds"

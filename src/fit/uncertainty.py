@@ -23,6 +23,7 @@ from ..polynomial import is_polynomial
 from .criterion import criterion
 from .derivatives import slopes
 from .left_out import left_out
+from .redundancy import Redundancy, redundancies
 from .rounding import resolved
 from .yardstick import CLOSE, Yardstick
 
@@ -51,17 +52,23 @@ class Uncertainty:
             return None
         if len(found.curvature) and found.curvature[0] <= 0 < found.curvature[-1]:
             return None  # no curvature along some direction, as of a loss that is straight there
-        lengths = self._tangents.norm(dim=0)
-        root = torch.linalg.qr(self._tangents / lengths).R
+        lengths = self.tangents.norm(dim=0)
+        root = torch.linalg.qr(self.tangents / lengths).R
         factor: Tensor = math.sqrt(found.variance) * torch.linalg.inv(root) / lengths[:, None]
         return factor if factor.isfinite().all() else None
 
     @cached_property
-    def _tangents(self) -> Tensor:
+    def tangents(self) -> Tensor:
         """`J` (N, K), weighed."""
         found = self.of
         by_reading = slopes(found.model, found.t_seen, found.params)
         return found.weights.weigh(by_reading.T).T
+
+    @cached_property
+    def redundancies(self) -> list[Redundancy]:
+        """Parameters that the data cannot tell apart, at the lowest point found; none of a best fit."""
+        is_told = self.of.fit.settled or not self.tangents.isfinite().all()
+        return [] if is_told else redundancies(self.tangents)
 
     @cached_property
     def covariance(self) -> Tensor | None:
@@ -187,7 +194,7 @@ class Uncertainty:
     @cached_property
     def leverages(self) -> Tensor:
         """(N,): the part of each observation in its own prediction."""
-        return _lengths(torch.linalg.qr(self._tangents).Q) ** 2
+        return _lengths(torch.linalg.qr(self.tangents).Q) ** 2
 
     @cached_property
     def loo_rmse(self) -> float:

@@ -75,7 +75,7 @@ def _joined(found: dict[str, list[Ranked]]) -> dict[str, list[Ranked]]:
     joined = {}
     for reason, members in found.items():
         run = members[0][1]
-        if (ratio := run.metrics.get("lr_over_limit", 0)) > 1:
+        if (ratio := run.metrics.get("lr_over_limit", 0)) > 1 and reason.startswith("lr "):
             groups[limit_in_digits(lr(run) / ratio), run.tags.get("advice", "")] += members
         else:
             joined[reason] = members

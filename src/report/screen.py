@@ -80,7 +80,7 @@ def print_calibration(run: TrackedRun, ranges: Ranges | None, unit: str = "") ->
         whose = "the exact" if label == "exact" else "the best fit's"
         _say("loss_gap", f"{run.metrics['loss_gap']:.3g} above {whose} loss {run.metrics['best_loss']:.7g}")
     elif found:
-        _say("loss_gap", "unknown: the search for the best fit did not settle")
+        _say("loss_gap", "unknown: no single best fit was found")
     if known := parameters_found(run.params, run.metrics):
         _say("parameters", known)
         _say("residuals", quality(run.metrics, unit))

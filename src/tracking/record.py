@@ -358,5 +358,6 @@ def _state(result: Result) -> str:
     if result.outcome == "killed":
         return f"Interrupted at epoch {result.epochs[-1]} of {epochs}."
     if result.reason:
-        return f"Stopped short at epoch {epochs}, before its loss began to grow: {result.reason}."
+        grows = "" if result.run.input.ambiguity else ", before its loss began to grow"
+        return f"Stopped short at epoch {epochs}{grows}: {result.reason}."
     return f"Stopped short at epoch {epochs}{': ' * bool(result.outlook)}{result.outlook}."

@@ -103,4 +103,4 @@ def distance(params: Mapping[str, str], metrics: Mapping[str, float]) -> str:
         return f"within {metrics['training_error']:.2g} standard uncertainties of the {best_is(params)}"
     if "loss_gap" in metrics:
         return f"{metrics['loss_gap']:.3g} above the {best_is(params)}'s"
-    return "the search for the best fit did not settle"
+    return "no single best fit was found"

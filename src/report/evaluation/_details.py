@@ -108,7 +108,7 @@ def _how(evaluation: Evaluation) -> str:
     run = evaluation.run
     loss = run.params.get("loss", FIRST_LOSS)
     weighed = f" weighed by {run.params['data_sigma']}" if "data_sigma" in run.params else ""
-    found = f"By {method(evaluation)}{weighed}, gradient descent to {distance(run.params, run.metrics)}."
+    found = f"By {method(evaluation)}{weighed}, gradient descent: {distance(run.params, run.metrics)}."
     if evaluation.known is None:
         return found
     if loss != FIRST_LOSS:

@@ -99,6 +99,8 @@ def _expanded(evaluation: Evaluation) -> str:
 
 def _why_none(evaluation: Evaluation) -> str:
     run = evaluation.run
+    if "loss_gap" not in run.metrics:
+        return "; ".join(filter(None, [distance(run.params, run.metrics), run.tags.get("reason")]))
     if run.outcome != "converged":
         return f"the run is not trained enough, {distance(run.params, run.metrics)}"
     return "the fit is exact up to rounding, or its data do not settle it"
