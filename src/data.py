@@ -20,6 +20,7 @@ from .settings import DataSettings
 from .tables import files, rows
 from .tables.numbers import Fault, Numbers, listed
 from .tables.source import Source
+from .tables.summary import summaries
 from .tables.table import Table, read
 
 Floats = npt.NDArray[np.float64]
@@ -126,7 +127,8 @@ def _read_pairs(settings: DataSettings, path: str, setting: str, n_parameters: i
         _wrong_column(key, name, table) for key, name in asked.items() if len(table.places(name)) != 1
     ]
     found = {key: name for key, name in asked.items() if len(table.places(name)) == 1}
-    columns, recognised = meant.numbers([meant.places(name)[0] for name in found.values()])
+    asked_for = [meant.places(name)[0] for name in found.values()]
+    columns, recognised = meant.numbers(asked_for)
     columns = [
         _within(column, meant, name, largest) for column, name in zip(columns, found.values(), strict=True)
     ]
@@ -136,6 +138,9 @@ def _read_pairs(settings: DataSettings, path: str, setting: str, n_parameters: i
         said += _left_out("without a number", [meant.lines[row] for row in np.flatnonzero(~kept)])
     cells = list(_bad_cells(dict(zip(found, columns, strict=True)), asked, meant, kept))
     problems += listed(cells)
+    readings = meant if kept.all() else meant.only(lambda row: bool(kept[row]))
+    numbers = [column.values[kept] for column in columns]
+    problems += summaries(readings, numbers, asked_for, settings.where)
     if not settings.missing and not _with_numbers(columns, meant).all():
         problems.append("data.missing=drop leaves out rows without a number")
     if (n := int(kept.sum())) < max(n_parameters, 1):

@@ -8,4 +8,5 @@ head       rows -> names, units, and where the rows of readings begin
 table      all of that
 numbers    cells -> numbers, and what is wrong with those that are none
 rows       which rows are meant
+summary    last rows that are none of readings
 """
