@@ -26,6 +26,7 @@ from .spelling import in_quotes
 OVERRIDE = re.compile(r"(?P<plus>\+{0,2})(?P<key>[^=~+][^=]*)=(?P<value>.*)", re.DOTALL)
 PLAIN = re.compile(r"[\w.+-]+(,[\w.+-]+)*", re.ASCII)  # numbers and words, one or several: Hydra's own
 QUOTES = "'\""
+UNQUOTED = re.compile(rf"[^{QUOTES}()\[\]{{}}]*")  # of which each comma is between two values
 
 
 def for_hydra(given: Sequence[str]) -> list[str]:
@@ -36,6 +37,7 @@ def for_hydra(given: Sequence[str]) -> list[str]:
     for override in given:
         try:
             found.append(_for_hydra(override))
+            mistakes += _repeated(found[-1])
         except ConfigError as error:
             mistakes.append(str(error))
     if mistakes:
@@ -83,6 +85,27 @@ def _given_twice(given: Sequence[str]) -> Iterator[str]:
             values = ",".join(dict.fromkeys(each["value"] for each in several))
             both = f", or sweep over them as -m {shlex.quote(f'{key}={values}')}" if is_swept else ""
             yield f"{key} is given {times}, {_and(each[0] for each in several)}: give one{both}"
+
+
+def _repeated(override: str) -> Iterator[str]:
+    """What names a value several times: a sweep would train it as often, to the same numbers."""
+    key, _, value = override.partition("=")
+    if "," not in value or not UNQUOTED.fullmatch(value):
+        return
+    types = types_of(key.lstrip("+"))
+    spellings: dict[object, list[str]] = defaultdict(list)
+    for text in value.split(","):
+        spellings[text if types == {str} else _number_or(text)].append(text)
+    for several in spellings.values():
+        if len(several) > 1:
+            yield f"{key}: {_and(several)} are one value: give it once"
+
+
+def _number_or(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _for_hydra(override: str) -> str:
