@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..config import ConfigError
 from ..layout import DECIMALS, THOUSANDS
 from .source import Source
 
@@ -27,6 +28,7 @@ PLAIN = re.compile(rf"[+-]?(?:\d+\.?\d*|\.\d+){_EXPONENT}")
 WITH_UNIT = re.compile(
     r"(?P<number>[+-]?[\d.,]+(?:[eE][+-]?\d+)?) ?(?P<unit>[^\W\d_][^\s\d]*|[°%‰'\"][^\s\d]*)"
 )
+FORMULA = re.compile(r"=[\w$'(+-]")
 BEGINS_AS_NUMBER = re.compile(r"[+-]?[.,]?\d")
 # SCPI's 9.9E37 and 9.91E37 (not a number), 199.999E99 and the like of others, and the largest floats
 OVERLOAD = re.compile(
@@ -67,7 +69,10 @@ def is_missing(cell: str) -> bool:
 
 
 def numbers(columns: Sequence[Sequence[str]], sign: str, source: Source) -> tuple[list[Numbers], list[str]]:
-    """Of each column, and what was recognised; `sign` stands between the cells."""
+    """Of each column, and what was recognised; `sign` stands between the cells.
+
+    Raises ConfigError for formulas that nobody has calculated.
+    """
     decimal, doubts = _decimal(columns, sign, source)
     found = [_column(cells, decimal, doubts, source) for cells in columns]
     has_commas = decimal == "," and not source.layout.decimal and not source.layout.thousands
@@ -182,6 +187,11 @@ def _read(cell: str, decimal: str, doubts: dict[str, str], source: Source) -> fl
     if plain and not _in_doubt(cell, doubts):
         value = float(plain)
         return value if np.isfinite(value) else Fault("unclear", f"{cell} is not a finite number")
+    if FORMULA.match(cell):
+        raise ConfigError(
+            f"{source.name} holds formulas without their values, as {cell[:40]}: "
+            "open it in Excel or LibreOffice, and save it"
+        )
     if not BEGINS_AS_NUMBER.match(cell):
         is_infinite = cell.lower().lstrip("+-") in ("inf", "infinity")
         return Fault(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 from ..config import ConfigError, one_line
@@ -53,7 +54,10 @@ def _parquet(content: bytes) -> tuple[Rows, list[str]]:
 def _workbook(content: bytes, source: Source) -> tuple[Rows, list[str]]:
     import pandas as pd
 
-    sheets = pd.read_excel(io.BytesIO(content), sheet_name=None, header=None, dtype=object, engine="openpyxl")
+    sheets = pd.read_excel(
+        io.BytesIO(content), sheet_name=None, header=None, dtype=object, engine="openpyxl",
+        engine_kwargs={"data_only": not _is_uncalculated(content)},
+    )  # fmt: skip
     filled = [name for name, frame in sheets.items() if len(frame)]
     sheet = source.layout.sheet
     if (sheet is not None and sheet not in sheets) or (sheet is None and len(filled) > 1):
@@ -63,6 +67,13 @@ def _workbook(content: bytes, source: Source) -> tuple[Rows, list[str]]:
     chosen = sheet or (filled or list(sheets))[0]
     rows, lines = _as_text(sheets[chosen])
     return (rows, lines), [f"sheet {chosen}"]
+
+
+def _is_uncalculated(content: bytes) -> bool:
+    """Whether Excel is still to calculate its formulas, as of a program's: their values are empty, or 0."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        books = [name for name in archive.namelist() if name.endswith("/workbook.xml")]
+        return any(b'fullCalcOnLoad="1"' in archive.read(name) for name in books)
 
 
 def _as_text(frame: pd.DataFrame) -> Rows:
