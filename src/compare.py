@@ -123,7 +123,7 @@ def compare(options: argparse.Namespace) -> None:
     firsts = [part.runs[0] for part in comparison.data_sets]
     heavy.publish.publish(
         comparison,
-        heavy.reader.addresses(store, selection, runs[0]),
+        heavy.reader.addresses(store, selection, runs),
         style=options.format,
         most=options.top or heavy.screen.MOST_ROWS,
         models=firsts if options.model or options.register else [],

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import re
 import shlex
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from mlflow import MlflowClient
@@ -104,6 +106,20 @@ def test_runs_by_their_ids_and_a_whole_experiment(client: MlflowClient, capfd: C
     losses = [float(row["loss"]) for row in everything if row["outcome"] != "diverged"]
     assert losses == sorted(losses)
     assert {row["outcome"] for row in everything[len(losses) :]} == {"diverged"}
+
+
+@pytest.mark.parametrize("given", ["lr < 0.005 and epochs = 20", "params.lr = '0.01'", "loss > 0"])
+@pytest.mark.parametrize("where", [[], ["--experiment", "thermometer"]], ids=["sweep", "experiment"])
+def test_the_table_that_is_linked_is_filtered(
+    given: str, where: list[str], client: MlflowClient, capfd: Capture
+) -> None:
+    """MLflow finds the same runs by the condition in the address as are shown."""
+    rows = shown(capfd, *where, "--filter", given)
+    assert compare.command([*where, "--filter", given]) == 0
+    [address] = re.findall(r"table +(\S+)", capfd.readouterr().out)
+    [condition] = parse_qs(urlsplit(address.replace("#", "")).query)["searchFilter"]
+    found = [run for run in recorded(client, condition) if not is_parent(run)]
+    assert sorted(run.info.run_id for run in found) == sorted(row["run_id"] for row in rows)
 
 
 @pytest.mark.usefixtures("client")

@@ -21,6 +21,7 @@ from .store import Store
 from .sweep import PAGE, Parent, parents_of
 
 PAGE_SIZE = 1000
+MOST_NAMED = 100  # runs in an address, which has 5 KB then
 
 
 def runs(store: Store, selection: Selection) -> list[TrackedRun]:
@@ -138,21 +139,24 @@ def get(store: Store, run_id: str) -> TrackedRun:
     return _tracked(found)
 
 
-def addresses(store: Store, selection: Selection, run: TrackedRun) -> dict[str, str]:
-    """Where MLflow shows a selection, by what it is called: of a sweep the page and the table, else one.
+def addresses(store: Store, selection: Selection, runs: Sequence[TrackedRun]) -> dict[str, str]:
+    """Where MLflow shows the `runs` of a selection, by what it is called.
 
-    They are of the experiment that `run`, one of the selection, is in.
+    They are of the experiment that the first is in. Runs that passed conditions that MLflow does not know are
+    named one by one; of more than can be, the table holds others as well.
     """
-    here = replace(store, experiment_id=run.experiment_id)
-    if selection.sweep:
-        table = {"table": view.address(here, selection.sweep)}
-        parents = parents_of(here, selection.sweep)
-        return ({"page": _page(parents[0])} if parents else {}) | table
+    here = replace(store, experiment_id=runs[0].experiment_id)
+    parents = parents_of(here, selection.sweep) if selection.sweep else []
+    page = {"page": _page(parents[0])} if parents else {}
+    if selection.sweep and not selection.filter:
+        return page | {"table": view.address(here, selection.sweep)}
     if len(selection.run_ids) == 1:
-        return {"on record": here.run_page(run.run_id)}
+        return {"on record": here.run_page(runs[0].run_id)}
     order = {"orderByKey": "metrics.`loss_gap`", "orderByAsc": "true"}
+    if selection.conditions and len(runs) <= MOST_NAMED:
+        selection = Selection(run_ids=tuple(run.run_id for run in runs))
     condition = selection.as_filter()
-    return {"table": here.runs_page(({"searchFilter": condition} if condition else {}) | order)}
+    return page | {"table": here.runs_page(({"searchFilter": condition} if condition else {}) | order)}
 
 
 def _page(parent: Parent) -> str:
