@@ -260,7 +260,9 @@ def _wrong_column(key: str, name: str, table: Table) -> str:
             f"{key}={name}: {len(places)} columns have that name, {several}: "
             f"tell which by its place, {key}=column:{places[0] + 1}"
         )
-    return f"{key}={name}: no such column; the file has {', '.join(table.names) or 'none'}"
+    is_blank = len(table.names) == 1 and name in table.names[0].split()
+    hint = f": give {table.source.spelled('delimiter', 'blank')} where blanks are between cells" * is_blank
+    return f"{key}={name}: no such column; the file has {', '.join(table.names) or 'none'}{hint}"
 
 
 def _no_uncertainty(value: float) -> str:

@@ -30,6 +30,7 @@ from hydra_plugins.grid_sweeper.grid_sweeper import GridSweeper, grid
 from . import completion
 from .config import ConfigError
 from .kinds import at_home
+from .manual import every_setting
 from .overrides import for_hydra, params_for_hydra, require_single
 from .package import CONF, command
 from .settings import FILLED_IN, AboutSettings, DataSettings, Origin
@@ -264,4 +265,7 @@ def _search_path(flags: argparse.Namespace) -> Any:
 
 
 def _refuse(message: str) -> NoReturn:
+    flag = re.match(r"unrecognized arguments: --([^=\s]+)", message)
+    if flag and flag[1] in every_setting():
+        raise ConfigError(f"--{flag[1]} is no option but a setting: write {flag[1]}=VALUE")
     raise ConfigError(f"{message}; see {command('train')} --help")

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -70,6 +71,8 @@ def _require_whole(given: Sequence[str]) -> None:
         meant = [each for each in whole if each not in given]
         is_known = meant and all("=" in each and _parsed(each) for each in meant)
         hint = f"{' '.join(meant)}, without blanks" if is_known else "KEY=VALUE"
+        if len(pieces) == 1 and Path(pieces[0]).is_file():
+            hint = shlex.quote(f"data.path={pieces[0]}")
         raise ConfigError(f"{_and(map(repr, pieces))} cannot be read: write {hint}")
 
 

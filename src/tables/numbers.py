@@ -20,7 +20,7 @@ from .source import Source
 
 Floats = npt.NDArray[np.float64]
 
-MISSING = frozenset(("", "-", "--", "---", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?"))
+MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?"))
 PLAIN_SIGNS = str.maketrans("−\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}", "-   ")
 
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
@@ -64,8 +64,8 @@ def listed(problems: list[str]) -> list[str]:
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell says that there is nothing."""
-    return cell.strip().lower() in MISSING
+    """Whether a cell says that there is nothing, as dashes do."""
+    return cell.strip().strip("-").lower() in MISSING
 
 
 def numbers(columns: Sequence[Sequence[str]], sign: str, source: Source) -> tuple[list[Numbers], list[str]]:

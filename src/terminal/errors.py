@@ -13,6 +13,9 @@ from ..config import ConfigError, no_such_setting, one_line, without_passwords
 from ..settings import FILLED_IN
 
 LONGEST = 400
+OWN = {"data": "data.path=FILE"} | {
+    group: f"{group}.function=MODULE.FUNCTION" for group in ("model", "loss", "normalization")
+}
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -76,8 +79,10 @@ def explain(error: BaseException) -> str:
         return one_line(error)
     cause = error.__cause__
     if options := getattr(error, "options", None):  # MissingConfigException
-        group, _, choice = getattr(error, "missing_cfg_file", "").rpartition("/")
-        return f"{group}={choice} is not allowed: give {' or '.join(sorted(options))}"
+        named = getattr(error, "missing_cfg_file", "")
+        group, _, choice = named.partition("/") if named.startswith("data/") else named.rpartition("/")
+        own = f", or {OWN[group]} for one of your own" if group in OWN else ""
+        return f"{group}={choice} is not allowed: give {' or '.join(sorted(options))}{own}"
     if override := getattr(error, "override", None):  # OverrideParseException
         return f"{override!r} cannot be read: {_grammar(str(error))}"
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
