@@ -55,11 +55,11 @@ def _powers(affine: Affine, n_params: int) -> Floats:
 def formula(coefficients: Sequence[str], t_u: str) -> str:
     """A polynomial in terms of its input's name; coefficients as text, with the highest power first.
 
-    >>> formula(["0.25", "1", "-17.3048"], "volt")
-    '0.25 * volt**2 + 1 * volt - 17.3048'
+    >>> formula(["0.25", "1", "-17.3048"], "volt"), formula(["-17.3"], "volt")
+    ('0.25 * volt**2 + 1 * volt - 17.3048', '- 17.3')
     """
-    highest = len(coefficients) - 1
-    powers = ["", f" * {t_u}", *(f" * {t_u}**{power}" for power in range(2, highest + 1))]
+    k = len(coefficients)
+    powers = ["", f" * {t_u}", *(f" * {t_u}**{power}" for power in range(2, k))][:k]
     terms = [f"- {each[1:]}" if each.startswith("-") else f"+ {each}" for each in coefficients]
     joined = " ".join(term + power for term, power in zip(terms, reversed(powers), strict=True))
     return joined.removeprefix("+ ")
