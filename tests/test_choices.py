@@ -23,6 +23,8 @@ Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 
 MINE = """
+import math
+import numpy
 import random
 import torch
 
@@ -45,6 +47,9 @@ def no_parameters(t_u): return t_u
 def many(t_u, *params): return t_u
 def detached(t_u, w): return w.detach() * t_u
 def number(t_u, w): return w.item() * t_u
+def branching(t_u, w): return w * t_u if w > 0 else t_u
+def by_math(t_u, w): return math.exp(w.detach()) * t_u
+def by_numpy(t_u, w): return numpy.exp(w) * t_u
 def fails(t_u, w): raise RuntimeError("no\\nway")
 def centred(t_u, w, b): return w * (t_u - t_u.mean()) + b
 def to_largest(t_u, w): return w * t_u / t_u.amax(-1, keepdim=True)
@@ -91,7 +96,10 @@ BROKEN = {
     "model.function=NAME.no_parameters": "no parameters besides its input",
     "model.function=NAME.many": "is not a function of an input and parameters by name",
     "model.function=NAME.detached model.start.w=1": "is not differentiable",
-    "model.function=NAME.number model.start.w=1": "fails at its start",
+    "model.function=NAME.number model.start.w=1": "torch.where for if, torch.exp for math.exp",
+    "model.function=NAME.branching model.start.w=1": "are tensors: use torch.where for if",
+    "model.function=NAME.by_math model.start.w=1": "are tensors: use torch.where for if",
+    "model.function=NAME.by_numpy model.start.w=1": "are tensors: use torch.where for if",
     "model.function=NAME.fails model.start.w=1": "RuntimeError: no way",
     "model.function=NAME.leaves model.start.w=1": "fails at its start: SystemExit: 0",
     "loss.function=NAME.leaves_too": "fails: SystemExit: 0",

@@ -30,6 +30,9 @@ NAMES = r"\w{1,240}"  # what MLflow takes, behind any prefix of ours
 ROUNDING, LAST_BITS = 1e-5, 1e-14  # of the predictions' span, and size: what is more is no rounding
 RUNS = 3  # more than one, and not the number of anything else
 ANOTHER = "give another model.start, or a normalization that suits it"
+# what torch says where a tensor is taken for a number, as by `if`, `.item()`, math's and numpy's functions
+AS_ONE_NUMBER = re.compile(r"Boolean value of Tensor|converted to (Python )?[Ss]calar|Can't call numpy\(\)")
+ELEMENT_WISE = "its parameters are tensors: use torch.where for if, torch.exp for math.exp, and no .item()"
 IS_RANDOM = "is random: no run of it could be repeated"
 
 
@@ -69,6 +72,7 @@ def try_model(
         fault = IS_RANDOM
     except (Exception, SystemExit) as error:  # whatever is in it
         fault = f"fails at its start: {type(error).__name__}: {one_line(error)}"
+        fault += f": {ELEMENT_WISE}" * bool(AS_ONE_NUMBER.search(str(error)))
     if fault:
         raise ConfigError(f"model={called} {fault}")
 

@@ -78,7 +78,8 @@ def _lines(forecasts: Sequence[Forecast]) -> Iterator[str]:
     if any(each.outcome and not each.is_exact for each in forecasts):
         yield "~: by the curvature at the best fit, which is another on the way there"
     if any(each.outcome is None for each in forecasts):
-        yield "not known: beyond the limit where the loss is not quadratic, or without a curvature at all"
+        unknown = "beyond the limit where the loss is not quadratic, or without a curvature or one best fit"
+        yield f"not known: {unknown}"
     if any(each.outcome == "stopped" and each.enough == math.inf for each in forecasts):
         yield "never, though within the limit: rounding is more than what is to be reached; try dtype=float64"
     yield f"training takes about {_time(sum(each.seconds for each in forecasts))} on this machine"
