@@ -85,8 +85,9 @@ def _given_twice(given: Sequence[str]) -> Iterator[str]:
             times = "twice" if len(several) == 2 else f"{len(several)} times"
             setting = every_setting().get(key)
             is_swept = bool(setting.about.param) if setting else (CONF / key).is_dir() and "/" not in key
-            values = ",".join(dict.fromkeys(each["value"] for each in several))
-            both = f", or sweep over them as -m {shlex.quote(f'{key}={values}')}" if is_swept else ""
+            swept = f"{key}={','.join(each['value'] for each in several)}"
+            can_be = is_swept and not any(_repeated(swept))
+            both = f", or sweep over them as -m {shlex.quote(swept)}" if can_be else ""
             yield f"{key} is given {times}, {_and(each[0] for each in several)}: give one{both}"
 
 

@@ -181,6 +181,13 @@ def test_several_mistakes_at_once() -> None:
     assert all(said in str(found.value) for said in ("lr is given twice", "epochs=[1", "t (a,b)"))
 
 
+@pytest.mark.parametrize("again", ["lr=1e-2", "lr=0.01", "lr=0.1,0.01"])
+def test_a_setting_given_twice_with_one_value(again: str) -> None:
+    """What is to be written in its place is not what a sweep refuses."""
+    with pytest.raises(ConfigError, match=r"lr is given twice, lr=1e-2 and lr=[0-9.,e-]+: give one$"):
+        for_hydra(["lr=1e-2", again])
+
+
 def test_odd_names_are_trained_on(command: Command, client: MlflowClient, folder: Path) -> None:
     (folder / "run=3 (a).csv").write_text("volt [mV],true\n1,2\n2,4\n3,5\n")
     assert command("data.path=run=3 (a).csv", "data.input=volt [mV]", "data.target=true",
