@@ -5,7 +5,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -63,11 +65,39 @@ def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def work_in(path: Path, patch: pytest.MonkeyPatch) -> MlflowClient:
+    """MLflow's own client on this folder's store, which MLflow finds from here."""
+    patch.chdir(path)
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return MlflowClient(f"sqlite:///{path / 'mlflow.db'}")
+
+
 def working_folder(path: Path, patch: pytest.MonkeyPatch) -> None:
     """Work in this folder, which gets the project's data and nothing else, no store."""
     shutil.copytree(ROOT / "data", path / "data")
     patch.chdir(path)
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def train_in(path: Path, store: Path, *lines: Sequence[str], with_pictures: bool = False) -> str:
+    """What `python -m src.train` shows, once per line, in a folder that several tests look at.
+
+    The folder gets the project's data and a copy of the store, and none of these tests changes it.
+    """
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as screen:
+        working_folder(path, patch)
+        shutil.copy(store, "mlflow.db")
+        if with_pictures:
+            draw_pictures(patch)
+        for line in lines:
+            patch.setattr(sys, "argv", ["src/train.py", *line])
+            assert train.command() == 0
+    return screen.getvalue()
+
+
+def draw_pictures(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(figures, "draw", draw)
+    patch.setattr(figures, "bands", bands)
 
 
 @pytest.fixture
@@ -112,8 +142,7 @@ def _no_pictures(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.get_closest_marker("pictures"):
-        monkeypatch.setattr(figures, "draw", draw)
-        monkeypatch.setattr(figures, "bands", bands)
+        draw_pictures(monkeypatch)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import io
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,11 +25,9 @@ from src.settings import DataSettings
 from src.tracking import bulk, reader
 from src.tracking.selection import Selection
 from src.tracking.store import existing
-from tests.conftest import working_folder
+from tests.conftest import train_in, work_in
 from tests.record import is_parent, recorded
 from tests.test_page import PICTURES, tables
-
-pytestmark = pytest.mark.pictures
 
 Capture = pytest.CaptureFixture[str]
 Command = Callable[..., int]
@@ -49,25 +46,15 @@ def write(name: str, slope: float, offset: float) -> None:
 def swept(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> tuple[Path, str]:
     """A folder with a sweep over three sensors and two models, and what it showed."""
     place = tmp_path_factory.mktemp("sensors")
-    with pytest.MonkeyPatch.context() as patch:
-        working_folder(place, patch)
-        shutil.copy(migrated_store, "mlflow.db")
-        for name, line in SENSORS.items():
-            write(name, *line)
-        patch.setattr(sys, "argv", ["src/train.py", *GRID, FILES])
-        screen = io.StringIO()
-        patch.setattr(sys, "stdout", screen)
-        assert train.command() == 0
-    return place, screen.getvalue()
+    for name, line in SENSORS.items():
+        write(str(place / name), *line)
+    return place, train_in(place, migrated_store, (*GRID, FILES), with_pictures=True)
 
 
 @pytest.fixture
-def sensors(swept: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> MlflowClient:
+def sensors(swept: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """MLflow's own client on the sweep's store, in whose folder the test works."""
-    monkeypatch.chdir(swept[0])
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    capfd.readouterr()
-    return MlflowClient(f"sqlite:///{swept[0] / 'mlflow.db'}")
+    return work_in(swept[0], monkeypatch)
 
 
 @pytest.fixture
@@ -134,6 +121,7 @@ def test_compared_apart(sensors: MlflowClient, capfd: Capture) -> None:
     assert [(row["data"], row["model"]) for row in rows] == [(f"{name}.csv", "linear") for name in SENSORS]
 
 
+@pytest.mark.pictures
 def test_many_data_sets(
     sensors: MlflowClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Capture
 ) -> None:
@@ -220,26 +208,23 @@ def test_one_registered_by_its_digest(sensors: MlflowClient, capfd: Capture) -> 
     assert sensors.get_run(version.run_id).data.tags["data_digest"] in filter_
 
 
-SAME = {
-    "CRLF": lambda text: text.replace("\n", "\r\n"),
-    "a further column": lambda text: re.sub(r"^", "x,", text, flags=re.M).rstrip("x,"),
-    "zeros": lambda text: re.sub(r"(\.\d+)$", r"\g<1>00", text, flags=re.M),
-}
-
-
-@pytest.mark.parametrize("edit", SAME)
-def test_the_same_data(edit: str, command: Command, client: MlflowClient, sensor: Path) -> None:
+def test_the_same_data(command: Command, client: MlflowClient, sensor: Path) -> None:
     """However a file writes its numbers, and whatever else it holds: one digest, one fingerprint."""
     text = sensor.read_text()
-    copy = sensor.with_name("copy.csv")
-    copy.write_bytes(SAME[edit](text).encode())
-    assert copy.read_bytes() != sensor.read_bytes()
-    for path in (sensor, copy):
-        assert command(f"data.path={path.name}", *COLUMNS, "epochs=3") == 0
-    one, other = children(client)
-    assert one.data.params["data"] != other.data.params["data"]
+    same = {
+        "CRLF": text.replace("\n", "\r\n"),
+        "further": re.sub(r"^", "x,", text, flags=re.M).rstrip("x,"),
+        "zeros": re.sub(r"(\.\d+)$", r"\g<1>00", text, flags=re.M),
+    }
+    for name, other in same.items():
+        assert other != text
+        sensor.with_name(f"{name}.csv").write_bytes(other.encode())
+    files = ",".join(f"{name}.csv" for name in ("mine", *same))
+    assert command("-m", f"data.path={files}", *COLUMNS, "epochs=3") == 0
+    runs = children(client)
+    assert len({run.data.params["data"] for run in runs}) == 4
     for tag in ("data_digest", "fingerprint"):
-        assert one.data.tags[tag] == other.data.tags[tag]
+        assert len({run.data.tags[tag] for run in runs}) == 1
 
 
 def test_other_data(sensor: Path) -> None:
