@@ -17,10 +17,8 @@ from src.report.comparison import Comparison
 from src.tracking import bulk, reader
 from src.tracking.selection import Selection
 from src.tracking.store import existing
-from tests.conftest import ROOT
+from tests.conftest import ROOT, train_in, work_in
 from tests.record import is_parent, recorded
-
-pytestmark = pytest.mark.pictures
 
 GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=50,500")
 PICTURES = {"loss_curves.png", "loss_gap.png", "fits.png", "graph.png"}
@@ -43,14 +41,25 @@ def tables(page: Path) -> list[list[dict[str, Any]]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Path:
+    """A folder with a sweep, of whose four points on zscore one converges."""
+    place = tmp_path_factory.mktemp("swept")
+    train_in(place, migrated_store, (*GRID, "register=thermometer"), with_pictures=True)
+    return place
+
+
 @pytest.fixture
-def page(command: Callable[..., int], client: MlflowClient, tmp_path: Path) -> Path:
-    """The artifacts of a sweep's parent, downloaded."""
-    assert command(*GRID) == 0
-    [parent] = [run for run in recorded(client) if is_parent(run)]
-    (tmp_path / "page").mkdir()
-    client.download_artifacts(parent.info.run_id, "", str(tmp_path / "page"))
-    return tmp_path / "page"
+def looked_at(swept: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """MLflow's own client on the sweep's store, in whose folder the test works."""
+    return work_in(swept, monkeypatch)
+
+
+@pytest.fixture
+def page(looked_at: MlflowClient) -> Path:
+    """The artifacts of the sweep's parent."""
+    [parent] = [run for run in recorded(looked_at) if is_parent(run)]
+    return Path(looked_at.download_artifacts(parent.info.run_id, ""))
 
 
 def test_table_figures_words_and_config_are_there(page: Path) -> None:
@@ -117,6 +126,7 @@ def test_what_a_file_calls_things_is_no_html(folder: Path, client: MlflowClient)
     assert (row["run"], row["reason"]) == ("<b>", "</script><b>&")
 
 
+@pytest.mark.pictures
 def test_a_single_run_has_its_pictures_and_its_model(
     command: Callable[..., int], client: MlflowClient
 ) -> None:
@@ -126,6 +136,7 @@ def test_a_single_run_has_its_pictures_and_its_model(
     assert len(run.outputs.model_outputs) == 1
 
 
+@pytest.mark.pictures
 def test_a_diverged_run_has_its_pictures_and_no_model(
     command: Callable[..., int], client: MlflowClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,22 +148,15 @@ def test_a_diverged_run_has_its_pictures_and_no_model(
     assert "nothing is registered as thermometer" in capfd.readouterr().out
 
 
-def test_the_best_runs_model_is_registered_when_asked(
-    command: Callable[..., int], client: MlflowClient
-) -> None:
-    """Of the four points on zscore one converges."""
-    assert command(*GRID, "register=thermometer") == 0
-    [best] = recorded(client, "tags.outcome = 'converged'")
-    [version] = client.search_model_versions("name = 'thermometer'")
+def test_the_best_runs_model_is_registered_when_asked(looked_at: MlflowClient) -> None:
+    [best] = recorded(looked_at, "tags.outcome = 'converged'")
+    [version] = looked_at.search_model_versions("name = 'thermometer'")
     assert version.run_id == best.info.run_id
 
 
-def test_descriptions_on_experiment_parent_and_runs(
-    command: Callable[..., int], client: MlflowClient
-) -> None:
-    assert command(*GRID) == 0
-    assert "loss_gap" in client.get_experiment_by_name("thermometer").tags["mlflow.note.content"]
-    notes = {run.info.run_name: run.data.tags["mlflow.note.content"] for run in recorded(client)}
+def test_descriptions_on_experiment_parent_and_runs(looked_at: MlflowClient) -> None:
+    assert "loss_gap" in looked_at.get_experiment_by_name("thermometer").tags["mlflow.note.content"]
+    notes = {run.info.run_name: run.data.tags["mlflow.note.content"] for run in recorded(looked_at)}
     assert len(notes) == 9
     assert re.match(
         r"Loss 2\.92\d+: `t_c = 0\.53\d+ \* t_u - 17\.\d+`, .* Converged\.", notes["lr=0.01 zscore 500"]
@@ -165,11 +169,10 @@ def test_descriptions_on_experiment_parent_and_runs(
     )
 
 
-def test_the_parent_has_the_numbers_of_its_best(command: Callable[..., int], client: MlflowClient) -> None:
+def test_the_parent_has_the_numbers_of_its_best(looked_at: MlflowClient) -> None:
     """And no curve, for a sweep has none; it comes before its runs, and links its model."""
-    assert command(*GRID) == 0
-    [parent] = [run for run in recorded(client) if is_parent(run)]
-    [best] = recorded(client, "metrics.rank = 1")
+    [parent] = [run for run in recorded(looked_at) if is_parent(run)]
+    [best] = recorded(looked_at, "metrics.rank = 1")
     assert parent.data.params == best.data.params
     expected = {key: value for key, value in best.data.metrics.items() if key != "loss"} | {"rank": 0}
     assert parent.data.metrics == expected
@@ -178,12 +181,9 @@ def test_the_parent_has_the_numbers_of_its_best(command: Callable[..., int], cli
     assert linked in parent.data.tags["mlflow.note.content"]
 
 
-def test_the_parent_is_no_run_for_that(
-    command: Callable[..., int], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_parent_is_no_run_for_that(looked_at: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads the record; nor does it predict."""
-    assert command(*GRID) == 0
-    [parent] = [run for run in recorded(client) if is_parent(run)]
+    [parent] = [run for run in recorded(looked_at) if is_parent(run)]
     for known in (bulk.KNOWN_SCHEMAS, set()):
         monkeypatch.setattr(bulk, "KNOWN_SCHEMAS", known)
         ids = {run.run_id for run in reader.runs(existing("thermometer"), Selection())}
@@ -212,6 +212,7 @@ def test_the_experiment_says_what_its_latest_sweep_found(
     assert "`loss_gap`: the loss above" in told
 
 
+@pytest.mark.pictures
 def test_a_sweep_in_which_everything_diverged_has_its_page_too(
     command: Callable[..., int], client: MlflowClient
 ) -> None:
