@@ -20,6 +20,14 @@ from src.tracking.patience import LONGEST_S, Patience
 
 
 @pytest.fixture(autouse=True)
+def _little_to_collect() -> Iterator[None]:
+    """Whatever else this process holds takes the collector a second."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """What is ignored once an interrupt has arrived is heard again by the next test."""
     before = {each: signal.getsignal(each) for each in SIGNALS}

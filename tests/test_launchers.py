@@ -12,8 +12,8 @@ from src.fit import training
 from src.package import CONF
 from tests.record import curve, is_parent, recorded
 
-# Three normalizations, two numbers of epochs, four rates, the largest beyond every limit (1.0 of zscore)
-POINTS = ("-m", "lr=1e-4,1e-3,1e-2,3", "normalization=none,scale,zscore", "epochs=60,300")
+# Three normalizations, two numbers of epochs, two rates, the larger beyond every limit (1.0 of zscore)
+POINTS = ("-m", "lr=1e-2,3", "normalization=none,scale,zscore", "epochs=60,300")
 UNLIKE = ("sweep", "mlflow.parentRunId")  # which sweep, under which parent
 LAUNCHERS = {
     "basic": ["hydra/launcher=basic"],
@@ -56,7 +56,7 @@ def test_every_launcher_leaves_the_same_record(
         assert command(*POINTS, f"dtype={dtype}", *options) == 0
         told.append(by_point(client, parents(client)[0].data.tags["sweep"]))
     stock, *others = told
-    assert len(stock) == 24
+    assert len(stock) == 12
     diverged = {line for line, point in stock.items() if point["status"] == "FAILED"}
     assert {
         "lr=3 epochs=300 normalization=" + name + (" dtype=float64" if dtype == "float64" else "")
@@ -69,12 +69,12 @@ def test_every_launcher_leaves_the_same_record(
 def test_an_impossible_point_among_many_fails_alone(
     command: Callable[..., int], client: MlflowClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    rates = ",".join(str(0.00001 * place) for place in range(1, 1000))
+    rates = ",".join(str(0.00001 * place) for place in range(1, 300))
     assert command("-m", f"lr={rates},-1", "epochs=2") == 1
     errors = capfd.readouterr().err
-    assert "1 of 1000 jobs failed" in errors
-    assert "job 999 (lr=-1 epochs=2): ConfigError: lr=-1 is not allowed" in errors
-    assert len(recorded(client, "attributes.status = 'FINISHED' and tags.outcome = 'stopped'")) == 999
+    assert "1 of 300 jobs failed" in errors
+    assert "job 299 (lr=-1 epochs=2): ConfigError: lr=-1 is not allowed" in errors
+    assert len(recorded(client, "attributes.status = 'FINISHED' and tags.outcome = 'stopped'")) == 299
     assert [run.info.status for run in parents(client)] == ["FINISHED"]
 
 

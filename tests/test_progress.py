@@ -9,8 +9,6 @@ import pytest
 from src import train
 from tests.terminal import STYLE, left_on_screen, on_a_terminal
 
-pytestmark = pytest.mark.pictures
-
 SWEEP = ["-m", "lr=1e-2,1e-3", "epochs=200"]
 STEPS = ["composing", "checking", "loading", "preparing", "training", "measuring", "describing", "recording"]
 STEPS += ["ranking", "opening", "keeping", "writing", "drawing"]
@@ -32,6 +30,7 @@ def watched(command: Command, *args: str, **environment: str) -> str:
     return STYLE.sub("", shown)
 
 
+@pytest.mark.pictures
 def test_one_bar_over_the_whole_sweep(command: Command) -> None:
     """The steps in their order, each with its count; how long still, once the training can tell."""
     long = "epochs=40000"  # for a bar that is drawn five times a second

@@ -5,7 +5,7 @@ import csv
 import io
 import json
 import zlib
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -15,18 +15,30 @@ from src.tracking import reader
 from src.tracking.ranking import ranked
 from src.tracking.selection import Selection
 from src.tracking.store import existing
+from tests.conftest import train_in, work_in
 from tests.record import is_parent, recorded
 
 # converged, stopped and diverged runs of two models, and ties
 SWEPT = ("-m", "model=linear,quadratic", "normalization=none,minmax", "lr=0.2,0.1", "epochs=50,5000")
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Path:
+    """A folder with a sweep, and beside it a run on its own."""
+    place = tmp_path_factory.mktemp("swept")
+    train_in(place, migrated_store, SWEPT, ["epochs=5"])
+    return place
+
+
 @pytest.fixture
-def sweep(command: Callable[..., int], client: MlflowClient, capfd: pytest.CaptureFixture[str]) -> str:
-    """The name of a sweep; beside it is a run on its own."""
-    assert command(*SWEPT) == 0
-    assert command("epochs=5") == 0
-    capfd.readouterr()
+def client(place: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """MLflow's own client on the sweep's store, in whose folder the test works."""
+    return work_in(place, monkeypatch)
+
+
+@pytest.fixture
+def sweep(client: MlflowClient) -> str:
+    """The name of the sweep."""
     [parent] = [run for run in recorded(client) if "settings" in run.data.tags]
     return parent.data.tags["sweep"]
 

@@ -7,16 +7,25 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from tests.conftest import train_in, work_in
 from tests.record import is_parent, recorded
 
-GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,scale,zscore", "epochs=500,5000", "hydra/launcher=basic")
+GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,scale,zscore", "epochs=500,5000")
 EPSILON32 = 2.0**-23
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> tuple[Path, str]:
+    """A folder with the sweep, and what it showed."""
+    place = tmp_path_factory.mktemp("swept")
+    return place, train_in(place, migrated_store, GRID)
+
+
 def test_a_sweep_is_one_parent_and_a_child_per_point(
-    command: Callable[..., int], client: MlflowClient, folder: Path, capsys: pytest.CaptureFixture[str]
+    swept: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert command(*GRID) == 0
+    place, screen = swept
+    client = work_in(place, monkeypatch)
     runs = recorded(client)
     [parent] = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     children = [run for run in runs if run is not parent]
@@ -37,8 +46,8 @@ def test_a_sweep_is_one_parent_and_a_child_per_point(
             # what MLflow makes of infinity is the largest float64
             assert all(math.isfinite(p.value) and abs(p.value) < 1e300 for p in history), (run, key)
 
-    assert_ranked(capsys.readouterr().out)
-    assert {path.name for path in folder.iterdir()} == {"data", "mlflow.db", "mlruns"}
+    assert_ranked(screen)
+    assert {path.name for path in place.iterdir()} == {"data", "mlflow.db", "mlruns"}
 
 
 def assert_ranked(screen: str) -> None:
@@ -60,13 +69,12 @@ def assert_ranked(screen: str) -> None:
 
 
 def test_converged_runs_agree_on_raw_parameters_as_their_loss_gap_implies(
-    command: Callable[..., int], client: MlflowClient
+    swept: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """gap = d' (X'X/N) d for a distance d from the optimum, so |d_w| and |d_b| are at most the square root
     of gap times the diagonal of its inverse; the rounding of the parameters comes on top.
     """
-    assert command(*GRID) == 0
-    converged = recorded(client, "tags.outcome = 'converged'")
+    converged = recorded(work_in(swept[0], monkeypatch), "tags.outcome = 'converged'")
     assert len(converged) == 4
     t_u = [35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4]
     mean, square = sum(t_u) / 11, sum(x * x for x in t_u) / 11
@@ -81,18 +89,11 @@ def test_the_sweeps_config_repeats_it(
     command: Callable[..., int], client: MlflowClient, tmp_path: Path
 ) -> None:
     """Saved as a config it gives the same runs, whatever the defaults have become."""
-    sweep = (
-        "-m",
-        "lr=1e-2,0.02",
-        "normalization=zscore,none",
-        "dtype=float64",
-        "epochs=30",
-        "hydra/launcher=basic",
-    )
+    sweep = ("-m", "lr=1e-2,0.02", "normalization=zscore,none", "dtype=float64", "epochs=30")
     assert command(*sweep) == 0
     [first] = recorded(client, "attributes.run_name = 'sweep lr=0.01,0.02 normalization=none,zscore'")
     client.download_artifacts(first.info.run_id, "sweep.yaml", str(tmp_path))
-    assert command("-m", "--config-dir", ".", "--config-name", "sweep", "hydra/launcher=basic") == 0
+    assert command("-m", "--config-dir", ".", "--config-name", "sweep") == 0
     prints: dict[str, list[str]] = {}
     for run in recorded(client):
         if "fingerprint" in run.data.tags:
