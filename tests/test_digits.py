@@ -17,6 +17,7 @@ from src import predict
 from src.formula import Ranges, formula
 from src.models import MODELS
 from src.normalization import UNCHANGED, Affine
+from tests.conftest import train_in, work_in
 from tests.record import recorded
 
 Curve = tuple[np.ndarray, np.ndarray, int, str]
@@ -38,6 +39,7 @@ CURVES = {
 }
 DEGREES = {"linear": 1, "quadratic": 2, "exponential": 0}
 START = ["scaling=jacobian", "model.start.a=2", "model.start.k=3.5", "model.start.b=1"]
+COLUMNS = ("data.path=mine.csv", "data.input=t_u", "data.target=t_c")
 HUBER = ["loss=huber", "loss.delta=1e13"]  # beyond all errors: the fit is that of squares
 WAYS = [(name, "float64", []) for name in CURVES]
 MORE = [(name, "float64", HUBER) for name in list(CURVES)[:3]]
@@ -45,26 +47,26 @@ MORE += [(name, "float32", []) for name in ("parabola over Unix seconds", "line 
 SLOW = [pytest.param(way, marks=pytest.mark.slow) for way in MORE]
 
 
-@pytest.fixture(params=[*WAYS, *SLOW], ids=lambda way: " ".join([way[0], way[1], *way[2]]))
-def curve(
-    request: pytest.FixtureRequest,
-    folder: Path,
-    command: Callable[..., int],
-    capfd: pytest.CaptureFixture[str],
-) -> Curve:
-    """A converged calibration, alone in the store: its readings and true values, degree, and screen."""
-    del folder  # where all that happens
+@pytest.fixture(scope="module", params=[*WAYS, *SLOW], ids=lambda way: " ".join([way[0], way[1], *way[2]]))
+def calibrated(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated_store: Path
+) -> tuple[Path, Curve]:
+    """A folder with a converged calibration, and its readings and true values, degree, and screen."""
+    place = tmp_path_factory.mktemp("calibrated")
     name, dtype, more = request.param
     t_u, t_c, model = CURVES[name]
-    pd.DataFrame({"t_u": t_u, "t_c": t_c}).to_csv("mine.csv", index=False)
-    columns = ("data.path=mine.csv", "data.input=t_u", "data.target=t_c")
+    pd.DataFrame({"t_u": t_u, "t_c": t_c}).to_csv(place / "mine.csv", index=False)
     how = ["lr=auto", "epochs=3000", f"dtype={dtype}", *more]
     how += ["normalization=minmax", *START] if model == "exponential" else ["normalization=zscore"]
-    capfd.readouterr()
-    assert command(*columns, f"model={model}", *how) == 0
-    told = capfd.readouterr().out
+    told = train_in(place, migrated_store, [*COLUMNS, f"model={model}", *how])
     assert "outcome      converged" in told
-    return t_u, t_c, DEGREES[model], told
+    return place, (t_u, t_c, DEGREES[model], told)
+
+
+@pytest.fixture
+def store(calibrated: tuple[Path, Curve], monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """MLflow's own client on the calibration's store, in whose folder the test works."""
+    return work_in(calibrated[0], monkeypatch)
 
 
 def best(t_u: np.ndarray, t_c: np.ndarray, degree: int) -> np.ndarray:
@@ -86,10 +88,10 @@ def written(line: str, t_u: np.ndarray) -> np.ndarray:
     return np.asarray(eval(line.split(" = ", 1)[1], {"t_u": t_u, "exponential": exponential}))
 
 
-def test_printed_formulas_predict(curve: Curve, client: MlflowClient) -> None:
-    t_u, t_c, degree, told = curve
+def test_printed_formulas_predict(calibrated: tuple[Path, Curve], store: MlflowClient) -> None:
+    t_u, t_c, degree, told = calibrated[1]
     fitted = best(t_u, t_c, degree)
-    [run] = recorded(client)
+    [run] = recorded(store)
     note = run.data.tags["mlflow.note.content"].split("`")[1]
     lines = [line for line in told.splitlines() if line.startswith(("calibration", "exact", "best fit"))]
     assert len(lines) == 2
@@ -97,9 +99,12 @@ def test_printed_formulas_predict(curve: Curve, client: MlflowClient) -> None:
         assert np.abs(written(line, t_u) - fitted).max() < resolved(t_c, fitted), line
 
 
-def test_predictions_keep_their_digits(curve: Curve, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("store")
+def test_predictions_keep_their_digits(
+    calibrated: tuple[Path, Curve], capfd: pytest.CaptureFixture[str]
+) -> None:
     """Both ways; on a parabola back to a reading right of its vertex."""
-    t_u, t_c, degree, _ = curve
+    t_u, t_c, degree, _ = calibrated[1]
     fitted = best(t_u, t_c, degree)
     assert predict.command(["best", *map(repr, t_u.tolist())]) == 0
     rows = capfd.readouterr().out.splitlines()[1:]
@@ -148,8 +153,7 @@ def test_a_range_is_told_in_its_digits(
 ) -> None:
     t_u, t_c, _ = CURVES["line far off"]
     pd.DataFrame({"t_u": t_u, "t_c": t_c}).to_csv(Path("mine.csv"), index=False)
-    columns = ("data.path=mine.csv", "data.input=t_u", "data.target=t_c")
-    assert command(*columns, "normalization=zscore", "lr=0.5", "epochs=50") == 0
+    assert command(*COLUMNS, "normalization=zscore", "lr=0.5", "epochs=50") == 0
     capfd.readouterr()
     assert predict.command(["best", "1234573"]) == 0
     assert "outside the calibrated range, 1234562 to 1234572: extrapolated" in capfd.readouterr().err
@@ -166,8 +170,7 @@ def test_parameters_say_of_which_input(
     t_u = [218, 339, 357, 484, 489, 559, 563, 582, 604, 684, 819]
     t_c = [-4, 3, 0.5, 6, 8, 14, 15, 11, 13, 21, 28]
     pd.DataFrame({"t_u": 1e7 + np.array(t_u) / 1e4, "t_c": t_c}).to_csv(Path("mine.csv"), index=False)
-    columns = ("data.path=mine.csv", "data.input=t_u", "data.target=t_c")
-    assert command(*columns, "normalization=zscore", "lr=0.1") == 0
+    assert command(*COLUMNS, "normalization=zscore", "lr=0.1") == 0
     printed = capfd.readouterr().out
     assert "calibration  t_c = 534" in printed
     of = "of the input as normalized by zscore"

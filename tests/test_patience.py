@@ -106,9 +106,9 @@ def unwell(uri: str, but: Callable[[], bool]) -> Callable[[], bool]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr(patience, "LONGEST_PAUSE_S", 0.5)
+    monkeypatch.setattr(patience, "LONGEST_PAUSE_S", 0.1)
     monkeypatch.setattr(patience, "MOMENT_S", 0.05)
-    monkeypatch.setattr(patience, "LONGEST_S", 0.5)
+    monkeypatch.setattr(patience, "LONGEST_S", 0.2)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -120,7 +120,7 @@ def test_it_is_told_once_that_calls_wait(
     store = Patience()
     with answering(BUSY) as host, ThreadPoolExecutor(4) as pool:
         for _ in range(2):
-            over = time.monotonic() + 0.4
+            over = time.monotonic() + 0.2
             each = unwell(f"http://{host}", lambda over=over: time.monotonic() > over)  # type: ignore[misc]
             waiting = [pool.submit(store, each) for _ in range(3)]
             while not waiting[0].done():
@@ -138,7 +138,7 @@ def test_a_store_that_was_away_long_ago_is_waited_for_anew() -> None:
             store(unwell(f"http://{host}", lambda: False))
         with pytest.raises(MlflowException):  # the next at once, for it is still away
             store(unwell(f"http://{host}", iter([False, True]).__next__))
-        time.sleep(1.1)
+        time.sleep(0.25)  # more than two pauses
         assert store(unwell(f"http://{host}", iter([False, True]).__next__))
 
 
