@@ -14,6 +14,8 @@ import yaml
 from mlflow import MlflowClient
 
 from src import export, predict
+from tests.conftest import train_in, work_in
+from tests.record import recorded
 
 Command = Callable[..., int]
 
@@ -33,45 +35,67 @@ MODELS = {
 CC = shutil.which("cc")
 
 
-@pytest.fixture
-def exported(folder: Path, command: Command, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """What `export` prints of a run with these settings; it trains the run first."""
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Path:
+    """A folder with a calibration of each model, in an experiment of its name."""
+    place = tmp_path_factory.mktemp("calibrated")
     data = pd.DataFrame({"volt": np.linspace(1, 9, 9)})
     data["celsius"] = 3 * data.volt + 0.2 * data.volt**1.5 + [0.1, -0.1, 0.05, 0, -0.05, 0.1, -0.1, 0, 0.02]
-    data.to_csv(folder / "mine.csv", index=False)
+    data.to_csv(place / "mine.csv", index=False)
+    mine = ("data.path=mine.csv", "data.input=volt", "data.target=celsius")
+    lines = [
+        (f"model={model}", f"tracking.experiment={model}", *mine, *settings)
+        for model, settings in MODELS.items()
+    ]
+    train_in(place, migrated_store, *lines)
+    return place
 
-    def run(model: str, format: str, *settings: str) -> str:
-        mine = ("data.path=mine.csv", "data.input=volt", "data.target=celsius")
-        assert command(f"model={model}", *mine, *MODELS.get(model, ()), *settings) == 0
-        newest = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_runs(["1"], max_results=1)[0]
-        capsys.readouterr()
-        assert export.command([newest.info.run_id, "--format", format]) == 0
+
+@pytest.fixture
+def client(place: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """MLflow's own client on their store, in whose folder the test works."""
+    return work_in(place, monkeypatch)
+
+
+@pytest.fixture
+def exported(client: MlflowClient, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What `export` prints of a model's calibration."""
+    del client
+
+    def run(model: str, format: str) -> str:
+        assert export.command(["best", "--experiment", model, "--format", format]) == 0
         return capsys.readouterr().out
 
     return run
 
 
-def answers(readings: np.ndarray, capsys: pytest.CaptureFixture[str], folder: Path) -> np.ndarray:
-    """What `predict` says of readings, of the newest run."""
-    newest = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_runs(["1"], max_results=1)[0]
+def answers(
+    readings: np.ndarray, capsys: pytest.CaptureFixture[str], folder: Path, experiment: str = "thermometer"
+) -> np.ndarray:
+    """What `predict` says of readings, of the best run."""
     pd.DataFrame({"volt": readings}).to_csv(folder / "new.csv", index=False)
-    assert predict.command([newest.info.run_id, "--csv", "new.csv"]) == 0
+    call = ["best", "--experiment", experiment, "--csv", str(folder / "new.csv")]
+    assert predict.command(call) == 0
     (folder / "answers.csv").write_text(capsys.readouterr().out)
     return pd.read_csv(folder / "answers.csv")["celsius"].to_numpy()
 
 
 @pytest.mark.parametrize("model", ["linear", "quadratic", "power"])
 def test_json(
-    model: str, exported: Callable[..., str], folder: Path, capsys: pytest.CaptureFixture[str]
+    model: str,
+    exported: Callable[..., str],
+    client: MlflowClient,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Its parameters predict what `predict` does; the roots of its variances are the record's `se_…`."""
     found = json.loads(exported(model, "json"))
-    run = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_runs(["1"], max_results=1)[0]
+    [run] = recorded(client, f"params.model = '{model}'")
     metrics = run.data.metrics
     x = (np.linspace(1, 9, 5) - found["shift"]) * found["scale"]
     params = list(found["parameters"].values())
     mine = params[0] * x ** params[1] if model == "power" else np.polyval(params, x)
-    np.testing.assert_allclose(mine, answers(np.linspace(1, 9, 5), capsys, folder), rtol=1e-12)
+    np.testing.assert_allclose(mine, answers(np.linspace(1, 9, 5), capsys, tmp_path, model), rtol=1e-12)
     if model != "power":  # whose errors on record are in raw units
         errors = [metrics[f"se_{name}"] for name in found["parameters"]]
         np.testing.assert_allclose(np.sqrt(np.diag(found["covariance"])), errors, rtol=1e-9)
@@ -83,23 +107,23 @@ def test_json(
 @pytest.mark.skipif(CC is None, reason="there is no C compiler")
 @pytest.mark.parametrize("model", MODELS)
 def test_c(
-    model: str, exported: Callable[..., str], folder: Path, capsys: pytest.CaptureFixture[str]
+    model: str, exported: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Compiled without a warning; at 999 readings it is as near to `predict` as it says."""
     header = exported(model, "c")
-    (folder / "calibration.h").write_text(header)
-    (folder / "main.c").write_text(
+    (tmp_path / "calibration.h").write_text(header)
+    (tmp_path / "main.c").write_text(
         '#include "calibration.h"\n#include <stdio.h>\nint main(void) { float x; '
         'while (scanf("%f", &x) == 1) printf("%.9g\\n", (double)celsius_of_volt(x)); return 0; }\n'
     )
     readings = np.linspace(1, 9, 999).astype(np.float32).astype(float)
     build = [str(CC), "-std=c99", "-Wall", "-Wextra", "-Werror", "main.c", "-o", "main", "-lm"]
-    subprocess.run(build, cwd=folder, check=True)
+    subprocess.run(build, cwd=tmp_path, check=True)
     given = "\n".join(f"{each:.9g}" for each in readings)
     printed = subprocess.run(
-        ["./main"], cwd=folder, input=given, capture_output=True, text=True, check=True
+        ["./main"], cwd=tmp_path, input=given, capture_output=True, text=True, check=True
     ).stdout
-    off = np.abs(np.array(printed.split(), dtype=float) - answers(readings, capsys, folder)).max()
+    off = np.abs(np.array(printed.split(), dtype=float) - answers(readings, capsys, tmp_path, model)).max()
     assert 0 < off <= stated(header) < 1e-4
 
 
@@ -133,12 +157,8 @@ def test_a_model_that_is_not_cs(folder: Path, command: Command, capsys: pytest.C
         (["0" * 32, "--format", "c"], "there is no run"),
     ],
 )
-@pytest.mark.usefixtures("folder")
-def test_mistakes(
-    arguments: list[str], words: str, command: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command() == 0
-    capsys.readouterr()
+@pytest.mark.usefixtures("client")
+def test_mistakes(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert export.command(arguments) == 2
     assert words in capsys.readouterr().err
 
@@ -183,13 +203,13 @@ POINTS = {"linear": [2], "quadratic": [12], "exponential": [33, 65], "power": [9
 
 @pytest.mark.parametrize("model", POINTS)
 def test_esphome_points(
-    model: str, exported: Callable[..., str], folder: Path, capsys: pytest.CaptureFixture[str]
+    model: str, exported: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The filter made of the data points predicts as `predict` does, within what the block says."""
     text = exported(model, "esphome")
     [options] = yaml.safe_load(text)["filters"][0].values()
     readings = np.linspace(1, 9, 999)
-    off = np.abs(filtered(text, readings) - answers(readings, capsys, folder)).max()
+    off = np.abs(filtered(text, readings) - answers(readings, capsys, tmp_path, model)).max()
     assert off <= stated(text) < 0.02
     assert len(options["datapoints"]) in POINTS[model]
 
@@ -238,7 +258,7 @@ def test_what_float_loses_is_stated(
 
 @pytest.mark.slow
 def test_esphome_itself(
-    exported: Callable[..., str], folder: Path, tmp_path_factory: pytest.TempPathFactory
+    exported: Callable[..., str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """ESPHome's own package takes the blocks, in a device of its `host` platform."""
     place = tmp_path_factory.mktemp("esphome")
@@ -248,10 +268,10 @@ def test_esphome_itself(
     for model in POINTS:
         block = exported(model, "esphome")
         indented = "".join(f"    {line}\n" for line in block.splitlines())
-        (folder / "device.yaml").write_text(
+        (tmp_path / "device.yaml").write_text(
             f"esphome:\n  name: bench\nhost:\nsensor:\n  - platform: template\n    name: celsius\n{indented}"
         )
         check = [str(place / "venv" / "bin" / "esphome"), "config", "device.yaml"]
-        done = subprocess.run(check, cwd=folder, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, timeout=600)
         assert "Configuration is valid!" in done.stdout + done.stderr, done.stdout + done.stderr
     shutil.rmtree(place)
