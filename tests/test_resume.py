@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from mlflow import MlflowClient
 
 from src import compare
 from src.workplace import Process
+from tests.conftest import train_in
 from tests.record import curve, is_parent, recorded
 from tests.test_processes import wait_for_runs
 
@@ -21,6 +24,7 @@ Command = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]
 
 SWEPT = ["-m", "lr=1e-2,0.01,1e-3", "epochs=20,40"]  # two spellings of one rate are two runs each
+PLACES = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location"}
 UNLIKE = {"sweep", "mlflow.parentRunId", "mlflow.loggedModelId", "process"}  # ids
 IN_LINKS = re.compile(r"(?<=[/:]m-)\w+|(?<=viewStateShareKey=)[\w-]+")  # the ids that a note links to
 
@@ -88,15 +92,39 @@ def gone() -> Process:
     return Process(Process.this().host, process.pid, started)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Path:
+    """A folder with a sweep that nothing disturbed."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    train_in(place, migrated_store, SWEPT)
+    return place
+
+
 @pytest.fixture
-def whole(command: Command, client: MlflowClient, folder: Path, gone: Process) -> list[Any]:
-    """The record of a sweep that nothing disturbed, which is cut short then."""
-    assert command(*SWEPT) == 0
+def swept(undisturbed: Path, client: MlflowClient, folder: Path) -> str:
+    """The name of that sweep, which might have been made in this test's folder."""
+    shutil.copytree(undisturbed / "mlruns", folder / "mlruns")
+    with (
+        closing(sqlite3.connect(undisturbed / "mlflow.db")) as theirs,
+        closing(sqlite3.connect(folder / "mlflow.db")) as ours,
+        ours,
+    ):
+        theirs.backup(ours)
+        for table, column in PLACES.items():
+            ours.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)", [str(undisturbed), str(folder)]
+            )
     [sweep] = sweeps(client)
-    told = on_record(client, sweep)
+    return sweep
+
+
+@pytest.fixture
+def whole(swept: str, client: MlflowClient, folder: Path, gone: Process) -> list[Any]:
+    """The record of the sweep, which is cut short then."""
+    told = on_record(client, swept)
     assert len(told) == 7
-    cut_short(folder, sweep, gone)
-    assert on_record(client, sweep) != told
+    cut_short(folder, swept, gone)
+    assert on_record(client, swept) != told
     return told
 
 
@@ -204,23 +232,21 @@ def test_changed_code_is_refused(client: MlflowClient, folder: Path, gone: Proce
 
 
 def test_a_sweep_at_work_is_left_alone(
-    command: Command, client: MlflowClient, folder: Path, capfd: pytest.CaptureFixture[str]
+    swept: str, command: Command, client: MlflowClient, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Its process is there."""
     process = subprocess.Popen(["sleep", "600"])
     at_work = Process(Process.this().host, process.pid, psutil.Process(process.pid).create_time())
-    assert command(*SWEPT) == 0
-    [sweep] = sweeps(client)
-    cut_short(folder, sweep, at_work)
-    left = on_record(client, sweep)
+    cut_short(folder, swept, at_work)
+    left = on_record(client, swept)
     capfd.readouterr()
     assert command("resume=latest") == 1
     said = capfd.readouterr().err.splitlines()
     assert said == [
-        f"error: another process is at work on {sweep} (process {at_work.pid} on {at_work.host}): "
+        f"error: another process is at work on {swept} (process {at_work.pid} on {at_work.host}): "
         "wait until it ends"
     ]
-    assert on_record(client, sweep) == left
+    assert on_record(client, swept) == left
     process.kill()
     process.wait()
 
