@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -14,9 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from mlflow import MlflowClient
 
-from src import compare, train
+from src import compare
 from src.tracking import bulk
-from tests.conftest import working_folder
+from tests.conftest import train_in, work_in
 from tests.record import is_parent, recorded
 
 Capture = pytest.CaptureFixture[str]
@@ -27,22 +26,16 @@ GRID = ("-m", "lr=1e-2,1e-3", "normalization=none,zscore", "epochs=20")
 def place(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Path:
     """A folder with a sweep of four runs, one diverged; another sweep and a single run came before."""
     place = tmp_path_factory.mktemp("swept")
-    with pytest.MonkeyPatch.context() as patch:
-        working_folder(place, patch)
-        shutil.copy(migrated_store, "mlflow.db")
-        for args in (("-m", "lr=1e-4,2e-4", "epochs=5", "normalization=zscore"), ("epochs=5",), GRID):
-            patch.setattr(sys, "argv", ["src/train.py", *args])
-            assert train.command() == 0
+    other = ("-m", "lr=1e-4,2e-4", "epochs=5", "normalization=zscore")
+    train_in(place, migrated_store, other, ("epochs=5",), GRID)
     return place
 
 
 @pytest.fixture
 def client(place: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> MlflowClient:
     """MLflow's own client on the store of the folder, in which the test works."""
-    monkeypatch.chdir(place)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     capfd.readouterr()
-    return MlflowClient(f"sqlite:///{place / 'mlflow.db'}")
+    return work_in(place, monkeypatch)
 
 
 @pytest.fixture

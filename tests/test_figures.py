@@ -272,12 +272,12 @@ def test_nothing_leaves_its_frame(readme: Sweep, models: Sweep, many: Sweep) -> 
         for run in sweep.runs:
             if "loss_gap" in run.metrics:
                 assert low < min(sweep.curves[run.run_id][1]) <= max(sweep.curves[run.run_id][1]) < high / 2
-        png(fitted)
+        fitted.draw_without_rendering()
         below = fitted.axes[1]
         for line in below.lines:
             if line.get_marker() in (*"Dos",):
                 assert is_whole(below, line)
-        png(gaps)
+        gaps.draw_without_rendering()
         assert all(is_whole(gaps.axes[0], star) for star in with_marker(gaps.axes[0], "*"))
 
 
@@ -288,7 +288,7 @@ def test_a_star_at_the_edge_is_whole(many: Sweep) -> None:
     runs = [last, *(run for run in usable if run is not last)]
     runs = [replace(run, metrics=run.metrics | {"lr_over_limit": 1e-3}) for run in runs]
     figure = loss_gap_map(runs)
-    png(figure)
+    figure.draw_without_rendering()
     [star] = with_marker(figure.axes[0], "*")
     assert is_whole(figure.axes[0], star)
 
@@ -352,7 +352,7 @@ def test_epochs_are_whole_numbers() -> None:
     """Of a run of one epoch, too."""
     sweep = train((0.1, "zscore", 1))
     figure = loss_curves(sweep.runs, sweep.curves)
-    png(figure)
+    figure.draw_without_rendering()
     axis = figure.axes[0].xaxis
     low, high = axis.get_view_interval()
     ticks = [
@@ -492,7 +492,7 @@ def test_limits_have_one_notation(limits: tuple[float, float], told: list[str], 
         for run, name, limit in zip(readme.runs[:2], ("none", "zscore"), limits, strict=True)
     ]
     figure = loss_gap_map(runs)
-    png(figure)
+    figure.draw_without_rendering()
     assert [text for text in texts(figure.axes[0]) if text in told] == told
     ticks = {label.get_text() for label in figure.axes[0].get_xticklabels()}
     assert ("1e-03" if "e" in told[0] else "0.001") in ticks
@@ -614,7 +614,7 @@ def test_a_run_without_any_result_has_a_cell(readme: Sweep) -> None:
 def test_the_graphs_boxes_do_not_overlap(model: str, t_u: Tensor, t_c: Tensor) -> None:
     graph = trace(MODELS[model], t_u, t_c, dict.fromkeys(parameter_names(MODELS[model]), 1))
     figure = autograd_graphs({model: graph})
-    png(figure)
+    figure.draw_without_rendering()
     boxes = [
         patch.get_window_extent() for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)
     ]

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from src.data import load
 from src.fit.plan import Preparation
 from src.fit.training import calibrate
-from src.report.figures._surface import MOST_OBSERVATIONS, Surface, surface
+from src.report.figures import _surface
+from src.report.figures._surface import Surface, surface
 from src.report.figures.loss_surface import Path, loss_surface
 from src.settings import Settings
 from src.tracking.record import Call, TrackedRun, of_result
@@ -203,15 +204,16 @@ def test_without_a_best_fit_the_path_is_drawn(tmp_path: Any, monkeypatch: pytest
     assert not [each for each in legend(figure) if "optimum" in each or "best" in each]
 
 
-def test_of_very_many_observations_some_are_drawn(tmp_path: Any) -> None:
+def test_of_very_many_observations_some_are_drawn(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their loss is near that of all, and the caption says so."""
-    t_u = np.linspace(0, 10, 3 * MOST_OBSERVATIONS - 1)
+    monkeypatch.setattr(_surface, "MOST_OBSERVATIONS", 2000)
+    t_u = np.linspace(0, 10, 3 * 2000 - 1)
     rows = "\n".join(f"{x},{2 * x + np.sin(99 * x)}" for x in t_u)
     (tmp_path / "many.csv").write_text(f"t_u,t_c\n{rows}\n")
     data = {"path": str(tmp_path / "many.csv"), "input": "t_u", "target": "t_c"}
     over, descent = single(0.1, "zscore", 50, data=data)
     assert over.losses(over.best_point) == pytest.approx([descent.run.metrics["best_loss"]], rel=0.01)
-    assert f"that of {MOST_OBSERVATIONS:,} observations, evenly" in caption(loss_surface(over, descent))
+    assert "that of 2,000 observations, evenly" in caption(loss_surface(over, descent))
 
 
 def test_a_long_valley_is_explained() -> None:

@@ -35,7 +35,7 @@ def said(command: Command, run_id: str, capsys: pytest.CaptureFixture[str]) -> t
 
 
 @pytest.mark.parametrize(
-    "settings", [*KINDS[:3], *(pytest.param(each, marks=pytest.mark.slow) for each in KINDS[3:])]
+    "settings", [*KINDS[:2], *(pytest.param(each, marks=pytest.mark.slow) for each in KINDS[2:])]
 )
 def test_the_same_to_the_bit(
     settings: tuple[str, ...], client: MlflowClient, command: Command, capsys: pytest.CaptureFixture[str]
@@ -43,9 +43,9 @@ def test_the_same_to_the_bit(
     """Each of a sweep's runs, trained in company, and a run alone; and no run is added."""
     given = settings if any(each.startswith("lr=") for each in settings) else (*settings, "lr=1e-3")
     assert command("epochs=60", *given) == 0
-    assert command("-m", "epochs=20,41,60", *given, "tracking.points=5") == 0
+    assert command("-m", "epochs=41,60", *given, "tracking.points=5") == 0
     runs = trained(client)
-    assert len(runs) == 4
+    assert len(runs) == 3
     for run_id in runs:
         code, text = said(command, run_id, capsys)
         assert code == 0

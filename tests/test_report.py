@@ -16,7 +16,7 @@ from src.report.calibration import Calibration
 from src.tracking import reader
 from src.tracking.store import existing
 from tests.browser import CHROMIUM, browser
-from tests.conftest import ROOT
+from tests.conftest import ROOT, train_in, work_in
 from tests.record import is_parent, recorded
 
 Command = Callable[..., int]
@@ -40,16 +40,37 @@ def newest(client: MlflowClient) -> Run:
     return found
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Path:
+    """A folder with the chapter's run and its report."""
+    place = tmp_path_factory.mktemp("chapter")
+    train_in(place, migrated_store, ["normalization=zscore"])
+    with pytest.MonkeyPatch.context() as patch:
+        client = work_in(place, patch)
+        assert compare.command(["--report", newest(client).info.run_id]) == 0
+    return place
+
+
+@pytest.fixture(scope="module")
+def chapter(place: Path) -> str:
+    """The report as text."""
+    return as_text(place / "report.html")
+
+
+def as_text(page: Path) -> str:
+    """Each cell in a line."""
+    body = re.sub(r"<svg.*?</svg>|<style>.*?</style>", "", page.read_text("utf-8"), flags=re.DOTALL)
+    return html.unescape(re.sub(r"\s*<[^>]+>\s*", "\n", body))
+
+
 @pytest.fixture
 def report(command: Command, client: MlflowClient, folder: Path) -> Callable[..., str]:
-    """A run's report as text, each cell in a line; it trains the run first."""
+    """A run's report as text; it trains the run first."""
 
     def write(*settings: str) -> str:
         assert command(*settings) == 0
         assert compare.command(["--report", newest(client).info.run_id]) == 0
-        page = (folder / "report.html").read_text("utf-8")
-        body = re.sub(r"<svg.*?</svg>|<style>.*?</style>", "", page, flags=re.DOTALL)
-        return html.unescape(re.sub(r"\s*<[^>]+>\s*", "\n", body))
+        return as_text(folder / "report.html")
 
     return write
 
@@ -59,21 +80,20 @@ def lines(text: str, *cells: str) -> bool:
     return re.search(r"\n+".join(map(re.escape, cells)), text) is not None
 
 
-def test_says_what_it_is(report: Callable[..., str]) -> None:
+def test_says_what_it_is(chapter: str) -> None:
     """And what it is not, first of all, in no word that a program may not use."""
-    text = report(*CHAPTER)
-    first = text[text.index("An evaluation") :]
+    first = chapter[chapter.index("An evaluation") :]
     assert first.startswith("An evaluation of a calibration by least squares; not a calibration certificate")
     assert "(type A)." in first.splitlines()[0]
-    assert not [word for word in FORBIDDEN if word in text.replace("not a calibration certificate", "")]
+    assert not [word for word in FORBIDDEN if word in chapter.replace("not a calibration certificate", "")]
 
 
-def test_numbers(report: Callable[..., str]) -> None:
+def test_numbers(chapter: str) -> None:
     """Each by numpy's least squares on the chapter's pairs: s 1.8916, u(w) 0.0355, r -0.9552, k 2.262.
 
     k is Student's for 95 % and 9 degrees of freedom. Source: any table.
     """
-    text = report(*CHAPTER)
+    text = chapter
     pairs = pd.read_csv(ROOT / "data" / "thermometer.csv", comment="#")
     x = np.column_stack([pairs.t_u, np.ones(11)])
     params, squares, *_ = np.linalg.lstsq(x, pairs.t_c, rcond=None)
@@ -93,12 +113,12 @@ def test_numbers(report: Callable[..., str]) -> None:
     assert "no sign of lack of fit: the smallest p of 6 tests is 0.11, none below its level" in text
 
 
-def test_observations(report: Callable[..., str]) -> None:
+def test_observations(chapter: str) -> None:
     """As given, with their lines in the file, and what is left of each by the chapter's line."""
-    text = report("normalization=zscore")
-    for line, (t_u, t_c) in enumerate(pd.read_csv("data/thermometer.csv", comment="#").to_numpy(), start=2):
+    pairs = pd.read_csv(ROOT / "data" / "thermometer.csv", comment="#")
+    for line, (t_u, t_c) in enumerate(pairs.to_numpy(), start=2):
         fitted = 0.536772 * t_u - 17.3048
-        assert lines(text, str(line), f"{t_u:g}", f"{t_c:g}", f"{fitted:.2f}", f"{t_c - fitted:+.2f}")
+        assert lines(chapter, str(line), f"{t_u:g}", f"{t_c:g}", f"{fitted:.2f}", f"{t_c - fitted:+.2f}")
 
 
 def test_what_a_person_says(report: Callable[..., str], client: MlflowClient) -> None:
@@ -155,10 +175,9 @@ def test_from_the_record(report: Callable[..., str], client: MlflowClient, folde
     assert f"train repeat={run}" in before
 
 
-def test_self_contained(report: Callable[..., str], folder: Path) -> None:
+def test_self_contained(place: Path) -> None:
     """Nothing is loaded from elsewhere, and no script runs."""
-    report(*CHAPTER)
-    page = (folder / "report.html").read_text("utf-8")
+    page = (place / "report.html").read_text("utf-8")
     assert not re.findall(r"https?://(?!www\.w3\.org/)|<script|<link|@import|src=|url\((?!#)", page)
 
 

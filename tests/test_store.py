@@ -20,7 +20,6 @@ from threading import Timer
 
 import pytest
 from alembic import command as alembic
-from mlflow import MlflowClient
 from mlflow.store.db import utils
 from mlflow.store.tracking.dbmodels.initial_models import Base
 from sqlalchemy import create_engine
@@ -144,10 +143,9 @@ def told(capfd: pytest.CaptureFixture[str]) -> str:
     return line
 
 
-def test_a_fresh_store_is_mlflows(empty_folder: Path) -> None:
-    MlflowClient(f"sqlite:///{empty_folder / 'theirs.db'}").search_experiments()
+def test_a_fresh_store_is_mlflows(empty_folder: Path, migrated_store: Path) -> None:
     sqlite.make_ready(empty_folder / "mlflow.db")
-    assert tables(empty_folder / "mlflow.db") == tables(empty_folder / "theirs.db")
+    assert tables(empty_folder / "mlflow.db") == tables(migrated_store)
 
 
 def test_an_empty_file_is_fresh(empty_folder: Path) -> None:
@@ -198,6 +196,7 @@ def test_interrupted_while_it_is_made(
     assert again.returncode == 0, errors
 
 
+@pytest.mark.slow
 def test_two_spellings_two_folders_two_users(open_folder: Path) -> None:
     """At once on an empty file that both may write, by its path and by a link to its folder."""
     store = open_folder / "shared" / "mlflow.db"
@@ -217,6 +216,7 @@ def test_two_spellings_two_folders_two_users(open_folder: Path) -> None:
     assert names == {"Default", "one", "two"}
 
 
+@pytest.mark.slow
 def test_it_is_locked_while_it_is_made(tmp_path: Path) -> None:
     """For programs that know nothing of this one, too, and by any path: hardly one look finds it empty."""
     (tmp_path / "link").symlink_to(tmp_path)
@@ -301,7 +301,8 @@ def test_who_writes_to_an_old_store_upgrades_it(
     assert names == {"old", "lr=0.01 scale 1"}
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [12])
 def test_killed_while_it_is_upgraded(kills: int, old_database: Path, tmp_path: Path) -> None:
     """As it was, or upgraded; its run is there."""
     old = tables(old_database)
@@ -387,6 +388,7 @@ TRAIN = "from src import train; sys.argv[1:] = ['epochs=1']; sys.exit(train.comm
 COMPARE = "from src import compare; sys.exit(compare.command([]))"
 
 
+@pytest.mark.slow
 @needs_root
 def test_who_may_not_write(open_folder: Path, migrated_store: Path, command: Callable[..., int]) -> None:
     """Another user is told before training, in a line; to read is enough for a comparison."""
