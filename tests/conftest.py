@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -93,6 +93,25 @@ def train_in(path: Path, store: Path, *lines: Sequence[str], with_pictures: bool
             patch.setattr(sys, "argv", ["src/train.py", *line])
             assert train.command() == 0
     return screen.getvalue()
+
+
+def copy_of(trained: Path, folder: Path) -> None:
+    """What was trained in one folder lies in another, too, as if it had been trained there."""
+    shutil.copytree(trained, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db"))
+    with (
+        closing(sqlite3.connect(trained / "mlflow.db")) as theirs,
+        closing(sqlite3.connect(folder / "mlflow.db")) as ours,
+        ours,
+    ):
+        theirs.backup(ours)
+        columns = (
+            "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"
+        )
+        for table, column in ours.execute(columns).fetchall():
+            moved = (
+                f'UPDATE "{table}" SET "{column}" = replace("{column}", ?1, ?2) WHERE instr("{column}", ?1)'
+            )
+            ours.execute(moved, [str(trained), str(folder)])
 
 
 def draw_pictures(patch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
 from src.fit.graph import Graph, Node, trace
 from src.functions import parameter_names
 from src.models import MODELS, linear, quadratic
+from src.report.figures.graph import autograd_graphs
+from tests.figures import texts
 
 START = {"w": 1.0, "b": 0.0}
 
@@ -88,3 +91,30 @@ def test_targets_are_taken_in_the_inputs_dtype(t_u: Tensor, t_c: Tensor) -> None
 def test_a_parameter_without_a_value_is_named(t_u: Tensor, t_c: Tensor) -> None:
     with pytest.raises(KeyError, match="b"):
         trace(linear, t_u, t_c, {"w": 1.0})
+
+
+@pytest.mark.pictures
+@pytest.mark.parametrize("model", MODELS)
+def test_the_graphs_boxes_do_not_overlap(model: str, t_u: Tensor, t_c: Tensor) -> None:
+    graph = trace(MODELS[model], t_u, t_c, dict.fromkeys(parameter_names(MODELS[model]), 1))
+    figure = autograd_graphs({model: graph})
+    figure.draw_without_rendering()
+    boxes = [
+        patch.get_window_extent() for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)
+    ]
+    assert len(boxes) == len(graph.nodes)
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
+    inside = [
+        box for text in figure.axes[0].texts for box in boxes if box.contains(*text.get_window_extent().p0)
+    ]
+    assert len(inside) == len(figure.axes[0].texts)
+
+
+@pytest.mark.pictures
+def test_the_graph_shows_values_and_gradients_and_both_ways(t_u: Tensor, t_c: Tensor) -> None:
+    """The chapter's gradient at [1, 0]; nine arrows, and all but those from data have one back."""
+    axes = autograd_graphs({"linear": trace(linear, t_u, t_c, {"w": 1, "b": 0})}).axes[0]
+    assert {"w = 1", "grad = 4517.3", "b = 0", "grad = 82.6", "loss = 1763.88"} <= set(texts(axes))
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    dashed = [arrow for arrow in arrows if arrow.get_linestyle() not in ("-", "solid")]
+    assert (len(arrows) - len(dashed), len(dashed)) == (9, 7)

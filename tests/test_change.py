@@ -11,6 +11,7 @@ from src.diagnostics.change import Change, bound, change
 from src.tracking.reader import get
 from src.tracking.registry import earlier
 from src.tracking.store import existing
+from tests.conftest import copy_of, train_in
 from tests.record import is_parent, recorded
 
 Command = Callable[..., int]
@@ -78,14 +79,24 @@ def columns(name: str, unit: str = "°C") -> tuple[str, ...]:
     return (f"data.path={name}", "data.input=volt", "data.target=celsius", f"data.target_unit={unit}")
 
 
+@pytest.fixture(scope="module")
+def then(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Path:
+    """A folder where the calibration of then.csv is registered."""
+    place = tmp_path_factory.mktemp("then")
+    write(place, "then.csv", 0.0)
+    said = train_in(place, migrated_store, (*TRAIN, "epochs=500", *columns("then.csv")))
+    assert "\nchange " not in said  # there is nothing to compare the first one with
+    return place
+
+
 @pytest.fixture
-def registered(command: Command, folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def registered(
+    then: Path, command: Command, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
     """What is said of a change where a file's calibration is registered after that of then.csv."""
 
     def run(*settings: str, **now: float) -> str:
-        write(folder, "then.csv", 0.0)
-        assert command(*TRAIN, "epochs=500", *columns("then.csv")) == 0
-        assert "\nchange " not in capsys.readouterr().out  # there is nothing to compare the first one with
+        copy_of(then, folder)
         write(folder, "now.csv", now.pop("moved", 0.0), noise=2, **now)
         assert command(*TRAIN, *(settings or (*columns("now.csv"), "epochs=500"))) == 0
         [said] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("change ")]

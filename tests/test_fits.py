@@ -19,17 +19,31 @@ from src.report.figures._named import WIDE
 from src.report.figures.fits import fits
 from src.tracking.ranking import ranked
 from src.tracking.record import TrackedRun
+from tests import figures
 from tests.conftest import ROOT
-from tests.test_figures import caption, legend, png, texts, train
+from tests.figures import (
+    LINE,
+    Sweep,
+    caption,
+    legend,
+    png,
+    texts,
+    train,
+    with_marker,
+)
 
 pytestmark = pytest.mark.pictures
 
 ORACLES: dict[str, Any] = json.loads((ROOT / "tests" / "oracles" / "statistics.json").read_text())
-LINE = {"name": "linear", "start": {"w": 1, "b": 0}}
 PARABOLA = {"name": "quadratic", "start": {"w2": 0, "w1": 1, "b": 0}}
 CURVE = {"name": "exponential", "start": {"a": 9, "k": -0.25, "b": 2}}
 INTERVAL = "95 % interval of the curve, in its colour"
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@pytest.fixture(scope="module")
+def readme() -> Sweep:
+    return figures.readme()
 
 
 def sweep(*choices: tuple[float, str, int]) -> tuple[list[TrackedRun], Figure]:
@@ -124,3 +138,57 @@ def test_no_interval_of_what_is_not_trained() -> None:
     figure = fits(trained.runs, trained.problem.pairs)
     assert INTERVAL not in legend(figure)
     assert not intervals(figure.axes[0])
+
+
+def test_residuals_of_the_best_run_and_of_the_optimum(readme: Sweep) -> None:
+    """Truth minus `0.5367719 * t_u - 17.3047854`, the seed's exact fit.
+
+    The best run's gap of 2.9e-07 is the mean square distance from it: none of eleven is beyond 1.8e-3.
+    """
+    t_u, t_c = readme.problem.pairs.t_u, readme.problem.pairs.t_c
+    expected = t_c - (0.5367719 * t_u - 17.3047854)
+    _, below = fits(readme.runs, readme.problem.pairs).axes
+    drawn = {
+        line.get_marker(): np.asarray(line.get_ydata()) for line in below.lines if line.get_marker() in "Do"
+    }
+    assert drawn["D"] == pytest.approx(expected, abs=1e-5)
+    assert drawn["o"] == pytest.approx(expected, abs=1.8e-3)
+
+
+def test_a_fit_far_off_does_not_spoil_the_range(readme: Sweep) -> None:
+    """As far as a usable run can be: its loss gap, the square of that, is a number still."""
+    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "trained_w": 1e150, "trained_b": 1e152})
+    near = fits(readme.runs[:2], readme.problem.pairs).axes[0].get_ylim()
+    for runs in ([readme.runs[0], far], [readme.runs[0]] * 5 + [far] * 15):
+        figure = fits(runs, readme.problem.pairs)
+        png(figure)
+        assert figure.axes[0].get_ylim() == near
+        assert any(label.endswith("lr=0.001 zscore 5000 (outside)") for label in legend(figure))
+
+
+def test_residuals_beyond_the_datas_own_range_are_arrows(readme: Sweep) -> None:
+    """From -4 to 28 °C: a best run that is worse is none, and would flatten the optimum's."""
+    far = replace(readme.runs[1], metrics={**readme.runs[1].metrics, "trained_b": 1e6})
+    figure = fits([far], readme.problem.pairs)
+    low, high = figure.axes[1].get_ylim()
+    assert low == pytest.approx(-32, rel=0.2)
+    assert 2 < high < 10
+    [arrows] = with_marker(figure.axes[1], "v")
+    assert len(arrows.get_xdata()) == 11
+    assert "residuals beyond the frame" in legend(figure)
+
+
+def test_where_all_diverge_the_data_and_the_optimum_remain() -> None:
+    sweep = train((0.1, "none", 500), (1.0, "none", 500))
+    figure = fits(sweep.runs, sweep.problem.pairs)
+    assert legend(figure) == ["data", "exact optimum", "residuals of the optimum, RMS 1.711 °C"]
+    assert "2 runs. 2 diverged or ended without a result" in caption(figure)
+
+
+def test_a_parabola_is_drawn_as_one() -> None:
+    sweep = train((0.3, "zscore", 5000), model=PARABOLA)
+    above, _ = fits(sweep.runs, sweep.problem.pairs).axes
+    curves = [np.asarray(line.get_ydata()) for line in above.lines if len(line.get_xdata()) > 50]
+    assert len(curves) == 2
+    assert curves[0] == pytest.approx(curves[1], abs=1e-3)  # the optimum's and the converged run's
+    assert np.ptp(np.diff(curves[0], n=2)) < 1e-9 < np.diff(curves[0], n=2).min()

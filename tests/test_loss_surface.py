@@ -21,7 +21,7 @@ from src.report.figures.loss_surface import Path, loss_surface
 from src.settings import Settings
 from src.tracking.record import Call, TrackedRun, of_result
 from tests.conftest import ROOT
-from tests.test_figures import NORMALIZATIONS, THERMOMETER, caption, legend, png
+from tests.figures import NORMALIZATIONS, THERMOMETER, caption, legend, png
 
 pytestmark = pytest.mark.pictures
 

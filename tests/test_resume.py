@@ -2,11 +2,9 @@
 
 import json
 import re
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from mlflow import MlflowClient
 
 from src import compare
 from src.workplace import Process
-from tests.conftest import train_in
+from tests.conftest import copy_of, train_in
 from tests.record import curve, is_parent, recorded
 from tests.test_processes import wait_for_runs
 
@@ -24,7 +22,6 @@ Command = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]
 
 SWEPT = ["-m", "lr=1e-2,0.01,1e-3", "epochs=20,40"]  # two spellings of one rate are two runs each
-PLACES = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location"}
 UNLIKE = {"sweep", "mlflow.parentRunId", "mlflow.loggedModelId", "process"}  # ids
 IN_LINKS = re.compile(r"(?<=[/:]m-)\w+|(?<=viewStateShareKey=)[\w-]+")  # the ids that a note links to
 
@@ -102,18 +99,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) 
 
 @pytest.fixture
 def swept(undisturbed: Path, client: MlflowClient, folder: Path) -> str:
-    """The name of that sweep, which might have been made in this test's folder."""
-    shutil.copytree(undisturbed / "mlruns", folder / "mlruns")
-    with (
-        closing(sqlite3.connect(undisturbed / "mlflow.db")) as theirs,
-        closing(sqlite3.connect(folder / "mlflow.db")) as ours,
-        ours,
-    ):
-        theirs.backup(ours)
-        for table, column in PLACES.items():
-            ours.execute(
-                f"UPDATE {table} SET {column} = replace({column}, ?, ?)", [str(undisturbed), str(folder)]
-            )
+    """The name of that sweep, as if it had been made in the test's folder."""
+    copy_of(undisturbed, folder)
     [sweep] = sweeps(client)
     return sweep
 
