@@ -318,6 +318,7 @@ assert not [name for name in sys.modules if name.startswith("torch._dynamo")]
 """
 
 
+@pytest.mark.slow
 def test_torchs_compiler_is_not_imported() -> None:
     """It takes a second."""
     subprocess.run([sys.executable, "-c", NO_COMPILER], check=True)

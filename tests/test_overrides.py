@@ -61,17 +61,17 @@ def test_a_file_sweeps_by_a_rule(command: Command, client: MlflowClient, folder:
     """Once by the experiment's file, once by the config on record, which holds the rates themselves."""
     file = folder / "experiment" / "mine.yaml"
     file.parent.mkdir()
-    params = 'lr: "logrange(1e-4,1e-1,7)", normalization: "scale,zscore"'
+    params = 'lr: "logrange(1e-4,1e-1,4)", normalization: "scale,zscore"'
     params = f'{{{params}, normalization.factor: "range(0.1,0.4,0.1)"}}'
     file.write_text(
         f"# @package _global_\nepochs: 2\nhydra: {{mode: MULTIRUN, sweeper: {{params: {params}}}}}\n"
     )
     assert command("--config-dir", str(folder), "+experiment=mine") == 0
     once = values(client, "lr", "normalization_scale")
-    assert len(once) == 7 * (3 + 1)
+    assert len(once) == 4 * (3 + 1)
     [parent] = [run for run in recorded(client) if is_parent(run)]
     repeats = Path(client.download_artifacts(parent.info.run_id, "sweep.yaml"))
-    assert ",".join(SEVEN) in repeats.read_text()
+    assert "0.0001,0.001,0.01,0.1" in repeats.read_text()
     assert command("--config-dir", str(repeats.parent), "--config-name", "sweep") == 0
     assert values(client, "lr", "normalization_scale") == sorted(2 * once)
 

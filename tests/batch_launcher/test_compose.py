@@ -266,7 +266,11 @@ def test_nothing_stays_of_a_number(plain_sweep: Sweep) -> None:
         gc.collect()
         return sum(type(each) is Override for each in gc.get_objects())
 
-    assert compose(range(100)) == compose(range(100, 200))
+    gc.freeze()  # what else this process holds takes the collector a second
+    try:
+        assert compose(range(30)) == compose(range(30, 60))
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize(

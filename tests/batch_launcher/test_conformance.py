@@ -23,6 +23,7 @@ class TestBatchedSweeper(BatchedSweeperTestSuite):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task_launcher_cfg", "extra_flags"), [({}, ["-m", "hydra/launcher=batch"])])
 class TestIntegration(IntegrationTestSuite):
     pass

@@ -122,12 +122,13 @@ def sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweeps]:
 
 def test_a_job_behind_takes_little_memory(sweeps: Sweeps) -> None:
     """All are there until the end of the sweep: 172 bytes, beside the overrides; 1,076 with configs to be."""
-    few, many = (_freed_with(sweeps, number) for number in (100, 400))
-    assert 100 < (many - few) / 300 < 600
+    few, many = (_freed_with(sweeps, number) for number in (50, 250))
+    assert 100 < (many - few) / 200 < 600
 
 
 def _freed_with(sweeps: Sweeps, number: int) -> int:
     """Bytes that so many jobs hold when their launch has ended."""
+    gc.freeze()  # what else this process holds takes the collector a second
     tracemalloc.start()
     try:
         jobs = sweeps.launch(refuses_two, *[f"a={value}" for value in range(1000, 1000 + number)])
@@ -138,6 +139,7 @@ def _freed_with(sweeps: Sweeps, number: int) -> int:
         return before - tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
+        gc.unfreeze()
 
 
 def test_results_come_back_job_by_job(sweeps: Sweeps) -> None:
