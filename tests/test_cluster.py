@@ -24,13 +24,17 @@ from tests.cluster import Cluster, wait_until
 from tests.conftest import working_folder
 from tests.record import is_parent, recorded
 from tests.server import Server
-from tests.test_launchers import POINTS, by_point, parents
+from tests.test_launchers import by_point, parents
 
 pytestmark = pytest.mark.slow
 
 Recorded = dict[str, dict[str, object]]
 Command = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]
+
+
+# Three normalizations, two numbers of epochs, four rates, the largest beyond every limit (1.0 of zscore)
+POINTS = ("-m", "lr=1e-4,1e-3,1e-2,3", "normalization=none,scale,zscore", "epochs=60,300")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ import pytest
 from src import predict
 from src.tracking import best_run, model
 from src.tracking.store import existing
-from tests.test_model import bare_environment, bare_variables
+from tests.test_carried import bare_environment, bare_variables
 from tests.test_processes import wait_for_server
 from tests.test_readme import README, shown
 
