@@ -2,9 +2,10 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -90,12 +91,31 @@ ADDED = {
 # a model, a loss or a normalization: its function and its file in conf; a metric or a figure: one file
 COST = {"normalization": 2, "metric": 1, "figure": 1, "model": 2, "curve": 2, "loss": 2}
 
+# one process for all commands: most of what each would take for itself is to import torch and MLflow
+RUNS = """
+import io, json, os, sys
+from contextlib import redirect_stdout
+from importlib import import_module
+
+copy = sys.argv[1]
+sys.path.insert(0, copy)
+for line in sys.stdin:
+    folder, name, *arguments = json.loads(line)
+    os.chdir(folder)
+    sys.argv = [f"src/{name}.py", *arguments]
+    module = import_module(f"src.{name}")
+    assert module.__file__.startswith(copy)
+    with redirect_stdout(io.StringIO()) as printed:
+        code = module.command()
+    print(json.dumps([code, printed.getvalue()]), flush=True)
+"""
+
 Run = Callable[..., str]
 
 
-@pytest.fixture
-def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A command of the project with all of that added, in the test's folder."""
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs commands of the project with all of that added."""
     copy = tmp_path_factory.mktemp("project")
     files = subprocess.run(
         ["git", "ls-files", "src", "conf", "hydra_plugins"], cwd=ROOT, capture_output=True, text=True
@@ -111,15 +131,25 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
                 assert change[0] in whole
                 text = whole.replace(change[0], change[1] + change[0], 1)
             (copy / name).write_text(str(text))
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    with subprocess.Popen(
+        [sys.executable, "-c", RUNS, str(copy)],
+        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        yield process
+
+
+@pytest.fixture
+def run(project: subprocess.Popen[str], folder: Path) -> Run:
+    """A command of that project in the test's folder: what it prints."""
 
     def command(name: str, *args: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(copy)!r}); import src.{name} as c; "
-             f"assert c.__file__.startswith({str(copy)!r}); sys.exit(c.command())", *args],
-            cwd=folder, capture_output=True, text=True, timeout=200,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert project.stdin
+        assert project.stdout
+        print(json.dumps([str(folder), name, *args]), file=project.stdin, flush=True)
+        code, printed = json.loads(project.stdout.readline())
+        assert code == 0
+        return str(printed)
 
     return command
 

@@ -1,11 +1,13 @@
 """A calibration taken elsewhere: against the record, a compiler, and ESPHome's own package."""
 
 import json
+import re
 import shutil
 import subprocess
-import venv
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 
 import numpy as np
 import pandas as pd
@@ -260,18 +262,22 @@ def test_what_float_loses_is_stated(
 def test_esphome_itself(
     exported: Callable[..., str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """ESPHome's own package takes the blocks, in a device of its `host` platform."""
+    """ESPHome's own package takes the blocks, each of a sensor in a device of its `host` platform."""
     place = tmp_path_factory.mktemp("esphome")
-    venv.create(place / "venv", with_pip=True)
-    install = [str(place / "venv" / "bin" / "pip"), "install", "-q", "esphome>=2026.1"]
+    uv, binaries = [sys.executable, "-m", "uv"], place / "venv" / "bin"
+    subprocess.run([*uv, "venv", "-q", place / "venv"], check=True)
+    install = [*uv, "pip", "install", "-q", "--python", binaries / "python", "esphome>=2026.1"]
     subprocess.run(install, check=True, capture_output=True, timeout=1800)
-    for model in POINTS:
-        block = exported(model, "esphome")
-        indented = "".join(f"    {line}\n" for line in block.splitlines())
-        (tmp_path / "device.yaml").write_text(
-            f"esphome:\n  name: bench\nhost:\nsensor:\n  - platform: template\n    name: celsius\n{indented}"
-        )
-        check = [str(place / "venv" / "bin" / "esphome"), "config", "device.yaml"]
-        done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, timeout=600)
-        assert "Configuration is valid!" in done.stdout + done.stderr, done.stdout + done.stderr
+    blocks = {model: exported(model, "esphome") for model in POINTS}
+    sensors = (
+        f"  - platform: template\n    name: {model}\n" + indent(block, " " * 4)
+        for model, block in blocks.items()
+    )
+    (tmp_path / "device.yaml").write_text("esphome:\n  name: bench\nhost:\nsensor:\n" + "".join(sensors))
+    check = [binaries / "esphome", "config", "device.yaml"]
+    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert "Configuration is valid!" in done.stdout + done.stderr, done.stdout + done.stderr
+    taken = done.stdout.partition("sensor:")[2]
+    filters = [next(iter(yaml.safe_load(block)["filters"][0])) for block in blocks.values()]
+    assert re.findall(r"calibrate_\w+", taken) == filters  # of each block, not of the last alone
     shutil.rmtree(place)
