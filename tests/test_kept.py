@@ -2,14 +2,17 @@
 
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from sqlalchemy import Engine, event
 
 from src.tracking import patience
 from tests.record import recorded
@@ -27,6 +30,18 @@ UNDER_WAY = "SELECT 1 FROM inputs JOIN tags ON run_uuid = destination_id WHERE k
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "LONGEST_S", 0.5)
+
+
+@pytest.fixture
+def brief_locks() -> Iterator[None]:
+    """MLflow has sqlite wait for whoever holds a file for 20 s; here it is three, in which that is said."""
+
+    def wait_briefly(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> Any:
+        return statement.replace("busy_timeout = 20000", "busy_timeout = 3000"), parameters
+
+    event.listen(Engine, "before_cursor_execute", wait_briefly, retval=True)
+    yield
+    event.remove(Engine, "before_cursor_execute", wait_briefly)
 
 
 @contextmanager
@@ -51,16 +66,17 @@ def once_it_trains(store: Path, meddle: Callable[[threading.Event], None]) -> It
         thread.join()
 
 
-def hold(store: Path, seconds: float = 600) -> Callable[[threading.Event], None]:
+def hold(store: Path, is_enough: Callable[[], bool] = lambda: False) -> Callable[[threading.Event], None]:
     def held(over: threading.Event) -> None:
         with closing(sqlite3.connect(store, isolation_level=None, timeout=30)) as database:
             database.execute("BEGIN IMMEDIATE")
-            over.wait(seconds)
+            while not (over.wait(0.1) or is_enough()):
+                pass
 
     return held
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("impatient", "brief_locks")
 def test_a_store_that_is_held_for_long(
     command: Command, client: MlflowClient, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,9 +110,17 @@ def test_a_store_that_is_held_for_long(
     assert [one for one in second if one[2]] == [one for one in whole if one[2]]
 
 
-def test_a_store_that_is_held_for_a_moment(command: Command, client: MlflowClient, folder: Path) -> None:
-    with once_it_trains(folder / "mlflow.db", hold(folder / "mlflow.db", 25)):
+@pytest.mark.usefixtures("brief_locks")
+def test_a_store_that_is_held_for_a_moment(
+    command: Command, client: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For longer than sqlite itself waits: until the command says that it is waiting."""
+    said, told = folder / "said.txt", "waiting for the tracking store"
+    meddle = hold(folder / "mlflow.db", lambda: told in said.read_text())
+    with said.open("w", buffering=1) as stream, once_it_trains(folder / "mlflow.db", meddle):
+        monkeypatch.setattr(sys, "stderr", stream)
         assert command(*SWEPT) == 0
+    assert told in said.read_text()
     assert {run.info.status for run in recorded(client)} == {"FINISHED"}
 
 

@@ -203,13 +203,14 @@ def test_changed_data_are_refused(
 
 
 @pytest.mark.slow
-def test_changed_code_is_refused(client: MlflowClient, folder: Path, gone: Process, start: Start) -> None:
+def test_changed_code_is_refused(
+    command: Command, client: MlflowClient, folder: Path, gone: Process, start: Start
+) -> None:
     """A model of one's own, edited; another process reads it anew."""
     model = folder / "bent.py"
     model.write_text("def bent(t_u, w, b, c):\n    return w * t_u + b + c * t_u**2\n")
     ours = ["model.function=bent.bent", *(f"model.start.{name}=0" for name in "wbc")]
-    process = start("-m", "lr=1e-6,1e-7,1e-8", "epochs=5,6", *ours)
-    assert process.wait(60) == 0, process.communicate()
+    assert command("-m", "lr=1e-6,1e-7,1e-8", "epochs=5,6", *ours) == 0
     cut_short(folder, sweeps(client)[0], gone)
     model.write_text(model.read_text().replace("**2", "**3"))
     process = start("resume=latest")
@@ -251,7 +252,13 @@ def test_two_go_on_at_once(whole: list[Any], client: MlflowClient, start: Start)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["batch", "basic", "joblib"])
-def test_killed_at_work(launcher: str, client: MlflowClient, start: Start) -> None:
+def test_killed_at_work(
+    launcher: str,
+    command: Command,
+    client: MlflowClient,
+    start: Start,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     """Really: its folder is gone after the next sweep, the record is that of one that nothing disturbed."""
     swept = ["-m", "lr=1e-2,1e-3", "epochs=20,100_000", "hydra.launcher.batch_size=3"]
     if launcher != "batch":
@@ -261,13 +268,11 @@ def test_killed_at_work(launcher: str, client: MlflowClient, start: Start) -> No
     for each in [*psutil.Process(process.pid).children(recursive=True), process]:
         each.kill()
     process.wait()
-    process = start("resume=latest")
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
+    capfd.readouterr()
+    assert command("resume=latest") == 0
     [sweep] = sweeps(client)
-    assert f"{sweep} ended early" in errors
-    again = start(*swept)
-    assert again.wait(240) == 0, again.communicate()
+    assert f"{sweep} ended early" in capfd.readouterr().err
+    assert command(*swept) == 0
     first, second = (on_record(client, each) for each in reversed(sweeps(client)))
     assert first == second
     assert {run.info.status for run in recorded(client)} == {"FINISHED"}

@@ -9,12 +9,15 @@ import sysconfig
 import tomllib
 import venv
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable
+from functools import cache
+from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from packaging.requirements import Requirement
 
 from tests.conftest import ROOT
 
@@ -43,10 +46,40 @@ def succeed(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
+def uv(*command: str | Path, cwd: Path) -> None:
+    succeed(sys.executable, "-m", "uv", *command, "-q", cwd=cwd)
+
+
 def environment_in(folder: Path) -> Path:
     """A fresh environment; where its commands are."""
-    venv.create(folder, with_pip=True, symlinks=os.name != "nt")
+    venv.create(folder, symlinks=os.name != "nt")
     return folder / ("Scripts" if os.name == "nt" else "bin")
+
+
+def asked_for(requirements: Iterable[str], extras: Collection[str] = ()) -> dict[str, Distribution]:
+    """What requirements ask for, and what that asks for: as the environment of the tests has it."""
+    found: dict[str, Distribution] = {}
+    for each in map(Requirement, requirements):
+        if each.marker and not any(each.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            continue
+        one = distribution(each.name)
+        assert each.specifier.contains(one.version, prereleases=True), each
+        found[each.name] = one
+        found |= _asked_for_by(each.name, frozenset(each.extras))
+    return found
+
+
+@cache
+def _asked_for_by(name: str, extras: frozenset[str]) -> dict[str, Distribution]:
+    return asked_for(distribution(name).requires or (), extras)
+
+
+def borrow(distributions: Iterable[Distribution], packages: Path) -> None:
+    """Link them into a folder: they were installed once, from the registry, for the tests."""
+    for one in distributions:
+        for name in {file.parts[0] for file in one.files or ()} - {"..", "__pycache__"}:
+            if not (packages / name).is_symlink():
+                (packages / name).symlink_to(one.locate_file(name))
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +100,21 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    succeed(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, source, cwd=folder)
+    uv("build", "--wheel", "-o", folder, source, cwd=folder)
     [built] = folder.glob("*.whl")
     return built
 
 
 @pytest.fixture(scope="module")
-def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The commands of an environment that holds the wheel and what it asks for, no more."""
     folder = tmp_path_factory.mktemp("installed")
     found = environment_in(folder / "venv")
-    succeed(found / "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel, cwd=folder)
-    yield found
-    shutil.rmtree(folder)  # a gigabyte, which pytest would keep three times
+    uv("pip", "install", "--python", found / "python", "--no-deps", wheel, cwd=folder)
+    [packages] = folder.glob("venv/**/site-packages")
+    [itself] = distributions(path=[str(wheel)])
+    borrow(asked_for(itself.requires or ()).values(), packages)
+    return found
 
 
 @pytest.fixture
@@ -206,10 +241,9 @@ def test_the_notebook_runs_from_the_wheel(
     """Every assertion holds, in two minutes, and no warning is shown; Jupyter's packages lie apart."""
     jupyter, work = tmp_path / "jupyter", tmp_path / "work"
     packages, kernel = jupyter / "packages", jupyter / "kernels" / "wheel" / "kernel.json"
-    for folder in (work, kernel.parent):
+    for folder in (work, packages, kernel.parent):
         folder.mkdir(parents=True)
-    pinned = ["-c", ROOT / "constraints.txt", "ipykernel"]
-    succeed(binaries / "pip", "install", "-q", "--target", packages, *pinned, cwd=tmp_path)
+    borrow(asked_for(["ipykernel"]).values(), packages)
     argv = [str(binaries / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     paths = {"PYTHONPATH": str(packages)}
     kernel.write_text(json.dumps({"argv": argv, "env": paths, "display_name": "wheel", "language": "python"}))
@@ -232,7 +266,7 @@ def test_an_editable_install_works_from_any_folder(source: Path, tmp_path: Path)
     a path file does not bring along.
     """
     found = environment_in(tmp_path / "venv")
-    succeed(found / "pip", "install", "-q", "--no-deps", "-e", source, cwd=tmp_path)
+    uv("pip", "install", "--python", found / "python", "--no-deps", "-e", source, cwd=tmp_path)
     site = succeed(
         found / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path
     )
