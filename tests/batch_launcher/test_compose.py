@@ -86,7 +86,7 @@ def outcome(compose: Any, *args: Any) -> Any:
 thorough = settings(
     derandomize=True,
     deadline=None,
-    max_examples=40,
+    max_examples=20,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
