@@ -158,11 +158,7 @@ def test_each_takes_as_few_files_as_it_should() -> None:
     assert {what: len(files) for what, files in ADDED.items()} == COST
 
 
-def test_a_normalization_with_an_option_a_metric_and_a_figure(
-    run: Run,
-    folder: Path,
-    serve: Callable[[str], Server],  # noqa: F811
-) -> None:
+def test_a_normalization_with_an_option_a_metric_and_a_figure(run: Run, folder: Path) -> None:
     """Expected: numpy's least squares on the chapter's data, to which float64 descent converges."""
     data = pd.read_csv(folder / "data" / "thermometer.csv")
     line = np.polyfit(data.t_u, data.t_c, 1)
@@ -178,10 +174,10 @@ def test_a_normalization_with_an_option_a_metric_and_a_figure(
     assert [each["metrics"]["max_residual"] for each in runs] == pytest.approx([largest] * 4, rel=1e-6)
     assert {path.name for path in (folder / "page").iterdir()} > {"outcomes.png", "fits.png", "loss_gap.png"}
 
-    found = pd.read_csv(io.StringIO(run("predict", "best", "35.7", "90")))
+    predicted = run("predict", "best", "35.7", "90")
+    found = pd.read_csv(io.StringIO(predicted))
     assert list(found.t_c) == pytest.approx(np.polyval(line, [35.7, 90]), rel=1e-6)
-    reply = serve("models:/robust/1").post(json.dumps({"dataframe_records": [{"t_u": 35.7}]}))
-    assert reply.content["predictions"][0]["t_c"] == pytest.approx(np.polyval(line, 35.7), rel=1e-6)
+    assert run("predict", "models:/robust/1", "35.7", "90") == predicted
 
 
 def test_a_model(run: Run, folder: Path) -> None:

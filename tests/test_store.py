@@ -121,7 +121,7 @@ def test_an_empty_file_is_fresh(empty_folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [12])
+@pytest.mark.parametrize("kills", [6])
 def test_killed_while_it_is_made(kills: int, tmp_path: Path) -> None:
     """At moments spread over the time that it takes: empty or whole, and the next command works."""
     (tmp_path / "measured").mkdir()

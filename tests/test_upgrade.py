@@ -75,7 +75,7 @@ def test_who_writes_to_an_old_store_upgrades_it(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [12])
+@pytest.mark.parametrize("kills", [6])
 def test_killed_while_it_is_upgraded(kills: int, old_database: Path, tmp_path: Path) -> None:
     """As it was, or upgraded; its run is there."""
     old = tables(old_database)
