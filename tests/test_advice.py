@@ -61,7 +61,9 @@ def data(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["mse", "huber"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("data", "dtype"), [(1.0, "float32"), (1.0, "float64"), (1e-4, "float32")], indirect=["data"]
+)
 @pytest.mark.parametrize("normalization", ["zscore", "scale", "none"])
 @pytest.mark.parametrize("model", ["linear", "quadratic"])
 def test_advice_converges(

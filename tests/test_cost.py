@@ -18,7 +18,6 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.slow
 
 RUNS, FEW = 2000, 20
-ROUNDS = 2  # the least of each counts, which other programs disturb least
 # CPU time of a further run in a sweep over that of one in the bare loop, as it was on two quiet cores when
 # this was noted; on another kind of processor, where the bare loop is slower, it was two thirds of that
 NOTED = 3.1
@@ -65,12 +64,20 @@ def measured(folder: Path) -> tuple[float, float, float]:
     return few, many, float(cpu_seconds(folder, "-c", BARE)[1])
 
 
+def of_a_further_run(rounds: list[tuple[float, float, float]]) -> float:
+    """In CPU time of a bare loop; the least of each counts, which other programs disturb least."""
+    few, many, bare = (min(each) for each in zip(*rounds, strict=True))
+    return (many - few) / bare
+
+
 def test_runs_cost_what_they_did(tmp_path: Path, migrated_store: Path) -> None:
     """Of a sweep's further runs, start left out, in CPU time of a bare loop: not twice what was noted."""
     (tmp_path / "data").symlink_to(ROOT / "data")
     shutil.copy(migrated_store, tmp_path / "mlflow.db")
-    few, many, bare = (min(each) for each in zip(*(measured(tmp_path) for _ in range(ROUNDS)), strict=True))
-    ratio = (many - few) / bare
+    rounds = [measured(tmp_path)]
+    if of_a_further_run(rounds) >= 2 * NOTED:  # was it other programs?
+        rounds.append(measured(tmp_path))
+    ratio = of_a_further_run(rounds)
     assert ratio < 2 * NOTED, f"{ratio:.2f} times the bare loop's CPU time; noted was {NOTED}"
 
 

@@ -99,11 +99,11 @@ def test_an_option_of_one_choice(launcher: str, command: Command, client: Mlflow
 
 @pytest.mark.slow
 def test_sweeps_of_both_kinds_under_joblib(start: Callable[..., Popen[str]], client: MlflowClient) -> None:
-    process = start(*OF_ONE_CHOICE[:3], "lr=logrange(1e-4,1e-1,4)", "epochs=2", "hydra/launcher=joblib",
+    process = start(*OF_ONE_CHOICE[:3], "lr=logrange(1e-4,1e-1,2)", "epochs=2", "hydra/launcher=joblib",
                     "hydra.launcher.n_jobs=2")  # fmt: skip
     assert process.wait() == 0
-    assert three(client) == sorted(4 * THREE)
-    assert {lr for (lr,) in values(client, "lr")} == {"0.0001", "0.001", "0.01", "0.1"}
+    assert three(client) == sorted(2 * THREE)
+    assert {lr for (lr,) in values(client, "lr")} == {"0.0001", "0.1"}
 
 
 def test_a_sweep_over_options_goes_on(command: Command, client: MlflowClient) -> None:

@@ -28,15 +28,15 @@ def wait_for_runs(client: MlflowClient, count: int, limit_s: float = 180) -> Non
         time.sleep(0.1)
 
 
-def test_five_processes_at_once_on_no_store_at_all(start: Start, empty_folder: Path) -> None:
-    processes = [start("epochs=50", f"lr=1e-{exponent}") for exponent in range(2, 7)]
+def test_three_processes_at_once_on_no_store_at_all(start: Start, empty_folder: Path) -> None:
+    processes = [start("epochs=50", f"lr=1e-{exponent}") for exponent in range(2, 5)]
     for process in processes:
         output, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
         assert "Traceback" not in errors
         assert "on record" in output
     runs = recorded(MlflowClient(f"sqlite:///{empty_folder / 'mlflow.db'}"))
-    assert len({run.data.params["lr"] for run in runs}) == 5
+    assert len({run.data.params["lr"] for run in runs}) == 3
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert all(len(run.inputs.dataset_inputs) == 1 for run in runs)
 
