@@ -37,12 +37,14 @@ def _no_wait_for_the_disk(connection: object, _: object) -> None:
 # Files that take minutes are begun first: else one process would still be at one when all others are done
 LONGEST = (
     "test_wheel",
-    "test_kills",
     "test_cluster",
-    "test_server",
     "test_resume",
-    "test_additions",
-    "test_export",
+    "test_processes",
+    "test_server",
+    "test_kills",
+    "test_each_kind",
+    "test_browser",
+    "test_site",
 )
 
 
