@@ -33,14 +33,14 @@ def decimals(u: float) -> int:
     >>> decimals(4.46), decimals(0.0355), decimals(250.0)
     (1, 3, 0)
     """
-    return max(0, 1 - math.floor(math.log10(float(f"{u:.1e}")))) if u > 0 else 6
+    return max(0, 1 - math.floor(math.log10(float(f"{u:.1e}")))) if 0 < u < math.inf else 6
 
 
 def in_two(value: float) -> str:
     """In two digits, as an uncertainty is told.
 
-    >>> in_two(2.0), in_two(0.0356), in_two(254.0), in_two(2e-9)
-    ('2.0', '0.036', '250', '2.0e-09')
+    >>> in_two(2.0), in_two(0.0356), in_two(254.0), in_two(2e-9), in_two(math.inf)
+    ('2.0', '0.036', '250', '2.0e-09', 'inf')
     """
     return f"{value:.1e}" if 0 < value < 1e-5 else f"{float(f'{value:.1e}'):.{decimals(value)}f}"
 
