@@ -21,7 +21,7 @@ from tests.test_processes import wait_for_runs
 Command = Callable[..., int]
 Start = Callable[..., subprocess.Popen[str]]
 
-SWEPT = ["-m", "lr=1e-2,0.01,1e-3", "epochs=20,40"]  # two spellings of one rate are two runs each
+SWEPT = ["-m", "lr=1e-2,5e-3,1e-3", "epochs=20,40"]
 UNLIKE = {"sweep", "mlflow.parentRunId", "mlflow.loggedModelId", "process"}  # ids
 IN_LINKS = re.compile(r"(?<=[/:]m-)\w+|(?<=viewStateShareKey=)[\w-]+")  # the ids that a note links to
 
