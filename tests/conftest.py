@@ -43,7 +43,6 @@ LONGEST = (
     "test_server",
     "test_kills",
     "test_each_kind",
-    "test_browser",
     "test_site",
 )
 
