@@ -92,6 +92,7 @@ def arguments(function: Function, after: int = 1) -> dict[str, Any]:
     return {name: kind if get_origin(kind) is not None else Finite for name, kind in kinds.items()}
 
 
+@cache
 def defaults(function: Function) -> dict[str, Any]:
     """What a function takes where it is given nothing, by the argument's name."""
     found = inspect.signature(function).parameters.values()

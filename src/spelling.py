@@ -129,7 +129,8 @@ class Speller:
         like, own = self._known[groups]
         rows = list(like.rows)
         for place in own:
-            rows[place] = _row(rows[place].setting, settings)
+            if rows[place].value != rows[place].setting.value(settings):
+                rows[place] = _row(rows[place].setting, settings)
         return Spelling(settings, rows)
 
 

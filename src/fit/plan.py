@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from ..choices import Group
 from ..config import ConfigError
 from ..data import Pairs
 from ..diagnostics.findings import Finding, findings
@@ -176,13 +177,15 @@ class Preparation:
         self._load, self._metrics, self._check = load, metrics, check
         self._problems: dict[Hashable, Problem | ConfigError] = {}
         self._inputs: dict[Hashable, Input | ConfigError] = {}
+        self._texts: dict[int, tuple[Group, str]] = {}
         self._speller = Speller()
 
     def prepare(self, settings: Settings) -> Run:
         """Raises ConfigError for data, functions or a device that will not do."""
-        key = (settings.data, *_company(settings))
-        problem = _remembered(self._problems, key, lambda: self._problem(settings))
-        family = (*key, repr(settings.normalization), repr(settings.model), settings.scaling)
+        company = settings.model.name, self._text(settings.loss), settings.dtype, settings.device
+        key = (settings.data, *company)
+        problem = _remembered(self._problems, key, lambda: self._problem(settings, company))
+        family = (*key, self._text(settings.normalization), self._text(settings.model), settings.scaling)
         found = _remembered(self._inputs, family, lambda: _input(problem, settings, self._metrics))
         settings = _with_rate(settings, found)
         run = Run(settings, problem, found, self._speller.spell(settings))
@@ -196,13 +199,19 @@ class Preparation:
             raise ConfigError(f"lr={settings.lr:g} is out of the range of {settings.dtype}{near}")
         return run
 
-    def _problem(self, settings: Settings) -> Problem:
+    def _text(self, group: Group) -> str:
+        """All that a group of settings holds, by which it is the same as another; jobs share the group."""
+        known = self._texts.get(id(group)) or (group, repr(group))  # kept, or its id were another's
+        self._texts[id(group)] = known
+        return known[1]
+
+    def _problem(self, settings: Settings, company: tuple[str, ...]) -> Problem:
         self._check(settings.device)
         names = settings.model.parameters
         pairs = self._load(settings.data, len(names), torch.finfo(getattr(torch, settings.dtype)).max)
         return Problem(
             pairs=pairs,
-            company=(*_company(settings), len(pairs.t_u), pairs.root is None),
+            company=(*company, len(pairs.t_u), pairs.root is None),
             names=names,
             model_name=settings.model.name,
             model=settings.model.chosen,
@@ -212,10 +221,6 @@ class Preparation:
             weights=Weights.of(pairs),
             held_out=HeldOut.of(pairs),
         )
-
-
-def _company(settings: Settings) -> tuple[str, ...]:
-    return settings.model.name, repr(settings.loss), settings.dtype, settings.device
 
 
 def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> Input:
