@@ -109,32 +109,29 @@ def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[st
     was tried. In float64 where the run's own dtype cannot get there.
     """
     t_u = torch.from_numpy(pairs.t_u)
-    given = overrides(settings)
-    kept = {key: value for key, value in given.items() if key not in ("lr", "epochs")}
+    kept = {key: value for key, value in overrides(settings).items() if key not in ("lr", "epochs")}
     elsewhere = {key: value for key, value in kept.items() if not key.startswith("normalization")}
-    tries: list[tuple[dict[str, str], Affine, float | None]] = [
-        (kept, fitted, settings.lr),
-        (kept, fitted, None),
-    ]
+    tries: list[tuple[dict[str, str], Affine, Sequence[float | None]]] = [(kept, fitted, (settings.lr, None))]
     model = settings.model
     if settings.normalization.name != ADVISED and not (model.physical or model.through_origin):
-        tries.append((elsewhere | {"normalization": ADVISED}, NORMALIZATIONS[ADVISED](t_u), None))
-    found, fewest = [], math.inf
-    for how, affine, rate in tries:
-        lr, epochs, dtype = _enough(settings, pairs, affine, rate)
-        if epochs <= min(MOST_EPOCHS, WORTH_IT * fewest):
-            fewest = epochs
-            precise = {"dtype": dtype} if dtype != settings.dtype else {}
-            found.append(how | {"lr": f"{lr:g}", "epochs": f"{epochs:.0f}"} | precise)
-    return found
+        tries.append((elsewhere | {"normalization": ADVISED}, NORMALIZATIONS[ADVISED](t_u), (None,)))
+    start = torch.tensor(model.start_in_order, dtype=torch.float64)
+    given = t_u, torch.from_numpy(pairs.t_c), start, settings.scaling, Weights.of(pairs)
+    enough, fewest = [], math.inf
+    for how, affine, rates in tries:
+        found = yardstick(model.chosen, settings.loss.function, affine, *given)
+        for lr, epochs, dtype in (_enough(settings, found, start, rate) for rate in rates):
+            if epochs <= min(MOST_EPOCHS, WORTH_IT * fewest):
+                fewest = epochs
+                precise = {"dtype": dtype} if dtype != settings.dtype else {}
+                enough.append(how | {"lr": f"{lr:g}", "epochs": f"{epochs:.0f}"} | precise)
+    return enough
 
 
-def _enough(settings: Settings, pairs: Pairs, affine: Affine, rate: float | None) -> tuple[float, float, str]:
+def _enough(
+    settings: Settings, found: Yardstick, start: Tensor, rate: float | None
+) -> tuple[float, float, str]:
     """The learning rate, the fastest where none is given, and the epochs and the dtype that are enough."""
-    start = torch.tensor(settings.model.start_in_order, dtype=torch.float64)
-    t_u, t_c = torch.from_numpy(pairs.t_u), torch.from_numpy(pairs.t_c)
-    model, loss = settings.model.chosen, settings.loss.function
-    found = yardstick(model, loss, affine, t_u, t_c, start, settings.scaling, Weights.of(pairs))
     if math.isnan(found.limit) or not found.fit.settled:
         return rate or math.nan, math.inf, settings.dtype
     lr = rate or rounded(fastest_rate(found.curvature), math.floor)
