@@ -43,7 +43,7 @@ def test_a_run_says_what_it_read(cases: Path, command: Command, capfd: Capture) 
     assert "calibration  celsius = 21 * volt - 0.666667" in said
 
 
-@pytest.mark.parametrize("launcher", ["batch", "basic"])
+@pytest.mark.parametrize("launcher", ["batch", pytest.param("basic", marks=pytest.mark.slow)])
 def test_a_sweep_says_it_once(launcher: str, cases: Path, command: Command, capfd: Capture) -> None:
     """A line for each of three files, and a count of the rest where all jobs are at hand."""
     del cases

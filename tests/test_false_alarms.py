@@ -8,6 +8,7 @@ from simulations.caught import rates
 from simulations.false_alarms import alarms
 
 
+@pytest.mark.slow
 def test_false_alarms() -> None:
     """Of 2,400 sound calibrations, the same each time, fewer than 1 % are warned of, but some are.
 

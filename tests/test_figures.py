@@ -202,6 +202,7 @@ def test_any_column_name_is_drawn_as_it_stands_and_cut(tmp_path: Path) -> None:
     assert len(above.get_ylabel()) < 50
 
 
+@pytest.mark.slow
 def test_figures_drawn_in_threads_are_the_same(readme: Sweep) -> None:
     alone = [png(figure) for figure in readme.figures()]
     assert all(len(each) < 300_000 for each in alone)

@@ -48,6 +48,7 @@ def test_no_fastest_rate(folder: Path, command: Command, capfd: Capture) -> None
     assert "lr=auto: loss=huber has no curvature here: give a number" in told
 
 
+@pytest.mark.slow
 def test_no_limit_beside_no_best_fit(
     folder: Path, command: Command, client: MlflowClient, capfd: Capture
 ) -> None:

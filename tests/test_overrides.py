@@ -85,7 +85,7 @@ def three(client: MlflowClient) -> list[tuple[str, str]]:
     return sorted((name, scale if name == "scale" else "") for name, scale in found)
 
 
-@pytest.mark.parametrize("launcher", ["batch", "basic"])
+@pytest.mark.parametrize("launcher", ["batch", pytest.param("basic", marks=pytest.mark.slow)])
 def test_an_option_of_one_choice(launcher: str, command: Command, client: MlflowClient) -> None:
     """The sweep knows beforehand of three jobs, and its config repeats them."""
     assert command(*OF_ONE_CHOICE, f"hydra/launcher={launcher}") == 0

@@ -42,7 +42,7 @@ def test_one_bar_over_the_whole_sweep(command: Command) -> None:
     assert all(len(line) <= 80 for line in re.split(r"[\r\n]|\x1b\[\??\w+", shown) if BAR.search(line))
 
 
-@pytest.mark.parametrize("launcher", ["batch", "basic"])
+@pytest.mark.parametrize("launcher", ["batch", pytest.param("basic", marks=pytest.mark.slow)])
 def test_nothing_of_it_stays(launcher: str, command: Command, capfd: pytest.CaptureFixture[str]) -> None:
     """The screen at the end holds what a pipe gets, in its order, and no rest of a bar."""
     left = left_on_screen(watched(command, *SWEEP, f"hydra/launcher={launcher}"))

@@ -117,10 +117,14 @@ def whole(swept: str, client: MlflowClient, folder: Path, gone: Process) -> list
 
 @pytest.mark.parametrize(
     "again",
-    [["resume=latest"], ["resume=NAME", "hydra/launcher=basic"], [*SWEPT, "resume=true"],
-     [*SWEPT, "resume=true", "hydra.launcher.batch_size=2"]],
+    [
+        ["resume=latest"],
+        pytest.param(["resume=NAME", "hydra/launcher=basic"], marks=pytest.mark.slow),
+        [*SWEPT, "resume=true"],
+        [*SWEPT, "resume=true", "hydra.launcher.batch_size=2"],
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_it_goes_on(
     again: list[str],
     whole: list[Any],

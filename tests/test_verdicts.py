@@ -306,7 +306,7 @@ def wrongs(results: Sequence[Result]) -> Iterator[str]:
             yield f"diverged below the limit: {about(run)}"
 
 
-@pytest.mark.parametrize("count", [30, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [12, pytest.param(100, marks=pytest.mark.slow)])
 def test_every_verdict(count: int, tmp_path: Path) -> None:
     """Converged is near the exact fit, diverged does not come back, what is said to be enough is."""
     runs, _ = prepared(range(count), tmp_path)

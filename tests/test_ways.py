@@ -123,7 +123,9 @@ def test_called_from_python(by_flag: dict[str, Any], client: MlflowClient) -> No
     assert left(client) == by_flag
 
 
-@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "launcher", [pytest.param(each, marks=pytest.mark.slow) for each in ("basic", "joblib")]
+)
 def test_under_another_launcher(
     launcher: str, by_flag: dict[str, Any], command: Command, client: MlflowClient
 ) -> None:

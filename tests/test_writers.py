@@ -314,6 +314,7 @@ def test_of_one_job_what_was_trained_to_its_end_stays(
     assert run.data.metrics.keys() == stays.metrics.keys() | stays.curves.keys()
 
 
+@pytest.mark.slow
 def test_a_reader_gets_answers_while_thousands_of_runs_are_written(stores: Callable[[str], Store]) -> None:
     """At any moment within half a second, and of whole transactions only."""
     store, seen, over = stores("one"), set(), threading.Event()

@@ -120,6 +120,7 @@ def sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweeps]:
     logging.root.handlers[:], logging.root.level = handlers, level
 
 
+@pytest.mark.slow
 def test_a_job_behind_takes_little_memory(sweeps: Sweeps) -> None:
     """All are there until the end of the sweep: 172 bytes, beside the overrides; 1,076 with configs to be."""
     few, many = (_freed_with(sweeps, number) for number in (50, 250))
