@@ -58,8 +58,8 @@ def test_many_reasons_of_one_input_are_told_as_one(note: Callable[..., str]) -> 
     told = note("lr=range(0.0055,0.04,0.003)", "normalization=none,scale", "epochs=400")
     lines = [line for line in told.splitlines() if line.startswith("- #")]
     assert len(lines) == 2
-    assert "lr 0.0055 to 0.0385 is 16 to 113 times the limit 0.000339 of this input" in lines[0]
-    assert "lr 0.0355 to 0.0385 is 1.076 to 1.2 times the limit 0.0329 of this input" in lines[1]
+    assert "lr 0.0055 to 0.0385 is 16 to 113 times the limit 0.000339 of none: " in lines[0]
+    assert "lr 0.0355 to 0.0385 is 1.076 to 1.2 times the limit 0.0329 of scale: " in lines[1]
 
 
 def test_a_range_of_one_number(note: Callable[..., str]) -> None:
@@ -67,6 +67,20 @@ def test_a_range_of_one_number(note: Callable[..., str]) -> None:
         "lr=0.0055,0.007,0.01,0.02,0.03,0.0355,0.03550000001", "normalization=none,scale", "epochs=400"
     )
     assert "lr 0.0355 is 1.076 times the limit 0.0329 of this input" in told
+
+
+def test_a_dozen_reasons_at_most(note: Callable[..., str]) -> None:
+    """Two models, two losses and four normalizations are sixteen inputs, with a limit of each."""
+    told = note(
+        *("lr=1e3,2e3", "epochs=20", "loss=mse,huber", "model=linear,quadratic"),
+        "normalization=none,scale,zscore,minmax",
+    )
+    lines = [line for line in told.splitlines() if line.startswith(("- #", "- …"))]
+    assert len(lines) == 13
+    assert re.search(
+        r"times the limit \S+ of (none|scale|zscore|minmax) (linear|quadratic) (mse|huber)", lines[1]
+    )
+    assert lines[12].startswith("- … and 4 more reasons, of 8 runs: in the column reason of")
 
 
 def test_many_reasons_some_without_a_limit(note: Callable[..., str]) -> None:

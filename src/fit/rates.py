@@ -55,7 +55,11 @@ def epochs_enough(curvature: Tensor, lr: float, start_gap: float, gap: float) ->
 
 
 def times(ratio: float) -> str:
-    """A ratio above 1, in two digits at least and as many as tell it from 1: 1.0000004, 1.2, 29, 1234."""
+    """A ratio above 1, in two digits at least and as many as tell it from 1.
+
+    >>> times(1.0000004), times(1.234), times(29.4), times(1037.2), times(1.1e7)
+    ('1.0000004', '1.2', '29', '1,040', '1.1e+07')
+    """
     if ratio < 1.1:
         return f"{ratio:.{2 - math.floor(math.log10(ratio - 1))}g}"
-    return f"{ratio:.2g}" if not 99 < ratio < 1e6 else f"{ratio:.0f}"
+    return f"{ratio:.2g}" if not 99 < ratio < 1e6 else f"{float(f'{ratio:.3g}'):,.0f}"

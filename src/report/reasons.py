@@ -7,20 +7,25 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from ..fit.rates import limit_in_digits, times
+from ..spelling import in_words
 from ..tracking.conformity import REASON
 from ..tracking.model_choice import Candidate
 from ..tracking.ranking import choices, lr, several_losses
 from ..tracking.record import TrackedRun
+from .differences import distinguishing
+from .table import EVERYTHING
 
 Ranked = tuple[int, TrackedRun]
 
 MOST_REASONS = 8
+MOST_TOLD = 12
 
 
 def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
     """Each reason once, with the ranks it holds for; many that differ by the learning rate as one.
 
-    Before them, that losses under several loss functions do not compare.
+    Before them, that losses under several loss functions do not compare; after the first `MOST_TOLD` how many
+    are left.
     """
     if losses := several_losses(runs):
         yield f"losses under {', '.join(losses)} cannot be compared: the best is the best under {losses[0]}"
@@ -34,11 +39,15 @@ def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
         if "reason" in run.tags:
             found[run.tags["reason"]].append((rank, run))
     if len(found) > MOST_REASONS:
-        found = _joined(found)
-    for reason, members in found.items():
+        found = _joined(found, [key for key in distinguishing(runs) if key not in ("lr", "epochs")])
+    every = sorted(found.items(), key=lambda each: each[1][0][0])
+    for reason, members in every[:MOST_TOLD]:
         ranks = [str(rank) for rank, _ in members]
         which = ", ".join(ranks) if len(ranks) <= 4 else f"{ranks[0]} and {len(ranks) - 1:,} more"
         yield f"#{which}: {reason}"
+    if left := every[MOST_TOLD:]:
+        of = sum(len(members) for _, members in left)
+        yield f"… and {len(left):,} more reasons, of {of:,} runs: in the column reason of {EVERYTHING}"
 
 
 def _models(runs: Sequence[TrackedRun]) -> Iterator[str]:
@@ -69,8 +78,11 @@ def _criterion(candidate: Candidate) -> str:
     return f" {candidate.aicc:.1f}" if math.isfinite(candidate.aicc) else ""
 
 
-def _joined(found: dict[str, list[Ranked]]) -> dict[str, list[Ranked]]:
-    """One reason for all learning rates beyond the limit of one input; the others as they are."""
+def _joined(found: dict[str, list[Ranked]], names: Sequence[str]) -> dict[str, list[Ranked]]:
+    """One reason for all learning rates beyond the limit of one input; the others as they are.
+
+    `names` are the params besides that tell the runs apart.
+    """
     groups: dict[tuple[str, str], list[Ranked]] = defaultdict(list)
     joined = {}
     for reason, members in found.items():
@@ -80,16 +92,19 @@ def _joined(found: dict[str, list[Ranked]]) -> dict[str, list[Ranked]]:
         else:
             joined[reason] = members
     for (limit, advice), members in groups.items():
-        cause = _beyond(limit, [run for _, run in members])
+        cause = _beyond(limit, [run for _, run in members], names)
         joined[f"{cause}: {advice}" if advice else cause] = sorted(members, key=lambda each: each[0])
     return joined
 
 
-def _beyond(limit: str, runs: Sequence[TrackedRun]) -> str:
+def _beyond(limit: str, runs: Sequence[TrackedRun], names: Sequence[str]) -> str:
+    """The rates and how far they are beyond; `of this input` where there is but one, else its choices."""
     ratios = [run.metrics["lr_over_limit"] for run in runs]
     rates = _range([f"{min(map(lr, runs)):g}", f"{max(map(lr, runs)):g}"])
     beyond = _range([times(min(ratios)), times(max(ratios))])
-    return f"lr {rates} is {beyond} times the limit {limit} of this input"
+    said = [{in_words(name, run.params) for run in runs} for name in names]
+    choices = " ".join(words.pop() for words in said if len(words) == 1).strip()
+    return f"lr {rates} is {beyond} times the limit {limit} of {choices or 'this input'}"
 
 
 def _range(ends: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from ..tracking.conformity import REASON
 from ..tracking.record import TrackedRun
 from ..tracking.trust import parameters_found, quality, trained_enough
 from .comparison import Comparison
-from .table import as_csv, as_records, what_came_of
+from .table import EVERYTHING, as_csv, as_records, what_came_of
 
 Style = Literal["calibration", "table", "csv", "json"]
 
@@ -47,7 +47,7 @@ def show(comparison: Comparison, addresses: Mapping[str, str], style: Style, mos
 
 def _print_tables(comparison: Comparison, most: int) -> None:
     """A table for each data set, each under its name where they are several."""
-    from .screen_table import EVERYTHING, print_table  # by rich, which a run on its own need not wait for
+    from .screen_table import print_table  # by rich, which a run on its own need not wait for
 
     parts = comparison.data_sets
     for part in parts[:MOST_TABLES]:

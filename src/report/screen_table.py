@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ..config import printable
-from ..package import command
 from ..terminal import lines
 from ..tracking.conformity import CONFORMITY
 from ..tracking.record import TrackedRun
@@ -20,6 +19,7 @@ from ..tracking.trust import parameters_found, trained_enough
 from .differences import columns
 from .reasons import reasons
 from .table import (
+    EVERYTHING,
     RESULTS,
     conformities,
     number,
@@ -32,7 +32,6 @@ from .table import (
 )
 
 GAP = 2  # blanks between columns
-EVERYTHING = f"{command('compare')} --format csv"
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TextIO
 
+from ..package import command
 from ..spelling import parameters
 from ..tracking.conformity import CONFORMITY
 from ..tracking.ranks import places
 from ..tracking.record import DATA_DIGEST, TrackedRun
 from .differences import keys
 
+EVERYTHING = f"{command('compare')} --format csv"
 RESULTS = ("loss", "loss_gap")
 OF_SETTINGS = ("lr_over_limit",)  # whatever came of them
 TRUST = ("lr_over_limit", "training_error", "residual_sd", "r2", "aicc", "loo_rmse")
