@@ -271,6 +271,7 @@ def _defaults(settings: Settings) -> dict[tuple[str, ...], Any]:
     return _chosen_defaults(settings.normalization.name, settings.model.name, settings.loss.name)
 
 
+@cache
 def shipped_choices() -> dict[str, str]:
     """The choice that conf/ makes of each group."""
     groups = [each for each in _read("config.yaml")["defaults"] if isinstance(each, dict)]
@@ -285,14 +286,21 @@ def shipped_defaults() -> dict[tuple[str, ...], Any]:
 
 @cache
 def _chosen_defaults(normalization: str, model: str, loss: str) -> dict[tuple[str, ...], Any]:
-    main, chosen = _read("config.yaml"), shipped_choices()
-    del main["defaults"]
-    defaults = flat(main, ())
+    chosen = shipped_choices()
+    defaults = dict(_without_choices())
     for group, choice in (chosen | {"normalization": normalization, "model": model, "loss": loss}).items():
         defaults |= defaults_of(group, choice)
     return defaults | {(group, "name"): choice for group, choice in chosen.items()}
 
 
+@cache
+def _without_choices() -> dict[tuple[str, ...], Any]:
+    main = _read("config.yaml")
+    del main["defaults"]
+    return flat(main, ())
+
+
+@cache
 def defaults_of(group: str, choice: str) -> dict[tuple[str, ...], Any]:
     """What a choice's file in conf/ gives, by path; nothing where it is not the project's."""
     there = (CONF / group / f"{choice}.yaml").is_file()
