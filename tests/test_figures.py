@@ -109,7 +109,7 @@ def test_runs_that_share_a_name_are_told_apart() -> None:
 
 
 def test_axes_name_columns_and_units(readme: Sweep) -> None:
-    figure = loss_curves(readme.runs, readme.curves, "°C")
+    figure = loss_curves(readme.runs, readme.curves, "°C²")
     assert [figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()] == ["epoch", "loss [°C²]"]
     above, below = fits(readme.runs, readme.problem.pairs).axes
     assert [above.get_ylabel(), below.get_ylabel(), below.get_xlabel()] == [
@@ -117,7 +117,7 @@ def test_axes_name_columns_and_units(readme: Sweep) -> None:
         "residual [°C]",
         "t_u",
     ]
-    assert loss_gap_map(readme.runs, "°C").axes[1].get_ylabel() == "loss_gap [°C²]"
+    assert loss_gap_map(readme.runs, "°C²").axes[1].get_ylabel() == "loss_gap [°C²]"
 
 
 def test_a_run_has_one_colour_in_all_figures(readme: Sweep, models: Sweep) -> None:

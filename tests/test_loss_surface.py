@@ -50,7 +50,7 @@ def single(lr: float, name: str, epochs: int, **others: object) -> tuple[Surface
 
 
 def drawn(lr: float, name: str, epochs: int, **others: object) -> Figure:
-    return loss_surface(*single(lr, name, epochs, **others), "°C")
+    return loss_surface(*single(lr, name, epochs, **others), "°C²")
 
 
 def marked(axes: Axes, marker: str) -> Floats:
@@ -199,7 +199,7 @@ def test_without_a_best_fit_the_path_is_drawn(tmp_path: Any, monkeypatch: pytest
     monkeypatch.syspath_prepend(tmp_path)
     over, taken = single(1e-2, "zscore", 50, loss={"name": "largest.largest"})
     assert over.best is None
-    figure = loss_surface(over, taken, "°C")
+    figure = loss_surface(over, taken, "°C²")
     assert len(path(figure.axes[0])) > 2
     assert not [each for each in legend(figure) if "optimum" in each or "best" in each]
 

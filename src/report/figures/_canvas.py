@@ -79,17 +79,6 @@ def quantity(name: str, unit: str) -> str:
     return short(name) if is_said else f"{short(name)} [{short(unit)}]"
 
 
-def squared(unit: str) -> str:
-    """The unit of a square of a quantity.
-
-    >>> squared("°C"), squared("m/s"), squared("")
-    ('°C²', '(m/s)²', '')
-    """
-    if not unit:
-        return ""
-    return f"({unit})²" if set(unit) & set(" */^·²³") else f"{unit}²"
-
-
 def count(number: int, noun: str = "run") -> str:
     """A number of things.
 

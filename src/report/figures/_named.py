@@ -101,6 +101,12 @@ def described(run: TrackedRun, keys: Sequence[str]) -> str:
     return " · ".join(filter(None, (in_words(key, run.params) for key in keys)))
 
 
+def unlike(runs: Sequence[TrackedRun]) -> list[str]:
+    """A sentence where the runs' losses do not compare."""
+    losses = dict.fromkeys(" ".join(run.loss_function) for run in runs)
+    return [f"Losses under {', '.join(losses)} do not compare."] if len(losses) > 1 else []
+
+
 def names(runs: Sequence[TrackedRun], apart: Sequence[str]) -> list[str]:
     """The runs' names, with those params that tell them apart and are not in the name."""
     return [short(" · ".join([run.name, *_besides_name(run, apart)]), 60) for run in runs]

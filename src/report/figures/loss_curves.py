@@ -15,6 +15,7 @@ from matplotlib.ticker import LogFormatter
 from ...tracking.record import TrackedRun
 from ..comparison import Comparison, Curve
 from ..differences import distinguishing
+from ..loss_unit import loss_unit
 from ._canvas import (
     DARK,
     DIVERGED,
@@ -27,9 +28,8 @@ from ._canvas import (
     draw_bands,
     draw_legend,
     quantity,
-    squared,
 )
-from ._named import MOST_NAMED, Named, is_usable, named, names, sample
+from ._named import MOST_NAMED, Named, is_usable, named, names, sample, unlike
 from ._optima import Optimum, draw_optima, optima_of
 
 MOST_CURVES = 300  # more would not be seen, and take long to read from a server
@@ -52,7 +52,7 @@ def draw(comparison: Comparison) -> Figure | None:
         return None
     curves = comparison.curves(sample(runs, MOST_CURVES))
     held_out = comparison.curves(runs[:1], "validation_loss") if VALIDATION in runs[0].params else {}
-    return loss_curves(runs, curves, comparison.unit, held_out)
+    return loss_curves(runs, curves, loss_unit(comparison), held_out)
 
 
 def loss_curves(
@@ -61,7 +61,7 @@ def loss_curves(
     unit: str = "",
     held_out: Mapping[str, Curve] = NOTHING,
 ) -> Figure:
-    """Loss by epoch, both logarithmic. `runs` are ranked, best first; `unit` is the target's.
+    """Loss by epoch, both logarithmic. `runs` are ranked, best first; `unit` is the losses'.
 
     `curves` maps run ids to epochs and losses, of all runs or of a `sample` of them; `held_out` that of the
     best run to its losses on the observations held out. The range is that of the usable runs: those that
@@ -78,7 +78,7 @@ def loss_curves(
     figure = canvas("Loss curves", _caption(runs, len(drawn), bool(usable)))
     axes = figure.subplots()
     axes.set(xscale="log", yscale="log", xlim=(FIRST, last * 1.1), ylim=(low, high))
-    axes.set(xlabel="epoch", ylabel=quantity("loss", squared(unit)))
+    axes.set(xlabel="epoch", ylabel=quantity("loss", unit))
     axes.xaxis.set_major_formatter(LogFormatter())
     axes.xaxis.set_minor_formatter(LogFormatter())
     axes.grid(color="0.92")
@@ -92,7 +92,7 @@ def loss_curves(
 
 
 def _caption(runs: Sequence[TrackedRun], drawn: int, has_usable: bool) -> str:
-    parts = [f"The loss before each epoch's update, of {count(len(runs))}."]
+    parts = [f"The loss before each epoch's update, of {count(len(runs))}.", *unlike(runs)]
     if drawn < len(runs) > MOST_NAMED:
         parts.append(f"Drawn are {drawn:,}, evenly spaced in the ranking.")
     if lost := sum(run.outcome == "diverged" for run in runs):

@@ -21,8 +21,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from ...fit.rates import limit_in_digits
 from ...tracking.record import TrackedRun
 from ..comparison import Comparison
-from ._canvas import DARK, LARGEST, Floats, canvas, count, quantity, short, squared
-from ._named import described, leaders
+from ..loss_unit import loss_unit
+from ._canvas import DARK, LARGEST, Floats, canvas, count, quantity, short
+from ._named import described, leaders, unlike
 from ._rows import ALONE, WIDEST, Row, rows_of
 
 ROOM = 0.02  # of the frame on each side: half a star
@@ -38,19 +39,19 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 def draw(comparison: Comparison) -> Figure | None:
     """The map of all runs."""
-    return loss_gap_map(comparison.runs, comparison.unit) if comparison.runs else None
+    return loss_gap_map(comparison.runs, loss_unit(comparison)) if comparison.runs else None
 
 
 def loss_gap_map(runs: Sequence[TrackedRun], unit: str = "") -> Figure:
     """The best final `loss_gap` at each learning rate, a row for each combination of the other settings.
 
-    `runs` are ranked, best first, and the best has a star; `unit` is the target's. Where that is too many
+    `runs` are ranked, best first, and the best has a star; `unit` is the losses'. Where that is too many
     rows, those are joined that differ only in epochs, start and the like; of what is still too many the best
     are shown, and the caption says so.
     """
     runs = [run for run in runs if "lr" in run.params]
     keys, rows, joined, left_out = rows_of(runs)
-    caption = _caption(len(runs), joined, left_out)
+    caption = _caption(runs, joined, left_out)
     figure = canvas("Final loss gap by learning rate", caption, height=2.9 + 0.42 * len(rows))
     if not rows:
         return figure
@@ -72,7 +73,7 @@ def loss_gap_map(runs: Sequence[TrackedRun], unit: str = "") -> Figure:
     figure.legend(handles=handles, loc="outside upper right", ncols=beside_title, frameon=False, fontsize=9)
     if norm and len({gap for row in rows for gap in row.gaps[~np.isnan(row.gaps)]}) > 1:
         colours = ScalarMappable(norm, VIRIDIS)
-        label, slender = quantity("loss_gap", squared(unit)), 6 + 3 * len(rows)
+        label, slender = quantity("loss_gap", unit), 6 + 3 * len(rows)
         figure.colorbar(colours, ax=axes, label=label, extend=_beyond(rows, norm), aspect=slender)
     return figure
 
@@ -90,7 +91,7 @@ def _legend(axes: Axes, rows: Sequence[Row], best: Sequence[TrackedRun], unit: s
     star: dict[str, Any] = {"marker": "*", "markersize": 12, "mfc": "white", "mec": "black"}
     for run in best:
         of = f" {short(run.params['model'])}" if len(best) > 1 else ""
-        label = f"best{of}: {_shown(run.metrics['loss_gap'])} {short(squared(unit))}".rstrip()
+        label = f"best{of}: {_shown(run.metrics['loss_gap'])} {short(unit)}".rstrip()
         for place, row in enumerate(rows):
             if row.run is run:
                 [cell] = np.flatnonzero(row.lrs == float(run.params["lr"]))
@@ -99,10 +100,11 @@ def _legend(axes: Axes, rows: Sequence[Row], best: Sequence[TrackedRun], unit: s
     return handles
 
 
-def _caption(number: int, joined: bool, left_out: int) -> str:
+def _caption(runs: Sequence[TrackedRun], joined: bool, left_out: int) -> str:
     parts = [
-        f"{count(number)}. loss_gap: how far a run's final loss is above the least that its model can reach "
-        "on these data; the lower, the better."
+        f"{count(len(runs))}. loss_gap: how far a run's final loss is above the least that its model can "
+        "reach on these data; the lower, the better.",
+        *unlike(runs),
     ]
     if joined:
         parts.append("A cell is the best of all runs that share its row and learning rate.")

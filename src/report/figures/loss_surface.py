@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from ...spelling import best_is
 from ...tracking.record import TrackedRun
 from ..comparison import Comparison
+from ..loss_unit import loss_unit
 from ._canvas import (
     COLOURS,
     DIVERGED,
@@ -25,7 +26,6 @@ from ._canvas import (
     draw_legend,
     quantity,
     short,
-    squared,
 )
 from ._named import is_usable, names
 from ._surface import Surface, frame, steps_within, surface
@@ -58,7 +58,7 @@ def draw(comparison: Comparison) -> Figure | None:
     if not comparison.pairs:
         return None
     over = surface(comparison.runs[0], comparison.settings, comparison.pairs)
-    return loss_surface(over, _path(comparison, over.names), comparison.unit)
+    return loss_surface(over, _path(comparison, over.names), loss_unit(comparison))
 
 
 def _path(comparison: Comparison, parameters: Sequence[str]) -> Path:
@@ -76,7 +76,7 @@ def _path(comparison: Comparison, parameters: Sequence[str]) -> Path:
 def loss_surface(over: Surface, path: Path, unit: str = "") -> Figure:
     """Lines of equal loss with the path over them; of one parameter the curve of the loss.
 
-    `unit` is the target's. The frame holds the start, the best fit and the whole path, or of a run that
+    `unit` is the loss's. The frame holds the start, the best fit and the whole path, or of a run that
     diverged its first steps.
     """
     points, best = over.points(path.params), over.best_point
@@ -109,7 +109,7 @@ def _what_is_shown(over: Surface, unit: str) -> Iterator[str]:
         )
     if len(over.directions) == 2:
         lowest = "the lowest shown" if over.best is None else "the best fit's"
-        above = f"how far that is above {lowest}{_in(squared(unit))}"
+        above = f"how far that is above {lowest}{_in(unit)}"
         yield f"A line joins parameters of the same loss, and says {above}."
     if over.is_sample:
         yield f"The loss is that of {count(len(over.t_un), 'observation')}, evenly spaced in the file."
@@ -162,7 +162,7 @@ def _resolved(over: Surface, cell: Floats, lowest: float) -> float:
 
 def _draw_curve(axes: Axes, over: Surface, low: Floats, high: Floats, unit: str) -> None:
     x = np.linspace(low[0], high[0], CURVE)
-    axes.set(ylabel=quantity("loss", squared(unit)))
+    axes.set(ylabel=quantity("loss", unit))
     axes.grid(color="0.92")
     losses = over.losses(x[:, None])
     margin = 0.05 * np.ptp(losses)

@@ -1,0 +1,49 @@
+"""The unit of a loss: a power of the target's, for most losses."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .comparison import Comparison
+
+if TYPE_CHECKING:
+    from ..losses import Loss
+
+POWERS = {1: "", 2: "²", 3: "³", 4: "⁴"}
+
+
+def loss_unit(comparison: Comparison) -> str:
+    """Of a comparison's losses; empty where the target has none, or the losses have no one such unit."""
+    if not comparison.unit or len({run.loss_function for run in comparison.runs}) > 1:
+        return ""
+    return to_the(degree(comparison.settings.loss.function), comparison.unit)
+
+
+def to_the(power: int | None, unit: str) -> str:
+    """A unit to a power; empty without one.
+
+    >>> to_the(2, "°C"), to_the(2, "m/s"), to_the(1, "m/s"), to_the(None, "°C"), to_the(2, "")
+    ('°C²', '(m/s)²', 'm/s', '', '')
+    """
+    if not unit or power not in POWERS:
+        return ""
+    is_compound = power > 1 and set(unit) & set(" */^·²³")
+    return (f"({unit})" if is_compound else unit) + POWERS[power]
+
+
+def degree(loss: Loss) -> int | None:
+    """The power of a scale by which a loss grows with predictions and targets: 2 for squares.
+
+    None for what does not grow so, as Huber's, half the square on one side of `delta`, or log cosh.
+    """
+    import torch
+
+    predicted = torch.tensor([0.2, 0.7, 5.0, -3.1], dtype=torch.float64)
+    targets = torch.tensor([1.3, -0.4, 2.9, -2.2], dtype=torch.float64)
+    below, one, above = (float(loss(scale * predicted, scale * targets)) for scale in (1e-3, 1.0, 1e3))
+    if not 0 < one < math.inf or not 0 < above < math.inf:
+        return None
+    power = round(math.log10(above / one) / 3)
+    alike = (below * 1e3**power, above / 1e3**power)
+    return power if all(math.isclose(each, one, rel_tol=1e-9) for each in alike) else None
