@@ -10,7 +10,6 @@ Exit codes: 0 done, 2 a mistake, 130 and 143 when interrupted.
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 
 from . import early, heavy, which  # noqa: F401  (early is to be imported, that is all)
@@ -60,6 +59,4 @@ def command(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    exit_code = command()
-    gc.freeze()  # or the interpreter spends a second looking for garbage in MLflow as it ends
-    sys.exit(exit_code)
+    sys.exit(command())

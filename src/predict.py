@@ -20,7 +20,6 @@ known to be right.
 from __future__ import annotations
 
 import argparse
-import gc
 import math
 import sys
 import warnings
@@ -295,6 +294,4 @@ def command(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    exit_code = command()
-    gc.freeze()  # or the interpreter spends a second looking for garbage in MLflow as it ends
-    sys.exit(exit_code)
+    sys.exit(command())

@@ -16,7 +16,7 @@ from ..package import SHIPPED
 PARQUET, OLD_WORKBOOK = b"PAR1", b"\xd0\xcf\x11\xe0"
 PACKERS = {b"\x1f\x8b": gzip.decompress, b"\xfd7zXZ\x00": lzma.decompress, b"BZh": bz2.decompress}
 ZIP, ZSTD = b"PK\x03\x04", b"\x28\xb5\x2f\xfd"
-# RuntimeError: a zip that asks for a password
+# What their unpackers raise; RuntimeError: a zip that asks for a password
 DAMAGED = OSError, EOFError, ValueError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile
 
 
@@ -50,15 +50,7 @@ def unpacked(content: bytes, name: str) -> bytes:
                 return unpack(content)
         if content.startswith(ZIP) and not is_workbook(content):
             return _only_file(content, name)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        lzma.LZMAError,
-        zlib.error,
-        zipfile.BadZipFile,
-        RuntimeError,
-    ) as error:
+    except DAMAGED as error:
         raise ConfigError(f"{name} cannot be unpacked: {one_line(error)}") from error
     if content.startswith(ZSTD):
         raise ConfigError(f"{name} is packed by zstd: unpack it first")
