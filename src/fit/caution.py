@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from ..data import Pairs
 from ..diagnostics.fitted import Bools, Fitted, Floats
 from ..losses import mse
+from ..models import Model
 from ..polynomial import is_polynomial
-from .best_fit import best_fit, is_linear
+from .best_fit import is_linear
 from .derivatives import slopes
-from .weights import Weights
 from .yardstick import Yardstick, predict
 
 if TYPE_CHECKING:
@@ -46,38 +48,42 @@ def _against(best: Input) -> Iterator[str]:
 
 
 def as_tested(found: Yardstick, pairs: Pairs, model: str) -> Fitted:
-    """A best fit as its tests see it."""
-    settings = pairs.settings
+    """A best fit as its tests see it, which can be searched again without some observations."""
 
     def predictions(readings: Floats) -> Floats:
         t_seen = (found.centred or found.fitted).apply(torch.from_numpy(readings), torch.float64)
         return predict(found.model, t_seen, found.params[None])[0].numpy()
 
     def refit(kept: Bools) -> tuple[Floats, Floats]:
-        chosen = torch.from_numpy(kept)
-        root = found.weights.root
-        weights = Weights(None if root is None else root[chosen])
-        t_c = weights.weigh(found.t_c[chosen])
-        fit = best_fit(weights.weighed(found.model), found.loss, found.t_seen[chosen], t_c, found.params)
-        return (
-            predict(found.model, found.t_seen, fit.params[None])[0].numpy(),
-            slopes(found.model, found.t_seen, fit.params).numpy(),
-        )
+        params = found.refitted(torch.from_numpy(kept)).params
+        t_p = found.predict(params[None])[0]
+        return t_p.numpy(), slopes(found.model, found.t_seen, params).numpy()
 
+    return replace(
+        as_fitted(pairs, model, found.model, found.t_seen, found.params, found.predictions),
+        is_absolute=found.is_absolute,
+        predict=predictions,
+        refit=None if is_linear(found.model, found.t_seen, found.params) else refit,
+    )
+
+
+def as_fitted(
+    pairs: Pairs, called: str, model: Model, t_seen: Tensor, params: Tensor, predictions: Tensor
+) -> Fitted:
+    """A model of that name as tests see it, with parameters (K,) about an input (N,) and predictions (N,)."""
+    settings = pairs.settings
     return Fitted(
         t_u=pairs.t_u,
         t_c=pairs.t_c,
-        predictions=found.predictions.numpy(),
-        tangents=slopes(found.model, found.t_seen, found.params).numpy(),
+        predictions=predictions.numpy(),
+        tangents=slopes(model, t_seen, params).numpy(),
         lines=pairs.lines,
-        model=model,
-        is_polynomial=is_polynomial(found.model, len(found.params)),
+        model=called,
+        is_polynomial=is_polynomial(model, len(params)),
         input=settings.input,
         target=settings.target,
         input_unit=settings.input_unit,
         target_unit=settings.target_unit,
         root=None if pairs.sigma is None else 1 / pairs.sigma,
-        is_absolute=found.is_absolute,
-        predict=predictions,
-        refit=None if is_linear(found.model, found.t_seen, found.params) else refit,
+        is_absolute=settings.sigma_is_absolute,
     )

@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 
 from ..losses import mse
-from .best_fit import best_fit
 from .derivatives import second_derivatives, slopes
-from .weights import Weights
 from .yardstick import Yardstick, predict
 
 MOST_REFITTED = 300  # fits, a fifth of a second: of more, each observation has next to no influence
@@ -43,11 +41,7 @@ def _searched(found: Yardstick) -> Tensor:
     """(N, K), one after the other: of absolute errors, whose lowest point is a corner."""
     fits = []
     for out in range(len(found.t_c)):
-        others = torch.arange(len(found.t_c)) != out
-        root = found.weights.root
-        weights = Weights(None if root is None else root[others])
-        model, t_c = weights.weighed(found.model), weights.weigh(found.t_c[others])
-        fit = best_fit(model, found.loss, found.t_seen[others], t_c, found.params)
+        fit = found.refitted(torch.arange(len(found.t_c)) != out)
         fits.append(fit.params if fit.settled else fit.params * math.nan)
     return torch.stack(fits)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
@@ -30,6 +30,10 @@ class Weights:
         """By the uncertainties that come with the pairs."""
         root = None if pairs.root is None else torch.from_numpy(pairs.root)
         return cls(root, pairs.sigma_of_one, pairs.settings.sigma_is_absolute)
+
+    def only(self, chosen: Tensor) -> Weights:
+        """Those of some of the observations."""
+        return self if self.root is None else replace(self, root=self.root[chosen])
 
     def weigh(self, values: Tensor) -> Tensor:
         """Predictions, targets or their differences (..., N), each as much as it counts."""

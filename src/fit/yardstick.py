@@ -241,6 +241,12 @@ class Yardstick:
         apart = (predict(self.model, self.t_u, raw) - predicted).abs().amax(dim=-1)
         return torch.where((apart <= SAME * span + rounding)[:, None], raw, math.nan)
 
+    def refitted(self, kept: Tensor) -> BestFit:
+        """The best fit to the observations kept (N,) alone, searched from this one."""
+        weights = self.weights.only(kept)
+        t_c = weights.weigh(self.t_c[kept])
+        return best_fit(weights.weighed(self.model), self.loss, self.t_seen[kept], t_c, self.params)
+
     def predict(self, params: Tensor) -> Tensor:
         """(R, K) -> (R, N)."""
         return predict(self.model, self.t_seen, params)

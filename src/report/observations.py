@@ -9,8 +9,7 @@ import torch
 from ..data import Pairs
 from ..diagnostics import influence
 from ..diagnostics.fitted import Fitted
-from ..fit.derivatives import slopes
-from ..polynomial import is_polynomial
+from ..fit.caution import as_fitted
 from ..spelling import FIRST_LOSS
 from ..tracking.model_choice import is_trained
 from ..tracking.predictor import function_of
@@ -52,17 +51,5 @@ def fitted(run: TrackedRun, pairs: Pairs) -> Fitted:
     model = function_of(run)
     t_seen = about.apply(torch.from_numpy(pairs.t_u), torch.float64)
     values = torch.tensor(list(params.values()), dtype=torch.float64)
-    settings = pairs.settings
-    return Fitted(
-        t_u=pairs.t_u,
-        t_c=pairs.t_c,
-        predictions=model(t_seen, *values).expand(len(t_seen)).numpy(),
-        tangents=slopes(model, t_seen, values).numpy(),
-        lines=pairs.lines,
-        model=run.params["model"],
-        is_polynomial=is_polynomial(model, len(values)),
-        input=settings.input,
-        target=settings.target,
-        root=None if pairs.sigma is None else 1 / pairs.sigma,
-        is_absolute=settings.sigma_is_absolute,
-    )
+    predictions = model(t_seen, *values).expand(len(t_seen))
+    return as_fitted(pairs, run.params["model"], model, t_seen, values, predictions)
