@@ -35,7 +35,8 @@ from .tracking import kept, observed, reader, registry, resume
 from .tracking.abandoned import end_abandoned, so_far
 from .tracking.experiment import tell_latest
 from .tracking.ranking import ranked
-from .tracking.record import Call, RunRecord, Status, TrackedRun, as_text, in_short, of_crash, of_result
+from .tracking.record import RunRecord, Status, TrackedRun, as_text, in_short
+from .tracking.recording import Call, of_crash, of_result
 from .tracking.repetition import Repetition, repeat
 from .tracking.selection import Selection
 from .tracking.started import common_tags

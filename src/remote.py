@@ -29,7 +29,8 @@ from .settings import DataSettings, Settings
 from .terminal import interrupts
 from .terminal.errors import WorkerError, attempt_each
 from .tracking import resume
-from .tracking.record import Call, RunRecord, TrackedRun
+from .tracking.record import RunRecord, TrackedRun
+from .tracking.recording import Call
 from .tracking.started import common_tags
 from .tracking.store import Store, file_in_use, open_store
 from .tracking.writer import open_writer

@@ -16,7 +16,8 @@ from src.report.figures.loss_curves import loss_curves
 from src.report.figures.loss_gap import loss_gap_map
 from src.settings import Settings
 from src.tracking.ranking import ranked
-from src.tracking.record import Call, TrackedRun, of_result
+from src.tracking.record import TrackedRun
+from src.tracking.recording import Call, of_result
 from tests.conftest import ROOT
 
 NORMALIZATIONS = {

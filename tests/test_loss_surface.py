@@ -19,7 +19,8 @@ from src.report.figures import _surface
 from src.report.figures._surface import Surface, surface
 from src.report.figures.loss_surface import Path, loss_surface
 from src.settings import Settings
-from src.tracking.record import Call, TrackedRun, of_result
+from src.tracking.record import TrackedRun
+from src.tracking.recording import Call, of_result
 from tests.conftest import ROOT
 from tests.figures import NORMALIZATIONS, THERMOMETER, caption, legend, png
 

@@ -24,7 +24,8 @@ from src.models import MODELS
 from src.package import CONF
 from src.tracking import model, predictor, reader, registry
 from src.tracking.dataset import DatasetRecord
-from src.tracking.record import Call, TrackedRun, of_result
+from src.tracking.record import TrackedRun
+from src.tracking.recording import Call, of_result
 from src.tracking.store import Store, open_store
 from src.tracking.writer import open_writer
 

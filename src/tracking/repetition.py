@@ -15,7 +15,8 @@ from ..fit.schedule import curve_schedule
 from ..fit.training import calibrate
 from ..settings import DataSettings, Settings
 from . import observed, reader
-from .record import HELD_OUT_DIGEST, Call, TrackedRun, of_result, rebuild
+from .record import HELD_OUT_DIGEST, TrackedRun, rebuild
+from .recording import Call, of_result
 from .store import Store
 
 Load = Callable[[DataSettings, int, float], Pairs]
