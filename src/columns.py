@@ -20,6 +20,7 @@ from .kinds import (
     Text,
     labelled,
     same_name,
+    under_label,
 )
 
 # The columns of a prediction, beside those of the readings and the true values
@@ -65,11 +66,9 @@ class Columns(Group):
     ]
     sigma: Annotated[
         NumberOrName | None,
-        About(
+        under_label(
             "a number greater than 0, or the name of a column: the reference values' standard uncertainties",
             "data_sigma",
-            labelled("data_sigma"),
-            labelled("sigma"),
             place=7,
             problem=True,
             decides=False,  # the numbers in that column do
@@ -77,67 +76,50 @@ class Columns(Group):
     ] = None
     sigma_scale: Annotated[
         Literal["absolute", "relative"] | None,
-        About(
+        under_label(
             "absolute, or relative where only the ratios of the uncertainties are known",
             "data_sigma_scale",
-            labelled("data_sigma_scale"),
-            labelled("sigma_scale"),
             place=7,
             problem=True,
         ),
     ] = None
     common: Annotated[
         Spread | None,
-        About(
+        under_label(
             "a number of at least 0: the standard uncertainty that all reference values share",
             "data_common",
-            labelled("data_common"),
-            labelled("common"),
             place=7,
             problem=True,
         ),
     ] = None
     validation: Annotated[
         NumberOrPath | None,
-        About(
+        under_label(
             "a fraction between 0 and 1 of the observations, or a CSV file's path: for a validation loss",
             "data_validation",
-            labelled("data_validation"),
-            labelled("validation"),
             place=7,
         ),
     ] = None
     seed: Annotated[
         Seed | None,
-        About(
+        under_label(
             "a whole number of at least 0: which observations are held out for validation",
             "data_seed",
-            labelled("data_seed"),
-            labelled("seed"),
             place=7,
         ),
     ] = None
     where: Annotated[
         Condition | None,
-        About(
+        under_label(
             "which rows: COLUMN > NUMBER, or with < >= <= == !=; several joined by and",
             "data_where",
-            labelled("data_where"),
-            labelled("where"),
             place=7,
             decides=False,  # the numbers that are left do
         ),
     ] = None
     missing: Annotated[
         Literal["drop"] | None,
-        About(
-            "drop: rows without a number are left out",
-            "data_missing",
-            labelled("data_missing"),
-            labelled("missing"),
-            place=7,
-            decides=False,
-        ),
+        under_label("drop: rows without a number are left out", "data_missing", place=7, decides=False),
     ] = None
     # the unit of whichever column that is
     unit_of_input: Annotated[

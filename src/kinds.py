@@ -152,3 +152,8 @@ def allowed(kind: Any) -> str:
 def labelled(label: str) -> Callable[[str], str]:
     """How a value reads under its label; of a long one the end."""
     return lambda text: f"{label}={text if len(text) <= 24 else '…' + text[-23:]}"
+
+
+def under_label(said: str, param: str, place: int, **facts: Any) -> About:
+    """What is said of a setting that reads under its param; in a run's name `data_` goes without saying."""
+    return About(said, param, labelled(param), labelled(param.removeprefix("data_")), place, **facts)

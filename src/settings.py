@@ -31,6 +31,7 @@ from .kinds import (
     allowed,
     labelled,
     plain_types,
+    under_label,
 )
 from .layout import Layout
 from .losses import LOSSES
@@ -159,37 +160,21 @@ class Settings(Group):
     data: DataSettings
     scaling: Annotated[
         Literal["none", "start", "jacobian"],
-        About(
+        under_label(
             "none, start or jacobian",
             "scaling",
-            labelled("scaling"),
-            labelled("scaling"),
             place=8,
             what="of the parameters, by their size or their effect at the start",
         ),
     ] = "none"
     dtype: Annotated[
         Literal["float32", "float64"],
-        About(
-            "float32 or float64",
-            "dtype",
-            labelled("dtype"),
-            labelled("dtype"),
-            place=9,
-            what="of the training",
-        ),
+        under_label("float32 or float64", "dtype", place=9, what="of the training"),
     ]
     device: Annotated[
         str,
         Field(pattern=r"^(cpu|cuda(:\d+)?)$"),
-        About(
-            "cpu, cuda or one card as in cuda:0",
-            "device",
-            labelled("device"),
-            labelled("device"),
-            place=10,
-            what="where it trains",
-        ),
+        under_label("cpu, cuda or one card as in cuda:0", "device", place=10, what="where it trains"),
     ]
     tolerance: Annotated[
         Positive | None,
