@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
 from ..config import ConfigError
+from ..data import Pairs, load
 from ..formula import Ranges
+from ..settings import Settings
 from ..spelling import DATA, HELD_OUT, SIGMA
 from ..tracking import ranking, reader
 from ..tracking.dataset import DatasetRecord, is_trained_on
+from ..tracking.predictor import function_of
 from ..tracking.record import TrackedRun, rebuild
-
-if TYPE_CHECKING:  # who only reads the record need not wait for torch and pandas
-    from ..data import Pairs
-    from ..settings import Settings
-    from ..tracking.store import Store
+from ..tracking.store import Store
 
 Curve = tuple[Sequence[int], Sequence[float]]
 
@@ -99,9 +97,6 @@ class Comparison:
 
     @cached_property
     def _pairs(self) -> Pairs | ConfigError:
-        from ..data import load
-        from ..tracking.predictor import function_of
-
         if not self.runs:
             return ConfigError("no run is on record")
         try:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
+from ..losses import Loss
 from .comparison import Comparison
-
-if TYPE_CHECKING:
-    from ..losses import Loss
 
 POWERS = {1: "", 2: "²", 3: "³", 4: "⁴"}
 

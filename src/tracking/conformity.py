@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data import Pairs
 from ..diagnostics.tolerance import Conformity
 from ..polynomial import is_polynomial
 from .band import Wanted, band
@@ -15,7 +16,6 @@ from .curve import Curve, Floats
 from .standalone import numeric
 
 if TYPE_CHECKING:  # who only reads the record need not wait for torch
-    from ..data import Pairs
     from ..fit.result import Result
 
 CONFORMITY = "conformity"  # the tag of the verdict,

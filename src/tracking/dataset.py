@@ -9,11 +9,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..data import Floats, Pairs
 from ..formula import Ranges
 from .limits import LONGEST_DATASET_NAME, cut
 
-if TYPE_CHECKING:  # who only reads the record need not wait for pandas
-    from ..data import Floats, Pairs
+if TYPE_CHECKING:
     from .record import TrackedRun
 
 
