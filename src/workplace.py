@@ -88,9 +88,9 @@ def without_head(file: str) -> str:
     return file.removeprefix("".join(file.splitlines(keepends=True)[: HEAD.count("\n")]))
 
 
-def digest(config: str) -> str:
-    """16 hex digits that sweeps with the same config have in common."""
-    return hashlib.sha256(config.encode()).hexdigest()[:16]
+def digest(text: str) -> str:
+    """16 hex digits that only the same text has, as sweeps with the same config have them in common."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @contextmanager

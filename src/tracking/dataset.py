@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..data import Floats, Pairs
 from ..formula import Ranges
+from ..workplace import digest
 from .limits import LONGEST_DATASET_NAME, cut
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def dataset_record(pairs: Pairs) -> DatasetRecord:
     settings, profile = pairs.settings, _profile(pairs)
     return DatasetRecord(
         name=cut(Path(settings.path).stem, LONGEST_DATASET_NAME),
-        digest=short_hash(pairs.digest + profile),
+        digest=digest(pairs.digest + profile),
         source=json.dumps({"uri": settings.path}),
         schema=json.dumps(
             {
@@ -82,12 +82,7 @@ def dataset_record(pairs: Pairs) -> DatasetRecord:
 
 def is_trained_on(run: TrackedRun, pairs: Pairs) -> bool:
     """Whether a run was trained on these readings; an older one, whether on this very file."""
-    return run.data_digest in (pairs.digest, short_hash(pairs.file_digest + _profile(pairs)))
-
-
-def short_hash(text: str) -> str:
-    """16 hex digits."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return run.data_digest in (pairs.digest, digest(pairs.file_digest + _profile(pairs)))
 
 
 def _profile(pairs: Pairs) -> str:

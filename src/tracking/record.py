@@ -16,7 +16,8 @@ from ..normalization import UNCHANGED, Affine
 from ..package import NAME
 from ..settings import Settings
 from ..spelling import FIRST_LOSS, SCALE, SHIFT, from_params, is_raw, parameters
-from .dataset import DatasetRecord, DataSummary, short_hash
+from ..workplace import digest
+from .dataset import DatasetRecord, DataSummary
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -186,7 +187,7 @@ def is_curve(metric: str) -> bool:
 
 def job_id(sweep: str, job: int) -> str:
     """The run id (32 hex digits) of a sweep's job: ascending, and the same however often it is trained."""
-    return f"{short_hash(sweep)}{job:016x}"
+    return f"{digest(sweep)}{job:016x}"
 
 
 def as_text(given: dict[str, str]) -> str:
