@@ -10,7 +10,6 @@ from ..data import Pairs
 from ..diagnostics import influence
 from ..diagnostics.fitted import Fitted
 from ..fit.caution import as_fitted
-from ..spelling import FIRST_LOSS
 from ..tracking.model_choice import is_trained
 from ..tracking.predictor import function_of
 from ..tracking.record import TrackedRun
@@ -40,7 +39,7 @@ def frame_of(run: TrackedRun, pairs: Pairs) -> pd.DataFrame:
 
 def is_tested(run: TrackedRun) -> bool:
     """Whether tests and influences are the run's: of squares, and of one that is trained enough."""
-    return is_trained(run) and run.params.get("loss", FIRST_LOSS) == FIRST_LOSS
+    return is_trained(run) and run.is_under_squares
 
 
 def fitted(run: TrackedRun, pairs: Pairs) -> Fitted:

@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from ..fit.criterion import ENOUGH, criterion
-from ..spelling import FIRST_LOSS, SIGMA, parameters
+from ..spelling import SIGMA, parameters
 from .record import LEFT_OUT, STATUS, TrackedRun
 
 MARGIN = 2  # of AICc, and standard errors: less is no evidence for the larger model
@@ -115,18 +115,16 @@ class Choice:
         taken = _taken(trained)
         others = sorted((each for each in trained if each is not taken), key=_quality)
         compared = [each for each in known if each.is_trained or not math.isnan(each.aicc)]
-        best = _taken(compared) if len(compared) > 1 and _is_squares(known[0]) else None
+        best = _taken(compared) if len(compared) > 1 and known[0].run.is_under_squares else None
         return cls(taken, others, None if best is None or best.is_trained else best)
 
     @property
     def is_too_early(self) -> bool:
         """Whether there are too few observations to compare by AICc: the fewest parameters are taken."""
         known = [each for each in (self.taken, *self.others) if each]
-        return len(known) > 1 and _is_squares(known[0]) and any(each.aicc == math.inf for each in known)
-
-
-def _is_squares(candidate: Candidate) -> bool:
-    return candidate.run.params.get("loss", FIRST_LOSS) == FIRST_LOSS
+        return (
+            len(known) > 1 and known[0].run.is_under_squares and any(each.aicc == math.inf for each in known)
+        )
 
 
 def _quality(candidate: Candidate) -> tuple[float, float, int, str]:
@@ -137,7 +135,7 @@ def _quality(candidate: Candidate) -> tuple[float, float, int, str]:
 def _taken(candidates: Sequence[Candidate]) -> Candidate | None:
     if len(candidates) < 2:
         return candidates[0] if candidates else None
-    if not _is_squares(candidates[0]):
+    if not candidates[0].run.is_under_squares:
         return _by_left_out(candidates)
     if any(math.isnan(each.aicc) for each in candidates):
         return min(candidates, key=lambda each: (each.level, each.name))

@@ -112,6 +112,11 @@ class TrackedRun:
         options = (f"{key}={value}" for key, value in self.params.items() if key.startswith("loss_"))
         return self.params.get("loss", FIRST_LOSS), *options
 
+    @property
+    def is_under_squares(self) -> bool:
+        """Whether it was trained by least squares, of which there are tests, influences and AICc."""
+        return self.params.get("loss", FIRST_LOSS) == FIRST_LOSS
+
     def calibration(self) -> Calibration | None:
         """What predicts: the parameters as trained, by name, and the normalization that they are about.
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...package import command
 from ...settings import AboutSettings
-from ...spelling import FIRST_LOSS
+from ...spelling import SIGMA
 from ...tracking.record import ABOUT
 from ...tracking.trust import distance, with_uncertainty
 from ..observations import frame_of, is_tested
@@ -99,22 +99,21 @@ def parameters(evaluation: Evaluation) -> str:
 
 def method(evaluation: Evaluation) -> str:
     """By which loss it was fitted."""
-    loss = evaluation.run.params.get("loss", FIRST_LOSS)
-    return "least squares" if loss == FIRST_LOSS else f"the loss {loss}"
+    run = evaluation.run
+    return "least squares" if run.is_under_squares else f"the loss {run.params['loss']}"
 
 
 def _how(evaluation: Evaluation) -> str:
     """How the parameters and their covariance were found."""
     run = evaluation.run
-    loss = run.params.get("loss", FIRST_LOSS)
-    weighed = f" weighed by {run.params['data_sigma']}" if "data_sigma" in run.params else ""
+    weighed = f" weighed by {run.params[SIGMA]}" if SIGMA in run.params else ""
     found = f"By {method(evaluation)}{weighed}, gradient descent: {distance(run.params, run.metrics)}."
     if evaluation.known is None:
         return found
-    if loss != FIRST_LOSS:
+    if not run.is_under_squares:
         return f"{found} The covariance is approximate under this loss."
     form = "(J'WJ)⁻¹, W = 1/sigma²" if evaluation.known["df"] is None else "s²(J'WJ)⁻¹, s² = r'Wr/(N - K)"
-    form = form if "data_sigma" in run.params else "s²(J'J)⁻¹, s² = r'r/(N - K)"
+    form = form if SIGMA in run.params else "s²(J'J)⁻¹, s² = r'r/(N - K)"
     effects = "J: the formula's derivatives by its parameters at each observation"
     return f"{found} Covariance: {form} ({effects}); u(f)² = g'Cg, g: the same at a reading."
 
@@ -166,7 +165,7 @@ def why_untested(evaluation: Evaluation) -> str:
     """In a sentence."""
     if evaluation.pairs is None:
         return "not tested: the observations are neither on record nor in their file any more"
-    if evaluation.run.params.get("loss", FIRST_LOSS) != FIRST_LOSS:
+    if not evaluation.run.is_under_squares:
         return f"not tested: the tests are of least squares, and this is loss={evaluation.run.params['loss']}"
     if not is_tested(evaluation.run):
         return "not tested: the run is not trained enough to speak of its fit"
@@ -205,7 +204,7 @@ def _lacking(evaluation: Evaluation) -> Iterator[str]:
             yield label.lower()
     if evaluation.known is None:
         yield "uncertainties of the parameters"
-    if "data_sigma" not in evaluation.run.params:
+    if SIGMA not in evaluation.run.params:
         yield "uncertainties of the reference values"
     if "data_common" not in evaluation.run.params:
         yield "what these share"

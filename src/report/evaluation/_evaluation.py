@@ -14,6 +14,7 @@ from ...data import Pairs
 from ...diagnostics.asked import Asked, asked
 from ...diagnostics.tolerance import Conformity
 from ...fit.caution import UNLIKELY
+from ...spelling import SIGMA
 from ...tracking import observed
 from ...tracking.band import Band, Wanted, band
 from ...tracking.conformity import POINTS, conformity
@@ -94,7 +95,7 @@ class Evaluation:
         assert around
         df, ones = known["df"] or math.inf, np.ones(len(self.places))
         alone = band(self.calibration.curve, known | {"common": 0.0}, Wanted(curve=True))
-        is_given = self.run.params.get("data_sigma") and df == math.inf
+        is_given = self.run.params.get(SIGMA) and df == math.inf
         scatter = ones * known["scatter"] if self.is_of_reading else None
         common = ones * known["common"] if "data_common" in self.run.params else None
         return [

@@ -22,9 +22,9 @@ def section(title: str, *parts: str, kind: str = "") -> str:
     return f'<section class="{kind}"><h2>{escape(title)}</h2>\n{content}</section>'
 
 
-def paragraph(text: str, kind: str = "") -> str:
+def paragraph(text: str) -> str:
     """One, escaped."""
-    return f'<p class="{kind}">{escape(text)}</p>' if text else ""
+    return f"<p>{escape(text)}</p>" if text else ""
 
 
 def decimals(u: float) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 
 from ...settings import AboutSettings
+from ...spelling import SIGMA
 from ...tracking.conformity import REASON
 from ...tracking.record import ABOUT, CHANGE
 from ...tracking.trust import distance, parameters_found
@@ -43,7 +44,7 @@ def as_html(evaluation: Evaluation) -> str:
 
 def _what_it_is(evaluation: Evaluation) -> str:
     """The first lines: what it is, and what it is not."""
-    given = "data_sigma" in evaluation.run.params or "data_common" in evaluation.run.params
+    given = SIGMA in evaluation.run.params or "data_common" in evaluation.run.params
     also = ", and those that were given for the reference values (type B)" if given else ""
     kind = f"evaluation of a calibration by {_details.method(evaluation)}"
     uncertainties = f"the uncertainties are those of the fit (type A){also}"
