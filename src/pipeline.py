@@ -254,7 +254,10 @@ def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
         return  # the store cannot be written: the next command ends the sweep
     lacking: list[Exception] = []
     with step("ranking the runs"):
-        ended = [(parent, ranked(reader.runs(parent.store, _of(origin)))) for parent in parents(origin)]
+        ended = [
+            (parent, ranked(reader.runs(parent.store, Selection(sweep=parent.sweep))))
+            for parent in parents(origin)
+        ]
     sweep, refusal, early = Sweep.of(origin), None, ""
     if status != "FINISHED":
         early = f"ended early, {so_far(sweep.name, [run for _, runs in ended for run in runs], sweep.jobs)}"
@@ -275,10 +278,6 @@ def end_sweep(origin: Origin, status: Status, register: str | None) -> None:
         print(early, file=sys.stderr)
     if lacking:
         raise lacking[0]
-
-
-def _of(origin: Origin) -> Selection:
-    return Selection(sweep=origin.sweep or "")
 
 
 def _end_parent(

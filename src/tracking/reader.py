@@ -17,7 +17,7 @@ from .filter import known, passing
 from .patience import away
 from .record import JOB, RANK, TrackedRun, job_id
 from .selection import Selection
-from .store import Store
+from .store import BY_GAP, Store
 from .sweep import PAGE, Parent, parents_of
 
 PAGE_SIZE = 1000
@@ -152,11 +152,10 @@ def addresses(store: Store, selection: Selection, runs: Sequence[TrackedRun]) ->
         return page | {"table": view.address(here, selection.sweep)}
     if len(selection.run_ids) == 1:
         return {"on record": here.run_page(runs[0].run_id)}
-    order = {"orderByKey": "metrics.`loss_gap`", "orderByAsc": "true"}
     if selection.conditions and len(runs) <= MOST_NAMED:
         selection = Selection(run_ids=tuple(run.run_id for run in runs))
     condition = selection.as_filter()
-    return page | {"table": here.runs_page(({"searchFilter": condition} if condition else {}) | order)}
+    return page | {"table": here.runs_page(({"searchFilter": condition} if condition else {}) | BY_GAP)}
 
 
 def _page(parent: Parent) -> str:

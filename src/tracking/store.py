@@ -37,6 +37,7 @@ OPENINGS = 4  # tries on a fresh PostgreSQL, where concurrent migrations fail bu
 DATABASES = ("postgresql", "mysql")
 UI_ADDRESS = "http://127.0.0.1:5000/"  # where `mlflow ui` without options serves
 
+BY_GAP = {"orderByKey": "metrics.`loss_gap`", "orderByAsc": "true"}  # by a metric the children stand flat
 MODE = {"workflowType": "machine_learning"}  # without it a page opens in MLflow's other mode, of traces
 
 A = TypeVar("A")
@@ -97,13 +98,7 @@ class Store:
 
     def sweep_page(self, sweep: str) -> str:
         """The address of the plain table of a sweep's runs, best first."""
-        return self.runs_page(
-            {
-                "searchFilter": f"tags.sweep = '{sweep}'",
-                "orderByKey": "metrics.`loss_gap`",  # sorted by a metric the children stand flat
-                "orderByAsc": "true",
-            }
-        )
+        return self.runs_page({"searchFilter": f"tags.sweep = '{sweep}'", **BY_GAP})
 
     def runs_page(self, view: dict[str, str]) -> str:
         """The address of the experiment's table of runs, with a choice of what it shows."""
