@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -123,46 +123,47 @@ def _read_pairs(settings: DataSettings, path: str, setting: str, n_parameters: i
         asked["data.sigma"] = settings.sigma
     table = read(content, Source(path, settings, _spelled, tuple(asked.values())))
     meant, said = _meant(table, settings)
-    problems = [
-        _wrong_column(key, name, table) for key, name in asked.items() if len(table.places(name)) != 1
-    ]
-    found = {key: name for key, name in asked.items() if len(table.places(name)) == 1}
-    asked_for = [meant.places(name)[0] for name in found.values()]
-    columns, recognised = meant.numbers(asked_for)
-    columns = [
-        _within(column, meant, name, largest) for column, name in zip(columns, found.values(), strict=True)
-    ]
+    places = {key: there[0] for key, name in asked.items() if len(there := table.places(name)) == 1}
+    problems = [_wrong_column(key, name, table) for key, name in asked.items() if key not in places]
+    found, recognised = meant.numbers([*places.values()])
+    within = (_within(each, meant, at, largest) for each, at in zip(found, places.values(), strict=True))
+    columns = dict(zip(places, within, strict=True))
     kept = np.ones(len(meant.rows), dtype=bool)
     if settings.missing == "drop":
-        kept = _with_numbers(columns, meant)
+        kept = _with_numbers(columns.values(), meant)
         said += _left_out("without a number", [meant.lines[row] for row in np.flatnonzero(~kept)])
-    cells = list(_bad_cells(dict(zip(found, columns, strict=True)), asked, meant, kept))
-    problems += listed(cells)
+    values = [column.values[kept] for column in columns.values()]
     readings = meant if kept.all() else meant.only(lambda row: bool(kept[row]))
-    numbers = [column.values[kept] for column in columns]
-    problems += summaries(readings, numbers, asked_for, settings.where)
-    if not settings.missing and not _with_numbers(columns, meant).all():
+    problems += listed(list(_bad_cells(columns, asked, meant, kept)))
+    problems += summaries(readings, values, [*places.values()], settings.where)
+    if not settings.missing and not _with_numbers(columns.values(), meant).all():
         problems.append("data.missing=drop leaves out rows without a number")
     if (n := int(kept.sum())) < max(n_parameters, 1):
         problems.append(_too_few(n, n_parameters, said))
     if problems:
         raise ConfigError(f"{path}: " + "; ".join(problems))
-    t_u, t_c, *sigmas = [column.values[kept] for column in columns]
-    if isinstance(settings.sigma, float):
-        sigmas = [np.full(n, settings.sigma)]
-        if not is_usable(sigmas[0]).all():
-            raise ConfigError(f"data.sigma={settings.sigma:g} is out of the range of arithmetic")
-    units = {name: _unit(table, name, column) for name, column in zip(found.values(), columns, strict=True)}
+    t_u, t_c, *sigmas = values
+    units = {asked[key]: each.unit or table.units[places[key]] for key, each in columns.items()}
     return Pairs(
         _with_units(settings, units),
         path,
         _hash(content),
         t_u,
         t_c,
-        sigmas[0] if sigmas else None,
+        _sigma(settings, sigmas, n),
         np.array(meant.lines, dtype=np.int64)[kept],
         tuple(filter(None, [", ".join([*table.said, *recognised]), *said, *table.doubts])),
     )
+
+
+def _sigma(settings: DataSettings, columns: list[Floats], n: int) -> Floats | None:
+    """The uncertainties (N,): those of the column that is asked for, or one for all; None for none."""
+    if not isinstance(settings.sigma, float):
+        return columns[0] if columns else None
+    sigma = np.full(n, settings.sigma)
+    if not is_usable(sigma).all():
+        raise ConfigError(f"data.sigma={settings.sigma:g} is out of the range of arithmetic")
+    return sigma
 
 
 def _spelled(setting: str, value: str) -> str:
@@ -187,11 +188,10 @@ def _left_out(which: str, lines: list[int]) -> list[str]:
     return [f"{len(lines):,} row{plural} {which} left out (line{plural} {named})"]
 
 
-def _within(column: Numbers, table: Table, name: str, largest: float) -> Numbers:
+def _within(column: Numbers, table: Table, place: int, largest: float) -> Numbers:
     """With a fault for each number that the dtype cannot hold."""
     with np.errstate(invalid="ignore"):
         large = np.flatnonzero(np.abs(column.values) > min(largest, np.finfo(float).max))
-    [place] = table.places(name)
     cells = {int(row): table.rows[row][place].strip() for row in large}
     faults = {
         row: Fault("unclear", f"{cell} is too large for this dtype: use dtype=float64")
@@ -200,7 +200,7 @@ def _within(column: Numbers, table: Table, name: str, largest: float) -> Numbers
     return replace(column, faults=faults | column.faults)
 
 
-def _with_numbers(columns: list[Numbers], table: Table) -> npt.NDArray[np.bool_]:
+def _with_numbers(columns: Collection[Numbers], table: Table) -> npt.NDArray[np.bool_]:
     """Which rows (N,) are not to be left out: what may be a number that is written in another way stays."""
     kept = np.ones(len(table.rows), dtype=bool)
     for row in {row for column in columns for row in column.faults}:
@@ -224,10 +224,6 @@ def _bad_cells(
         for row in sorted(faults):
             if kept[row] and row not in table.faults:
                 yield f"line {table.lines[row]}, column {asked[key].removeprefix('column:')}: {faults[row]}"
-
-
-def _unit(table: Table, name: str, column: Numbers) -> str:
-    return column.unit or table.units[table.places(name)[0]]
 
 
 def _with_units(settings: DataSettings, units: Mapping[str, str]) -> DataSettings:
