@@ -271,9 +271,9 @@ def _table(given: Table, places: dict[str, int], answers: pd.DataFrame) -> str:
     import pandas as pd
 
     rows = pd.DataFrame(given.rows, columns=range(len(given.names)), dtype=object)
-    table = pd.concat([rows, answers.map(_text)], axis="columns")
+    joined = pd.concat([rows, answers.map(_text)], axis="columns")
     header = [*(places if given.is_bare else given.names), *answers]
-    return table.set_axis(header, axis="columns").to_csv(index=False, lineterminator="\n")
+    return joined.set_axis(header, axis="columns").to_csv(index=False, lineterminator="\n")
 
 
 def _text(value: object) -> str:

@@ -72,8 +72,7 @@ def send(cfgs: Sequence[DictConfig]) -> tuple[list[Parcel] | None, Sent]:
     """
     settings, failed = attempt_each(partial(_check, known={}), dict(enumerate(cfgs)), lambda reached: None)
     is_dry = any(each.dry for each in settings.values())  # then nothing leaves this machine
-    check = check_device if is_dry else _any_device
-    results, parts = begin(settings, check) if settings else ({}, [])
+    results, parts = begin(settings, check_device if is_dry else _any_device) if settings else ({}, [])
     sent = Sent(len(cfgs), {**failed, **results}, parts)
     return [_parcel(each) for each in parts] or None, sent
 

@@ -313,5 +313,5 @@ def _option(group: str, name: str, kind: Any) -> Setting:
     reads = _number(templates[0] if templates else name + "={:g}")
     path = (group, name)
     place, is_problem = (3, False) if group == "normalization" else (6, True)
-    about = About(allowed(kind), "_".join(path), reads, reads, place=place, problem=is_problem)
-    return Setting(".".join(path), path, about)
+    said = About(allowed(kind), "_".join(path), reads, reads, place=place, problem=is_problem)
+    return Setting(".".join(path), path, said)

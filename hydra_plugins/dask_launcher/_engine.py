@@ -147,10 +147,7 @@ class Engine:
         except TimeoutError:
             raise
         except BaseException as error:  # a CancelledError is no Exception
-            if future.status in (
-                "cancelled",
-                "lost",
-            ):  # the scheduler is gone, or another one
+            if future.status in ("cancelled", "lost"):  # the scheduler is gone, or another one
                 raise self._lost() from error
             return error if isinstance(error, Exception) else RuntimeError(repr(error))
 

@@ -14,7 +14,7 @@ from .fitted import Fitted, Floats, Ints
 
 SATURATED = 0.0005  # p at each end: of sound replicates one data set in 1,000
 POINTS = 1001  # of the range, at which the curve is looked at
-LEVEL = 1e-9  # of the curve's span: what rounding may move it
+FLAT = 1e-9  # of the curve's span: what rounding may move it
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def turns(fit: Fitted) -> Floats:
     t_u = np.linspace(fit.t_u.min(), fit.t_u.max(), POINTS)
     t_c = fit.predict(t_u)
     steps = np.diff(t_c)
-    told = np.flatnonzero(np.abs(steps) > LEVEL * np.ptp(t_c))
+    told = np.flatnonzero(np.abs(steps) > FLAT * np.ptp(t_c))
     ways = np.sign(steps[told])
     turned: Floats = t_u[told[1:]][ways[1:] != ways[:-1]]
     return turned

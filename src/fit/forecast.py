@@ -17,7 +17,7 @@ from .result import GROWN, Outcome
 from .schedule import tenths
 from .training import given, parts
 
-TOLD = 0.005  # of a gap's square root, which rounding may add: the gap is told to a hundredth
+MOST_ADDED = 0.005  # of a gap's square root, which rounding may add: the gap is told to a hundredth
 TIMED_S = 0.5  # how long steps are timed, all in all
 
 
@@ -71,7 +71,7 @@ def _forecast(run: Run, known: dict[tuple[int, tuple[float, ...]], _Descent], se
     overflows_at = descent.overflows_at(lr, torch.finfo(dtype).max)
     enough = descent.enough(lr, found.gap_to_reach(dtype, lr))
     outcome = _quadratic_outcome(run, descent, enough, overflows_at)
-    is_told = outcome != "diverged" and math.sqrt(found.rounding(dtype, lr)) < TOLD * math.sqrt(gap)
+    is_told = outcome != "diverged" and math.sqrt(found.rounding(dtype, lr)) < MOST_ADDED * math.sqrt(gap)
     diverged_at = int(overflows_at) if overflows_at <= epochs else None
     return Forecast(
         recorded, outcome, enough, True, gap if is_told else math.nan, diverged_at, limit, seconds

@@ -21,7 +21,7 @@ MOST_REFITTED = 300  # fits, a fifth of a second: of more, each observation has 
 MOST_CORNERS = 50  # fits without a curvature: each is a search of its own
 STEPS = 200  # five to ten are common
 SHORTENED = (1.0, 0.5, 1 / 8, 1 / 64)
-LEVEL = 1e-12  # of a loss: rounding
+SAME_LOSS = 1e-12  # of a loss: rounding
 DONE = 1e-13  # of the largest target: what a step still moves
 
 
@@ -81,7 +81,7 @@ class _Refits:
             for step in steps:
                 tried = params + part * step
                 lower = self._losses(tried)
-                taken = waiting & (lower <= reached * (1 + LEVEL))
+                taken = waiting & (lower <= reached * (1 + SAME_LOSS))
                 after[taken], losses[taken] = tried[taken], torch.minimum(lower, reached)[taken]
                 waiting &= ~taken
                 if not waiting.any():

@@ -10,7 +10,7 @@ from ..fit.rates import limit_in_digits, times
 from ..spelling import in_words
 from ..tracking.conformity import REASON
 from ..tracking.model_choice import Candidate
-from ..tracking.ranking import choices, lr, several_losses
+from ..tracking.ranking import choice_of, lr, several_losses
 from ..tracking.record import TrackedRun
 from .differences import distinguishing
 from .table import EVERYTHING
@@ -52,7 +52,7 @@ def reasons(runs: Sequence[TrackedRun]) -> Iterator[str]:
 
 def _models(runs: Sequence[TrackedRun]) -> Iterator[str]:
     """Which model was taken of several, and which would be, were it trained."""
-    choice = choices(runs)
+    choice = choice_of(runs)
     if choice is None:
         return
     if choice.taken and choice.others:

@@ -75,9 +75,8 @@ def with_parameters(runs: Sequence[TrackedRun]) -> Iterator[tuple[TrackedRun, li
 
 def parameters_by_model(runs: Sequence[TrackedRun]) -> dict[str, list[str]]:
     """By model its parameters' metrics: in raw input units where all its runs have them, else as trained."""
-    shapes: dict[str, dict[tuple[str, ...], TrackedRun]] = defaultdict(
-        dict
-    )  # most runs have the same metrics
+    # most runs have the same metrics
+    shapes: dict[str, dict[tuple[str, ...], TrackedRun]] = defaultdict(dict)
     for run in runs:
         shapes[run.params.get("model", "")].setdefault(tuple(run.metrics), run)
     found = {}

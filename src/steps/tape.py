@@ -33,12 +33,8 @@ REDUCTIONS = {"sum", "mean", "amax", "amin"}  # steady over the last dimension, 
 
 # Of operations on one element at a time, those that take another kernel where rows lie apart.
 UNEVEN = {"gelu", "gelu_backward"}
-ELEMENTWISE = {
-    "softplus_backward",
-    "elu_backward",
-    "leaky_relu_backward",
-    "hardtanh_backward",
-}  # without the tag
+# And those that are such without the tag
+ELEMENTWISE = {"softplus_backward", "elu_backward", "leaky_relu_backward", "hardtanh_backward"}
 
 READS = {"numpy", "tolist", "data_ptr", "__array__", "__dlpack__", "__repr__"}  # past the dispatcher
 

@@ -24,16 +24,12 @@ COMMENT = "#"
 def decode(content: bytes, source: Source) -> tuple[str, list[str]]:
     """The text, and what was recognised; raises ConfigError for none, or for one that could be several."""
     given = source.layout.encoding
-    mark = (
-        next((known for mark, known in MARKS.items() if content.startswith(mark)), None)
-        if not given
-        else None
-    )
-    encoding, said = (given, "") if given else mark or ("utf-8", "")
+    marked = next((known for mark, known in MARKS.items() if content.startswith(mark)), None)
+    encoding, said = (given, "") if given else marked or ("utf-8", "")
     try:
         return content.decode(encoding).removeprefix("\ufeff"), [said] if said else []
     except UnicodeDecodeError as error:
-        if given or mark:
+        if given or marked:
             raise ConfigError(
                 f"{source.name} is not {encoding}: {one_line(error)}; {source.spelled('encoding', 'NAME')} "
                 "gives another"

@@ -26,7 +26,7 @@ ORIGIN, TRIAL = np.array(0.0), np.array(0.02)
 # Why a reading has no interval
 BEYOND = "no interval: more than one span beyond the calibrated range"
 REACHING = "no interval: it would reach more than one span beyond the calibrated range"
-LEVEL = "no interval: the slope is not significant at this coverage"
+NO_SLOPE = "no interval: the slope is not significant at this coverage"
 TURN = "no interval: it would reach beyond {:.6g}, where the curve turns or ends"
 UNKNOWN = "no interval: a reading's scatter is not known under this loss: ask for the curve, or give sigma"
 
@@ -146,7 +146,7 @@ class Band:
             return [UNKNOWN] * len(readings)
         change = derivative(self._effects, readings, self.curve.steps(readings))
         is_steep = abs(self.curve.slopes(readings)) > self.quantile * np.sqrt(_squared(change))
-        reasons = [REACHING if steep else LEVEL for steep in is_steep]
+        reasons = [REACHING if steep else NO_SLOPE for steep in is_steep]
         first, last = self._furthest
         for at, (start, stop) in enumerate(zip(*self.curve.branches(readings), strict=True)):
             if not first <= readings[at] <= last:

@@ -23,7 +23,7 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from .band import BEYOND, UNKNOWN, Band, Wanted, band, wanted
-from .curve import FAR, ROUNDING, Curve, Floats, Function, Truths
+from .curve import FAR, ROUND_TRIP, Curve, Floats, Function, Truths
 
 Remarks = npt.NDArray[np.object_]  # text, or None
 
@@ -118,7 +118,7 @@ class CalibrationModel(PythonModel):
 
     def _inverse(self, values: Floats, known: Band | None) -> pd.DataFrame:
         found, several = self.curve.inverse(values)
-        answers = _answers(self.input, found, self.curve.is_calibrated(found, ROUNDING))
+        answers = _answers(self.input, found, self.curve.is_calibrated(found, ROUND_TRIP))
         remarks = answers["remark"].to_numpy(copy=True)
         remarks[np.isfinite(values) & ~np.isfinite(found)] = NOWHERE
         for place, readings in several.items():

@@ -15,7 +15,7 @@ Truths = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
 Function = Callable[..., Floats]  # of readings (N,) and K numbers
 
-ROUNDING = 1e-9  # relative: what a reading may lose on the way there and back
+ROUND_TRIP = 1e-9  # relative: what a reading may lose on the way there and back
 ULPS = 4  # of a function's values: what arithmetic may lose
 APART = 1e-6  # of the span: two readings that are nearer are one, beside a turn
 FAR = 1.0  # spans beyond the calibrated range: further out nothing is claimed
@@ -86,7 +86,7 @@ class Curve:
         repeated = (np.diff(which) == 0) & (np.diff(readings) <= APART * self.span)
         first = np.concatenate([np.ones(len(at[:1]), bool), ~repeated])
         which, readings = which[first], readings[first]
-        within = self.is_calibrated(readings, ROUNDING)
+        within = self.is_calibrated(readings, ROUND_TRIP)
         has_within = np.isin(which, which[within])
         reachable = within | self._passes_through(readings)
         possible = np.where(has_within, within, reachable & self.is_calibrated(readings, FAR))
@@ -216,11 +216,11 @@ def _roots(params: Floats, values: Floats) -> Floats:
         shifted = np.tile(params, (len(values), 1))
         shifted[:, -1] -= values
         found = np.stack([np.roots(each) for each in shifted], axis=-1)
-        return np.where(abs(found.imag) <= ROUNDING * abs(found), found.real, np.inf)
+        return np.where(abs(found.imag) <= ROUND_TRIP * abs(found), found.real, np.inf)
     a, b, constant = np.pad(params, (3 - len(params), 0))  # a line is a parabola without curvature
     c = constant - values
     discriminant = b * b - 4 * a * c
-    noise = ROUNDING * (b * b + abs(4 * a * constant))
+    noise = ROUND_TRIP * (b * b + abs(4 * a * constant))
     discriminant[(-noise <= discriminant) & (discriminant < 0)] = 0  # the vertex itself, but for rounding
     q = -(b + np.copysign(np.sqrt(discriminant), b)) / 2  # a sum of one sign: no digits are lost
     return np.stack([q / a, c / q])

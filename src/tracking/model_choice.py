@@ -22,7 +22,7 @@ from ..spelling import SIGMA, parameters
 from .record import LEFT_OUT, STATUS, TrackedRun
 
 MARGIN = 2  # of AICc, and standard errors: less is no evidence for the larger model
-ROUNDING = 64 * 2.0**-52  # of the largest target: what is left below is nothing
+NOTHING_LEFT = 64 * 2.0**-52  # of the largest target: what is left below is nothing
 
 
 def is_trained(run: TrackedRun) -> bool:
@@ -72,7 +72,7 @@ class Candidate:
             return math.inf
         if not data or "best_loss" not in metrics or SIGMA in self.run.params:
             return math.nan
-        rounding = (ROUNDING * data.largest_target) ** 2
+        rounding = (NOTHING_LEFT * data.largest_target) ** 2
         found = criterion(data.observations, self.size, max(metrics["best_loss"], rounding))
         return math.inf if math.isnan(found) else found
 

@@ -59,7 +59,7 @@ def best_first(runs: Iterable[TrackedRun]) -> list[TrackedRun]:
     return sorted(runs, key=lambda run: _key(run, places, levels))
 
 
-def choices(runs: Iterable[TrackedRun]) -> Choice | None:
+def choice_of(runs: Iterable[TrackedRun]) -> Choice | None:
     """What the data call for under the loss of the best of runs on one data set; None where there is none."""
     runs = list(runs)
     if len({run.loss_function for run in runs}) > 1:

@@ -15,9 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 
 from ..workplace import Process, digest
-from .bulk import BulkWriter
-from .bulk import exchange as exchange_in_bulk
-from .bulk import knows as bulk_knows
+from . import bulk
 from .dataset import DatasetRecord
 from .patience import AT_ONCE
 from .record import AT_WORK, JOB, RunRecord, TrackedRun
@@ -37,7 +35,7 @@ class Writer(Protocol):
 
 def open_writer(store: Store, again: bool = False) -> Writer:
     """The fastest writer that serves this store; `again` where some of the runs may be on record already."""
-    return BulkWriter(store) if bulk_knows(store) else ClientWriter(store, again)
+    return bulk.BulkWriter(store) if bulk.knows(store) else ClientWriter(store, again)
 
 
 def exchange(store: Store, run_id: str, tag: tuple[str, str, str], status: str, name: str) -> bool:
@@ -46,8 +44,8 @@ def exchange(store: Store, run_id: str, tag: tuple[str, str, str], status: str, 
     Of several processes at once one is told True. A server lets a tag change whatever it was, but no param:
     so it is who first says in one what comes after the value before.
     """
-    if bulk_knows(store):
-        return exchange_in_bulk(store, run_id, tag, status, name)
+    if bulk.knows(store):
+        return bulk.exchange(store, run_id, tag, status, name)
     key, before, now = tag
     client = store.client
     run = client.get_run(run_id)
