@@ -12,7 +12,8 @@
 
 Runs on several data sets are several tables, each with a first run of its own.
 
-Exit codes: 0 done, 2 a mistake and nothing recorded, 130 and 143 when interrupted.
+Exit codes: 0 done, 1 where the output cannot be written, 2 a mistake and nothing recorded, 130, 143 and 129
+when interrupted.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     python -m src.export best --format c > calibration.h    # a function of float, with its error
     python -m src.export models:/thermometer/1 --format esphome
 
-Exit codes: 0 done, 2 a mistake, 130 and 143 when interrupted.
+Exit codes: 0 done, 1 where the output cannot be written, 2 a mistake, 130, 143 and 129 when interrupted.
 """
 
 from __future__ import annotations
@@ -26,12 +26,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--format", required=True, metavar="FORMAT", help="json, c or esphome")
     parser.add_argument("--experiment", metavar="NAME", help="where best looks, if not in the default one")
     options = parser.parse_args(argv)
-    mistakes = []
-    if not which.WHICH.fullmatch(options.which):
-        mistakes.append(f"{options.which!r} is no calibration: {which.ALLOWED}")
-    if options.experiment is not None and options.which != "best":
-        mistakes.append("--experiment is where best looks: a run's id or a model needs none")
-    if mistakes:
+    if mistakes := list(which.mistakes(options.which, options.experiment)):
         parser.error("; ".join(mistakes))
     return options
 

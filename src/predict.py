@@ -11,7 +11,7 @@ Each answer has its standard uncertainty and its interval, by default the 95 % o
 there is none, the last column says why. How a CSV is written is recognised and said; where it could be in two
 ways, an option says in which: --decimal comma.
 
-Exit codes: 0 done, 2 a mistake, 130 and 143 when interrupted.
+Exit codes: 0 done, 1 where the output cannot be written, 2 a mistake, 130, 143 and 129 when interrupted.
 
 torch is not needed, but for a function of one's own; pandas and MLflow are imported once the command line is
 known to be right.
@@ -44,7 +44,7 @@ from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
 from .terminal.streams import print_data
 from .tracking.band import Wanted, wanted
-from .which import ALLOWED, HELP, WHICH, is_model, run_of, store_of
+from .which import HELP, is_model, mistakes, run_of, store_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,8 +84,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     words = [f" {word}" if word.startswith("-") and _is_number(word) else word for word in argv]
     options = parser.parse_intermixed_args(words)
     options.which, *options.readings = options.words or [""]
-    if mistakes := list(_mistakes(options)):
-        parser.error("; ".join(mistakes))
+    if found := list(_mistakes(options)):
+        parser.error("; ".join(found))
     options.wanted = asdict(wanted(_wanted(options)))
     options.layout = Layout.model_validate(_layout(options))
     return options
@@ -104,15 +104,12 @@ def _layout(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _mistakes(options: argparse.Namespace) -> Iterator[str]:
-    if not WHICH.fullmatch(options.which):
-        yield f"{options.which.strip()!r} is no calibration: {ALLOWED}"
+    yield from mistakes(options.which, options.experiment)
     if bad := [word.strip() for word in options.readings if not _is_number(word) or math.isinf(float(word))]:
         like = "with a decimal point, like 35.7" if any("," in word for word in bad) else "like 35.7"
         yield f"{', '.join(bad)}: not a finite number; give readings {like}, or a file as --csv FILE"
     if options.readings and options.csv is not None:
         yield "readings and --csv exclude each other"
-    if options.experiment is not None and options.which != "best":
-        yield "--experiment is where best looks: a run's id or a model needs none"
     try:
         wanted(_wanted(options))
     except ValueError as error:

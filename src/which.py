@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from . import heavy
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 WHICH = re.compile(r"best|[0-9a-f]{32}|models:/[^/:@]+(/\d+|/latest|@[^/:@]+)?")
 HELP = "WHICH is best, a run's id, models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME (latest)"
 ALLOWED = "give best, a run's id (32 digits), models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME"
+
+
+def mistakes(which: str, experiment: str | None) -> Iterator[str]:
+    """What is wrong with what is meant, and with where the best run is to be looked for."""
+    if not WHICH.fullmatch(which):
+        yield f"{which.strip()!r} is no calibration: {ALLOWED}"
+    if experiment is not None and which != "best":
+        yield "--experiment is where best looks: a run's id or a model needs none"
 
 
 def is_model(which: str) -> bool:
