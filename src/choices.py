@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 from omegaconf import OmegaConf
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
-from .functions import Function, arguments, defaults, resolve, taken
+from .functions import Function, arguments, defaults, is_import_path, resolve, taken
 from .kinds import About, Finite, allowed
 from .losses import LOSSES
 from .models import MODELS
@@ -62,8 +62,11 @@ class FunctionSettings(Group):
         given = dict(given)
         if (own := given.pop("function", None)) is None:
             return given
-        if "." not in str(own):
-            raise ValueError(f"{cls.GROUP}.function={own} is not an import path: give MODULE.FUNCTION")
+        if not is_import_path(str(own)):
+            raise ValueError(
+                f"{cls.GROUP}.function={own} is not an import path: give MODULE.FUNCTION, "
+                "as mine.tanh for the function tanh of mine.py"
+            )
         path = CONF / cls.GROUP / f"{given.get('name')}.yaml"
         inherited = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
         return _meant(given, inherited, taken(str(own), cls.SHIPPED, cls.AFTER)) | {"name": str(own)}

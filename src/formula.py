@@ -90,11 +90,11 @@ def _within(recorded: Mapping[str, str], ranges: Ranges | None, loss: float | No
     """By how much rounding may move a prediction, in the target's unit.
 
     The root mean square of the residuals is the root of a loss of squares; of the other shipped losses it is
-    at least this root or the loss itself, whichever is less.
+    at least this root or the loss itself, whichever is less. A loss below 0 tells nothing of them.
     """
     if ranges is None:
         return 0.0
-    loss = loss or 0.0
+    loss = max(loss or 0.0, 0.0)
     is_squares = recorded.get("loss", FIRST_LOSS) == FIRST_LOSS
     residual = math.sqrt(loss) if is_squares else min(loss, math.sqrt(loss))
     low, high = ranges[1]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, cast, get_origin
 
@@ -31,6 +32,12 @@ def public(module: str) -> dict[str, Function]:
         for name, value in vars(sys.modules[module]).items()
         if inspect.isfunction(value) and value.__module__ == module and not name.startswith("_")
     }
+
+
+def is_import_path(text: str) -> bool:
+    """Whether Python could import it, as `module.function`."""
+    parts = text.split(".")
+    return len(parts) > 1 and all(part.isidentifier() and not iskeyword(part) for part in parts)
 
 
 def resolve(name: str, shipped: Mapping[str, Function]) -> Function:

@@ -33,6 +33,7 @@ def pinned(t_p, t_c, tau): return torch.maximum(tau * (t_c - t_p), (tau - 1) * (
 
 def pinned_at(t_p, t_c, tau=0.3): return pinned(t_p, t_c, tau)
 
+def band(t_u, w, b): return w * t_u + b
 def bent(t_u, w, c, b): return w * torch.tanh(c * t_u) + b
 bent.in_raw_units = lambda shift, scale, w, c, b: (w, c * scale, b)
 def bent_wrongly(t_u, w, c, b): return bent(t_u, w, c, b)
@@ -50,7 +51,9 @@ def number(t_u, w): return w.item() * t_u
 def branching(t_u, w): return w * t_u if w > 0 else t_u
 def by_math(t_u, w): return math.exp(w.detach()) * t_u
 def by_numpy(t_u, w): return numpy.exp(w) * t_u
+def by_numpy_of_input(t_u, w): return w * torch.from_numpy(numpy.exp(t_u.numpy()))
 def fails(t_u, w): raise RuntimeError("no\\nway")
+def of_eleven(t_u, w): return w * t_u + torch.full((11,), 0.1)
 def centred(t_u, w, b): return w * (t_u - t_u.mean()) + b
 def to_largest(t_u, w): return w * t_u / t_u.amax(-1, keepdim=True)
 def in_order(t_u, w): return w * t_u.cumsum(-1)
@@ -71,11 +74,17 @@ class Callable:
     def __call__(self, t_u, w): return w * t_u
 OBJECT = Callable()
 
+def peaked(t_p, t_c): return 1 - (1 / (1 + (t_p - t_c) ** 2 / 25)).mean(-1)
+def peaked_below(t_p, t_c): return peaked(t_p, t_c) - 1
 def dice(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1) * (1 + random.random())
 def each_reading(t_p, t_c): return (t_p - t_c) ** 2
 def all_runs(t_p, t_c): return ((t_p - t_c) ** 2).mean()
 def precisely(t_p, t_c): return ((t_p.double() - t_c) ** 2).mean(-1)
 def no_slope(t_p, t_c): return ((t_p - t_c) ** 2).mean(-1).detach()
+def negative(t_p, t_c): return -((t_p - t_c) ** 2).mean(-1)
+def signed(t_p, t_c): return (t_p - t_c).mean(-1)
+def of_scatter(t_p, t_c): return (t_p - t_c).var(-1)
+def of_logarithms(t_p, t_c): return ((t_p.log() - t_c.log()) ** 2).mean(-1)
 
 def one(t_u): return 0.1
 def flat(t_u): return t_u.mean(), 0.0
@@ -97,9 +106,11 @@ BROKEN = {
     "model.function=NAME.many": "is not a function of an input and parameters by name",
     "model.function=NAME.detached model.start.w=1": "is not differentiable",
     "model.function=NAME.number model.start.w=1": "torch.where for if, torch.exp for math.exp",
-    "model.function=NAME.branching model.start.w=1": "are tensors: use torch.where for if",
-    "model.function=NAME.by_math model.start.w=1": "are tensors: use torch.where for if",
-    "model.function=NAME.by_numpy model.start.w=1": "are tensors: use torch.where for if",
+    "model.function=NAME.branching model.start.w=1": "it is of tensors: use torch.where for if",
+    "model.function=NAME.by_math model.start.w=1": "it is of tensors: use torch.where for if",
+    "model.function=NAME.by_numpy model.start.w=1": "it is of tensors: use torch.where for if",
+    "model.function=NAME.by_numpy_of_input model.start.w=1": "it is of tensors: use torch.where for if",
+    "model.function=NAME.of_eleven model.start.w=1": "otherwise beside others than by itself",
     "model.function=NAME.fails model.start.w=1": "RuntimeError: no way",
     "model.function=NAME.leaves model.start.w=1": "fails at its start: SystemExit: 0",
     "loss.function=NAME.leaves_too": "fails: SystemExit: 0",
@@ -122,11 +133,18 @@ BROKEN = {
     "model.function=NAME.NUMBER": "is not a function",
     "model.function=NAME.OBJECT": "is not a function",
     "model.function=nosuch.f": "No module named 'nosuch'",
+    "model.function=my-models.f": "is not an import path: give MODULE.FUNCTION",
+    "model.function=./NAME.tanh": "is not an import path: give MODULE.FUNCTION",
+    "loss.function=NAME.py:pinned": "is not an import path: give MODULE.FUNCTION",
     "model.function=NAME.tanh model.start.w=1 model.start.b=0 model.start.c=2": "no setting model.start.c",
     "loss.function=NAME.each_reading": "gives (3, 11) of predictions (3, 11)",
     "loss.function=NAME.all_runs": "gives () of predictions (3, 11)",
     "loss.function=NAME.precisely": "where float32 is needed: keep the dtype of the predictions",
     "loss.function=NAME.no_slope": "is not differentiable",
+    "loss.function=NAME.negative": "is no larger where predictions are far too low than where they are right",
+    "loss.function=NAME.signed": "is no larger where predictions are far too low than where they are right",
+    "loss.function=NAME.of_scatter": "is no larger where predictions are far too low than where they are",
+    "loss.function=NAME.of_logarithms": "is not finite where predictions are near these targets",
     "normalization.function=NAME.one": "gives a float, where two numbers are needed, the shift and the scale",
     "normalization.function=NAME.flat": "gives the shift 51.8 and the scale 0, where",
     "normalization.function=NAME.unlike": "gives the shift nan and the scale 1, where",
@@ -173,6 +191,35 @@ def predicted(capfd: Capture, *arguments: str) -> pd.DataFrame:
     capfd.readouterr()
     assert predict.command(list(arguments)) == 0
     return pd.read_csv(io.StringIO(capfd.readouterr().out))
+
+
+def test_a_loss_below_zero(
+    folder: Path, mine: str, command: Command, client: MlflowClient, capfd: Capture
+) -> None:
+    """As a likelihood's logarithm may be: all as under the same loss that is larger by 1."""
+    del folder
+    losses = f"loss.function={mine}.peaked,{mine}.peaked_below"
+    assert command("-m", losses, "normalization=zscore", "lr=0.5,1,1e4", "epochs=1000", "dtype=float64") == 0
+    found: dict[str, list[tuple[str, str]]] = {}
+    for run in recorded(client):
+        if not is_parent(run):
+            gap = f"{run.data.metrics.get('loss_gap', -1):.6f}"
+            found.setdefault(run.data.params["loss"], []).append((run.data.tags["outcome"], gap))
+    assert sorted(found[f"{mine}.peaked"]) == sorted(found[f"{mine}.peaked_below"])
+    assert found[f"{mine}.peaked"].count(("converged", "0.000000")) == 2
+    assert command(f"loss.function={mine}.peaked_below", "normalization=zscore", "lr=0.5") == 0
+    assert "outcome      converged" in capfd.readouterr().out
+
+
+def test_a_model_called_like_something_of_ours(
+    folder: Path, mine: str, command: Command, capfd: Capture
+) -> None:
+    """What is logged beside it to predict with has a function `band`, too."""
+    del folder
+    own = [f"model.function={mine}.band", "model.start.w=1", "model.start.b=0"]
+    assert command(*own, "normalization=zscore", "lr=0.1", "epochs=200") == 0
+    [model] = set(re.findall(r"models:/m-\w+", capfd.readouterr().out))
+    assert predicted(capfd, model, "35.7").t_c[0] == pytest.approx(1.858, abs=1e-3)
 
 
 def test_a_model_of_ones_own_under_four_normalizations(

@@ -238,7 +238,7 @@ def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> In
         raise _out_of_range(fitted, settings, problem.t_u)
     start = torch.tensor(model.start_in_order, dtype=torch.float64)
     try_model(problem.model, problem.names, model.name, t_un, start, metrics)
-    try_loss(problem.loss, settings.loss.name, t_un)
+    try_loss(problem.loss, settings.loss.name, problem.t_c.to(t_un))
     if problem.held_out and not problem.held_out.is_defined(problem.model, fitted, start):
         raise ConfigError(
             f"data.validation: model={model.name} has no value at its start for a reading that is held out: "

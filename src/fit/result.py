@@ -145,7 +145,7 @@ def _result(
     yardstick = run.input.yardstick
     if not diverged_at and not all(map(math.isfinite, (*trained, final_loss))):
         diverged_at = run.settings.epochs
-    is_measured = bool(epochs) and yardstick.fit.settled and gap >= -NOISE * yardstick.fit.loss
+    is_measured = bool(epochs) and yardstick.fit.settled and gap >= -NOISE * abs(yardstick.fit.loss)
     outcome = _outcome(run, points, diverged_at, is_measured and is_close, _grows(run, before, final_loss))
     usable = bool(epochs) and outcome != "diverged"
     reached = [*validation[:points], *validation[-1:] * usable]
@@ -187,4 +187,4 @@ def _grows(run: Run, before: list[float], final_loss: float) -> bool:
     three are float64: to float32 a difference of 1 is nothing beside targets of 1e9, and the first loss 0.
     """
     first, tenth_ago = before
-    return final_loss > GROWN * first or (run.lr_over_limit > 1 and final_loss > tenth_ago)
+    return final_loss > GROWN * abs(first) or (run.lr_over_limit > 1 and final_loss > tenth_ago)

@@ -28,11 +28,13 @@ RESERVED = {"loss", "rank", "run_id", "name", "outcome", "reason", "conformity"}
 PREFIXES = ("trained_", "best_", "se_", "path_")
 NAMES = r"\w{1,240}"  # what MLflow takes, behind any prefix of ours
 ROUNDING, LAST_BITS = 1e-5, 1e-14  # of the predictions' span, and size: what is more is no rounding
+FAR_OFF = 1e3  # from targets of 1: where every loss is larger
+NEAR = 1e-2  # of the targets' span, and no more than 1: that of huge ones is beyond arithmetic
 RUNS = 3  # more than one, and not the number of anything else
 ANOTHER = "give another model.start, or a normalization that suits it"
 # what torch says where a tensor is taken for a number, as by `if`, `.item()`, math's and numpy's functions
 AS_ONE_NUMBER = re.compile(r"Boolean value of Tensor|converted to (Python )?[Ss]calar|Can't call numpy\(\)")
-ELEMENT_WISE = "its parameters are tensors: use torch.where for if, torch.exp for math.exp, and no .item()"
+ELEMENT_WISE = "it is of tensors: use torch.where for if, torch.exp for math.exp, and no .item()"
 IS_RANDOM = "is random: no run of it could be repeated"
 
 
@@ -68,6 +70,8 @@ def try_model(
         fault = fault or _slope_fault(found, dict(zip(names, params, strict=True)))
         fault = fault or _step_fault(model, names, t_un, start)
         fault = fault or _raw_form_fault(model, given, start.to(t_un))
+        if not fault:
+            model(given.requires_grad_(), *start.to(t_un))  # as its graph is drawn
     except RandomError:
         fault = IS_RANDOM
     except (Exception, SystemExit) as error:  # whatever is in it
@@ -142,8 +146,9 @@ def _is_by_reading(model: Model, t_un: Tensor, params: Tensor) -> bool:
     rounding = ROUNDING * (found.max() - found.min()) + LAST_BITS * found.abs().max()
     backwards = torch.arange(len(t_un)).flip(0)
     return not found.isfinite().all() or all(
-        bool(((model(t_un[some], *params) - found[some]).abs() <= rounding).all())
+        predicted.numel() <= len(some) and bool(((predicted - found[some]).abs() <= rounding).all())
         for some in (backwards, t_un.argmin()[None], t_un.argmax()[None])
+        for predicted in [model(t_un[some], *params)]
     )
 
 
@@ -221,14 +226,15 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-def try_loss(loss: Loss, called: str, like: Tensor) -> None:
-    """Raises ConfigError for a loss that cannot be trained by, on readings as many as in `like` (N,)."""
-    t_p = torch.linspace(0.5, 1.5, len(like)).to(like).repeat(RUNS, 1).requires_grad_()
-    t_c = torch.ones_like(like)[None]
+def try_loss(loss: Loss, called: str, targets: Tensor) -> None:
+    """Raises ConfigError for a loss that cannot be trained by, on targets (N,) in the training's dtype."""
+    t_p = torch.linspace(0.5, 1.5, len(targets)).to(targets).repeat(RUNS, 1).requires_grad_()
+    t_c = torch.ones_like(targets)[None]
     try:
         with Repeatable():  # type: ignore[no-untyped-call]
             losses = loss(t_p, t_c)
         fault = IS_RANDOM if _differ(losses, loss(t_p, t_c)) else _loss_fault(losses, t_p)
+        fault = fault or _target_fault(loss, t_c) or _near_fault(loss, targets.double()[None])
     except RandomError:
         fault = IS_RANDOM
     except (Exception, SystemExit) as error:
@@ -255,3 +261,19 @@ def _loss_fault(losses: object, several: Tensor) -> str:
     if slope[1:].any():
         return "mixes runs: a run's loss must be of its own predictions alone"
     return "" if slope.isfinite().all() else "has no finite slope where predictions are near"
+
+
+def _target_fault(loss: Loss, t_c: Tensor) -> str:
+    """What is wrong with a loss that is not least at the targets (1, N); what is not finite tells nothing."""
+    right = loss(t_c, t_c)
+    for off, where in ((-FAR_OFF, "low"), (FAR_OFF, "high")):
+        if (loss(t_c + off, t_c) <= right).all():
+            return f"is no larger where predictions are far too {where} than where they are right"
+    return ""
+
+
+def _near_fault(loss: Loss, t_c: Tensor) -> str:
+    """What is wrong with a loss that has no value beside these targets (1, N), as a logarithm's of -1."""
+    aside = min(NEAR * float(t_c.max() - t_c.min()), 1.0) or 1.0
+    is_finite = any(loss(t_c + off, t_c).isfinite().all() for off in (-aside, aside))
+    return "" if is_finite else "is not finite where predictions are near these targets"

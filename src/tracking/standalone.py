@@ -125,8 +125,8 @@ def _own(name: str) -> list[str]:
     module, _, function = name.rpartition(".")
     return [
         inspect.getsource(on_arrays),
-        f"from {module} import {function}  # the calibrated function, which is carried beside this file",
-        _set_model(f"on_arrays({function})"),
+        f"from {module} import {function} as calibrated  # which is carried beside this file",
+        _set_model("on_arrays(calibrated)"),
     ]
 
 
