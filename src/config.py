@@ -21,7 +21,7 @@ from hydra_plugins.batch_launcher import plain_data
 from .choices import Group
 from .kinds import About
 from .manual import for_terminal
-from .package import NAME, command
+from .package import CONF, NAME, command
 from .settings import FILLED_IN, Settings, about
 
 # What conf/ asks: ${package:train.train} is src.train.train in a checkout, ${allowed:} what settings may be
@@ -117,12 +117,17 @@ def _explain(error: ValidationError) -> list[str]:
     for detail in error.errors():
         path = _setting([str(part) for part in detail["loc"]])
         key = ".".join(path).removesuffix(".name")
-        if detail["type"] == "extra_forbidden":
+        if key == "experiment":
+            clauses.append("the file of +experiment=NAME begins with the line # @package _global_: add it")
+        elif detail["type"] == "extra_forbidden":
             clauses.append(
                 no_such_setting(key, [each for each in _fields(path[:-1]) if each not in FILLED_IN])
             )
         elif detail["type"] == "missing":
             clauses.append(f"{key} is missing: give {_allowed(path)}")
+        elif detail["type"] == "model_type" and (CONF / key).is_dir():
+            written = f"defaults: [override /{key}: {_shown(detail['input'])}]"
+            clauses.append(f"{key}={_shown(detail['input'])} is not allowed here: in a file give {written}")
         elif sentence := str(detail.get("ctx", {}).get("error", "")):  # of our own, from a validator
             clauses.append(sentence)
         else:

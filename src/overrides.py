@@ -48,7 +48,8 @@ def for_hydra(given: Sequence[str]) -> list[str]:
 
 def params_for_hydra(params: Mapping[str, Any] | None) -> dict[str, Any]:
     """The same for what a file sweeps over, `hydra.sweeper.params`."""
-    return {key: _value_for_hydra(key, str(value)) for key, value in (params or {}).items()}
+    found = for_hydra([f"{key}={value}" for key, value in (params or {}).items()])
+    return dict(zip(params or (), (each.partition("=")[2] for each in found), strict=True))
 
 
 def require_single(given: Iterable[str]) -> None:
@@ -134,9 +135,15 @@ def _value_for_hydra(key: str, value: str) -> str:
         found = value if re.match(r"hydra\b", key) else expanded(value, whole=int in types)
     except ValueError as error:
         raise ConfigError(f"{key}={value} is not allowed: {error}") from error
-    if not PLAIN.fullmatch(found) and not _parsed(f"{key}={found}"):
+    if not PLAIN.fullmatch(found) and not _is_readable(key, found):
         raise ConfigError(f"{key}={value} cannot be read: {_meant(key, value)}")
     return found
+
+
+def _is_readable(key: str, value: str) -> bool:
+    """Whether Hydra reads it as something that a setting may be: no list."""
+    parsed = _parsed(f"{key}={value}")
+    return parsed is not None and not (key in every_setting() and isinstance(parsed.value(), list))
 
 
 def _meant(key: str, value: str) -> str:

@@ -135,6 +135,31 @@ FILES = {
 }  # fmt: skip
 
 
+EXPERIMENTS = {
+    # what stands in an experiment's file -> what the answer must name
+    "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {lr: '1e-2,0.01'}}}": [
+        "lr: 1e-2 and 0.01 are one value"
+    ],
+    "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {lr: [1e-2, 1e-3]}}}": [
+        "lr=[0.01, 0.001] cannot be read", "several as -m lr=0.01,0.001"
+    ],
+    "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {lr: '1e-2,,1', epochs: '5,5'}}}": [
+        "lr=1e-2,,1 cannot be read", "epochs: 5 and 5 are one value"
+    ],
+    "lr: 0.5": ["the file of +experiment=NAME begins with the line # @package _global_"],
+    "# @package _global_\nnormalization: zscore": [
+        "normalization=zscore is not allowed here: in a file give defaults: [override /normalization: zscore]"
+    ],
+    "# @package _global_\ndefaults: [normalization: zscore]": [
+        "'experiment/normalization/zscore': write override /normalization: CHOICE"
+    ],
+    "# @package _global_\ndefaults: [override model: quadratic]": [
+        "No match in the defaults list: write override /model: CHOICE"
+    ],
+    "# @package _global_\nlr: 0.1\n  epochs: 5": ["mine.yaml", "line 3"],
+}  # fmt: skip
+
+
 def assert_refused(code: int, folder: Path, output: Captured, named: list[str], most_lines: int = 2) -> None:
     assert code == 2
     assert output.out == ""
@@ -154,6 +179,21 @@ def test_a_wrong_command_line(
 ) -> None:
     code = command(*line.split(" "))
     assert_refused(code, empty_folder, Captured(*capfd.readouterr()), COMMAND_LINES[line])
+
+
+@pytest.mark.parametrize("content", EXPERIMENTS)
+def test_a_wrong_experiment(
+    content: str,
+    command: Callable[..., int],
+    empty_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    configs = tmp_path_factory.mktemp("configs")
+    (configs / "experiment").mkdir()
+    (configs / "experiment" / "mine.yaml").write_text(content)
+    code = command("--config-dir", str(configs), "+experiment=mine")
+    assert_refused(code, empty_folder, Captured(*capfd.readouterr()), EXPERIMENTS[content])
 
 
 @pytest.mark.parametrize("content", FILES, ids=repr)

@@ -15,7 +15,7 @@ from ..config import ConfigError, printable, without_passwords
 from . import interrupts, streams
 from .errors import StoreError, TrainingError, WorkerError, explain
 
-COMMAND_LINE = ("hydra", "omegaconf", "hydra_plugins")  # whose errors are about what was asked for
+COMMAND_LINE = ("hydra", "omegaconf", "hydra_plugins", "yaml")  # whose errors are about what was asked for
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -76,7 +76,7 @@ def attempt(step: Callable[[], int | None]) -> int:
 
 
 def _is_mistake(error: Exception) -> bool:
-    """Of the user's: found by this project, or in the command line by Hydra; no worker that was killed."""
+    """Of the user's: found by this project, or in what Hydra reads by it; no worker that was killed."""
     return isinstance(error, ConfigError) or type(error).__module__.partition(".")[0] in COMMAND_LINE
 
 

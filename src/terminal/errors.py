@@ -17,6 +17,9 @@ OWN = {"data": "data.path=FILE"} | {
     group: f"{group}.function=MODULE.FUNCTION" for group in ("model", "loss", "normalization")
 }
 
+# A group that a file of +experiment= names in its defaults as if it were its own
+IN_DEFAULTS = re.compile(r"In 'experiment/.*': Could not (find|override) 'experiment/(?P<group>\w+)[/@]")
+
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -90,6 +93,8 @@ def explain(error: BaseException) -> str:
         names = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
         return no_such_setting(str(cause.full_key), [n for n in names if n not in (*FILLED_IN, "hydra")])
     text = one_line(error).partition(" Config search path:")[0] or type(error).__name__
+    if found := IN_DEFAULTS.match(text):
+        return f"{text.rstrip('.')}: write override /{found['group']}: CHOICE"
     if type(error).__name__ == "InstantiationException" and cause:
         return one_line(cause)
     if isinstance(cause, OmegaConfBaseException):
