@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from src import compare, predict
 from src.tracking.dataset import DataSummary
 from src.tracking.model_choice import Choice
-from src.tracking.ranking import choices
+from src.tracking.ranking import choice_of
 from src.tracking.record import TrackedRun
 from tests.record import is_parent, recorded
 
@@ -117,7 +117,7 @@ def tracked(
     [(1.0, "linear"), (math.exp(-5.1 / 20), "linear"), (math.exp(-5.3 / 20), "quadratic")],
 )
 def test_margin(loss: float, taken: str) -> None:
-    found = choices([tracked("linear", 1.0, 0.05), tracked("quadratic", loss, 0.05)])
+    found = choice_of([tracked("linear", 1.0, 0.05), tracked("quadratic", loss, 0.05)])
     assert found
     assert found.taken
     assert found.taken.name == taken
@@ -125,7 +125,7 @@ def test_margin(loss: float, taken: str) -> None:
 
 @pytest.mark.parametrize(("error", "taken"), [(0.09, "quadratic"), (0.11, "linear")])
 def test_only_what_is_trained(error: float, taken: str) -> None:
-    found = choices([tracked("linear", 1.0, 0.05), tracked("quadratic", 0.1, error)])
+    found = choice_of([tracked("linear", 1.0, 0.05), tracked("quadratic", 0.1, error)])
     assert found
     assert found.taken
     assert found.taken.name == taken
