@@ -65,10 +65,7 @@ class Calibration:
     @cached_property
     def curve(self) -> Curve:
         """The function of readings, which predicts."""
-        config = self.config
-        params, (low, high) = np.array(config["params"], dtype=float), config["input_range"]
-        function = standalone.numeric(predictor.function_of(self.run))
-        return Curve(function, params, config["shift"], config["scale"], config["polynomial"], low, high)
+        return Curve.of(standalone.numeric(predictor.function_of(self.run)), self.config)
 
     def readings(self, number: int) -> Floats:
         """So many, evenly over the calibrated range."""
@@ -86,11 +83,16 @@ class Calibration:
         """The parameters'."""
         return parameters(self.run.params)
 
+    @property
+    def normalization(self) -> Affine:
+        """Of the input that the function takes."""
+        return Affine(self.config["shift"], self.config["scale"])
+
     @cached_property
     def about(self) -> Affine:
         """The input that `parameters` are of: the raw one, where a polynomial's lose no digits there."""
         is_raw = self.config["polynomial"] and all(name in self.run.metrics for name in self.names)
-        return UNCHANGED if is_raw else Affine(self.config["shift"], self.config["scale"])
+        return UNCHANGED if is_raw else self.normalization
 
     @cached_property
     def parameters(self) -> Floats:
@@ -99,8 +101,7 @@ class Calibration:
 
     def coefficients(self, about: Affine) -> Floats:
         """A polynomial's (K,), of another input, the highest power first."""
-        trained = Affine(self.config["shift"], self.config["scale"])
-        return np.asarray(fold_matrix(trained.of(about), len(self.names)) @ self.curve.params)
+        return np.asarray(fold_matrix(self.normalization.of(about), len(self.names)) @ self.curve.params)
 
     @cached_property
     def covariance(self) -> Floats | None:
@@ -119,7 +120,7 @@ class Calibration:
         found = self.run.readable()
         assert found is not None
         params, about = found
-        if self.config["polynomial"] or about == Affine(self.config["shift"], self.config["scale"]):
+        if self.config["polynomial"] or about == self.normalization:
             return self.parameters, self.covariance, self.about
         as_raw, known = raw_form(predictor.function_of(self.run)), self.config["uncertainty"]
         if as_raw is None or known is None:

@@ -43,10 +43,7 @@ class CalibrationModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Take what the model knows from its config."""
         config = context.model_config
-        low, high = map(float, config["input_range"])
-        params = np.array(config["params"], dtype=float)
-        shift, scale = float(config["shift"]), float(config["scale"])
-        self.curve = Curve(self.function, params, shift, scale, config["polynomial"], low, high)
+        self.curve = Curve.of(self.function, config)
         self.input: str = config["input"]
         self.target: str = config["target"]
         self.uncertainty: dict[str, Any] | None = config.get("uncertainty")

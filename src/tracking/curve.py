@@ -3,9 +3,10 @@
 A part of a logged model's code, see `calibration_model`: it needs numpy alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,13 @@ class Curve:
     polynomial: bool
     low: float
     high: float
+
+    @classmethod
+    def of(cls, function: Function, config: Mapping[str, Any]) -> "Curve":
+        """By what a logged model knows of it, see `calibration_model`."""
+        params, (low, high) = np.array(config["params"], dtype=float), map(float, config["input_range"])
+        shift, scale = float(config["shift"]), float(config["scale"])
+        return cls(function, params, shift, scale, config["polynomial"], low, high)
 
     @property
     def span(self) -> float:
