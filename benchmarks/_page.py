@@ -16,6 +16,11 @@ from benchmarks._phases import PHASES
 
 Rows = list[list[str]]
 
+SPEED = [
+    *("launcher", "runs", "seconds", "CPU s", "runs/s"),
+    *("× stock", "× one more", "× floor", "× rival's CPU", "peak MiB"),
+]
+
 
 def speed(rounds: Sequence[Round]) -> str:
     """The table of ratios."""
@@ -47,19 +52,7 @@ def speed(rounds: Sequence[Round]) -> str:
         rows.append(row("batch", lambda one, runs=runs: one.batch[runs], *ratios, rival))  # type: ignore[misc]
         if rounds[0].rival:
             rows.append(row("rival", lambda one, runs=runs: one.rival[runs], "", *nothing))  # type: ignore[misc]
-    header = [
-        "launcher",
-        "runs",
-        "seconds",
-        "CPU s",
-        "runs/s",
-        "× stock",
-        "× one more",
-        "× floor",
-        "× rival's CPU",
-        "peak MiB",
-    ]
-    return table(header, rows)
+    return table(SPEED, rows)
 
 
 def where_time_goes(rounds: Sequence[Round]) -> str:
