@@ -28,8 +28,8 @@ from .rounding import resolved
 from .yardstick import CLOSE, Yardstick
 
 COARSE, FINE = 65, 17  # points of the range, and of the two cells around the largest error,
-LOST = 1e-9  # how near to 1 a leverage is 1
 NARROWED = 3  # which are looked at three times in all
+LOST = 1e-9  # how near to 1 a leverage is 1
 TOGETHER = 10_000  # runs whose errors are looked for at once
 
 

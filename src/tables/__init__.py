@@ -1,5 +1,6 @@
 """Bytes -> rows of text cells under names, with their lines, their units, and what was recognised, in words.
 
+source     what is read, as its reader and its errors know it
 files      bytes of a path, unpacked
 text       bytes -> text: encodings, comments
 delimited  text -> rows of cells: what stands between them, quotes

@@ -118,7 +118,7 @@ class Store:
 
     @property
     def how_to_serve(self) -> str:
-        """The command that makes `page` answer, from any folder; empty for a server."""
+        """The command by which these addresses answer, from any folder; empty for a server."""
         if self.is_server:
             return ""
         # Of an address that holds a password the variable's name, not its value.

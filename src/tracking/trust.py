@@ -45,8 +45,8 @@ def parameters_found(params: Mapping[str, str], metrics: Mapping[str, float]) ->
     return f"{', '.join(told)} ({how}standard uncertainties{of})"
 
 
-def quality(metrics: Mapping[str, float], unit: str = "") -> str:
-    """What the fit leaves: `residuals of 1.9 °C, the largest 2.7; …`; empty where it is not on record."""
+def quality(metrics: Mapping[str, float], unit: str) -> str:
+    """What the fit leaves: `standard deviation 1.9 °C, largest 2.7; …`; empty where it is not on record."""
     return "; ".join(_qualities(metrics, f" {unit}".rstrip()))
 
 
