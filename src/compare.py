@@ -178,7 +178,7 @@ def _why_none(filter: str, sweep: str) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Raises ConfigError where nothing can be written to it."""
+    """Make it where it is not there; raises ConfigError where that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,12 +9,9 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
-from .functions import Function
+from .functions import Floats, Function
 from .normalization import Affine
-
-Floats = npt.NDArray[np.float64]
 
 POINTS = np.array([-3.0, -0.5, 0.5, 2.0, 7.0])  # with small integers as coefficients all powers are exact
 

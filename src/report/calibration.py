@@ -8,10 +8,9 @@ from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from ..formula import formula
-from ..functions import on_arrays, raw_form
+from ..functions import Floats, on_arrays, raw_form
 from ..normalization import UNCHANGED, Affine
 from ..polynomial import fold_matrix
 from ..spelling import parameters
@@ -21,8 +20,6 @@ from ..tracking.curve import Curve, derivative
 from ..tracking.dataset import DatasetRecord
 from ..tracking.record import TrackedRun
 from ..tracking.store import Store
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import numpy as np
 
 from ..config import ConfigError
 from ..diagnostics.change import Change, change
+from ..functions import Floats
 from ..tracking import reader, registry
 from ..tracking.band import Wanted, band
 from ..tracking.record import TrackedRun
 from ..tracking.store import Store
-from .calibration import Calibration, Floats
+from .calibration import Calibration
 
 POINTS = 257  # of the common range
 

@@ -14,13 +14,14 @@ from ...data import Pairs
 from ...diagnostics.asked import Asked, asked
 from ...diagnostics.tolerance import Conformity
 from ...fit.caution import UNLIKELY
+from ...functions import Floats
 from ...spelling import SIGMA
 from ...tracking import observed
 from ...tracking.band import Band, Wanted, band
 from ...tracking.conformity import POINTS, conformity
 from ...tracking.record import TrackedRun, rebuild
 from ...tracking.store import Store
-from ..calibration import Calibration, Floats
+from ..calibration import Calibration
 from ..comparison import Comparison
 from ..observations import fitted, is_tested
 

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...config import ConfigError
+from ...functions import Floats
 from ...normalization import Affine
 from ...tracking import predictor
-from ..calibration import Calibration, Floats
+from ..calibration import Calibration
 from ._expression import Expression, literal
 from ._in_float import POINTS, ROOM, check
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...config import ConfigError
-from ..calibration import Calibration, Floats
+from ...functions import Floats
+from ..calibration import Calibration
 from ._in_float import POINTS, ROOM, check, matters
 
 MOST_POINTS = 65
