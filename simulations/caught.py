@@ -96,6 +96,17 @@ def saturated(shared: int) -> Callable[[Random], Fitted]:
     return make
 
 
+def noisy(shared: int) -> Callable[[Random], Fitted]:
+    """The same, where the readings at the end have the noise of all others, 2 % of the last step."""
+
+    def make(rng: Random) -> Fitted:
+        t_c = np.arange(0.0, 75, 5)
+        t_u = np.minimum(20 * t_c, 20 * t_c[15 - shared] - 50) + rng.standard_normal(15)
+        return fitted("linear", t_u, t_c)
+
+    return make
+
+
 def heavy(rng: Random) -> Fitted:
     """Scatter of Student's t with 5 degrees of freedom, 20 values."""
     t_u = np.arange(1.0, 21)
@@ -132,6 +143,7 @@ CASES: dict[str, tuple[Callable[[Random], Fitted], str]] = {
         for n in (5, 10, 50)
         for step in (0.1, 0.2, 0.5)
     },
+    **{f"{shared} of 15 at its noisy end": (noisy(shared), "saturation") for shared in (2, 3, 5)},
 }
 
 

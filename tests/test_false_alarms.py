@@ -35,6 +35,7 @@ def test_replicates_at_the_ends() -> None:
         ("thermistor as a line, 0 to 100 °C, N = 6", 0.99),
         ("two of 20 swapped", 0.85),
         ("3 of 15 at the end of the range", 0.99),
+        ("3 of 15 at its noisy end", 0.97),
     ],
 )
 def test_caught(name: str, least: float) -> None:

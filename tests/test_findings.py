@@ -1,5 +1,6 @@
 """What is told of fits whose fault is known, and that nothing is told of sound ones."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -189,6 +190,33 @@ def test_saturation(end: int, shared: int) -> None:
     assert found.kind == "saturation"
     assert found.lines == tuple(range(17 - shared, 17))
     assert found.sentence.endswith("the end of the instrument's range: leave these lines out")
+
+
+NOISE = np.array([-4, 2, -3, 0, 4, 1, 3, -1, 0, 2]) * 1e-4
+
+
+@pytest.mark.parametrize("end", [1, -1])
+@pytest.mark.parametrize("shared", [2, 3, 6])
+def test_saturation_with_noise(end: int, shared: int) -> None:
+    """A load cell whose amplifier is at its end, where readings differ by noise alone."""
+    force = np.arange(0.0, 80 + 5 * shared, 5)
+    signal = np.minimum(0.02 * force, 1.55) + np.resize(NOISE, len(force))
+    found = only(fitted("linear", end * signal, force))
+    assert found.kind == "saturation"
+    assert found.lines == tuple(range(18, 18 + shared))
+    assert re.match(rf"t_u is -?1\.\d+ to -?1\.\d+ for {shared} reference values from 80 to", found.sentence)
+
+
+def test_noisy_replicates_are_no_saturation() -> None:
+    """Readings that differ by noise at every set point, of 3 points or 6, are sound."""
+    rng = np.random.default_rng(0)
+    for points, model in ((3, "linear"), (6, "linear"), (4, "quadratic"), (8, "quadratic")):
+        for _ in range(250):
+            true = np.repeat(np.linspace(0, 10, points), 3)
+            readings = 0.4 * true + rng.normal(0, 0.002, len(true))
+            assert not [
+                found for found in findings(fitted(model, readings, true)) if found.kind == "saturation"
+            ]
 
 
 def test_typing_error_among_replicates() -> None:

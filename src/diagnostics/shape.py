@@ -10,39 +10,41 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .fitted import Fitted, Floats, Ints
+from .fitted import Bools, Fitted, Floats, Ints
 
 SATURATED = 0.0005  # p at each end: of sound replicates one data set in 1,000
+NEAR = 0.1  # of the distance to the next reading: what differs by less is one reading, with its noise
 POINTS = 1001  # of the range, at which the curve is looked at
 FLAT = 1e-9  # of the curve's span: what rounding may move it
 
 
 @dataclass(frozen=True)
 class Saturation:
-    """The places of the observations that share an extreme reading, and p that they scatter as others do."""
+    """The places of the observations at an extreme reading, and p that they scatter as others do."""
 
     places: Ints
     p: float
 
 
 def saturation(fit: Fitted) -> Iterator[Saturation]:
-    """Each end of the readings that repeats exactly under reference values too different for scatter."""
+    """Each end of the readings that repeats under reference values too different for scatter."""
     return (end for end in repeated_ends(fit) if end.p < SATURATED)
 
 
 def repeated_ends(fit: Fitted) -> Iterator[Saturation]:
-    """Each end of the readings that repeats exactly, with p.
+    """Each end of the readings that repeats, exactly or but for noise, with p.
 
     By F, beside the residuals of a fit without the repeated ends, and again without the value that is
     farthest from that fit: one alone is a typing error among replicates. Where only two share the reading,
     the other one must be off that fit itself.
     """
-    ends = [fit.t_u == extreme for extreme in (fit.t_u.min(), fit.t_u.max())]
+    ends = [_end(fit, extreme) for extreme in (fit.t_u.min(), fit.t_u.max())]
     repeated = [end for end in ends if end.sum() > 1]
     if not repeated:
         return
     aside = np.logical_or.reduce(repeated)
-    if len(np.unique(fit.t_u[~aside])) < fit.k or fit.free <= aside.sum():
+    noise = max(float(np.ptp(fit.t_u[end])) for end in repeated)
+    if _distinct(fit.t_u[~aside], noise) < fit.k or fit.free <= aside.sum():
         return
     rest = fit.without(aside)
     variance = max(rest.variance(rest.squares, rest.free), float(fit.floors.mean()))
@@ -50,6 +52,23 @@ def repeated_ends(fit: Fitted) -> Iterator[Saturation]:
     for end in repeated:
         p = _spread(misses[end], fit.weights[end], variance, rest.free)
         yield Saturation(np.flatnonzero(end), p)
+
+
+def _end(fit: Fitted, extreme: float) -> Bools:
+    """Which readings (N,) are the extreme one, but for noise; the most of which there are others enough."""
+    far = np.abs(fit.t_u - extreme)
+    ordered = np.sort(far)
+    for place in np.flatnonzero(ordered[:-1] < NEAR * np.diff(ordered))[::-1]:
+        end: Bools = far <= ordered[place]
+        if _distinct(fit.t_u[~end], ordered[place]) >= fit.k:
+            return end
+    alone: Bools = far == 0
+    return alone
+
+
+def _distinct(readings: Floats, noise: float) -> int:
+    """How many of the readings (n,) differ by much more than this noise."""
+    return 1 + int((np.diff(np.sort(readings)) > noise / NEAR).sum())
 
 
 def _spread(misses: Floats, weights: Floats, variance: float, free: int) -> float:

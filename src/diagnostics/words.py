@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from .fitted import Fitted, Floats
 from .lack_of_fit import LackOfFit, Runs
 from .outliers import Outlier
@@ -15,8 +17,10 @@ MOST_NAMED = 10  # lines
 
 def saturated(fit: Fitted, found: Saturation) -> str:
     """An extreme reading under several reference values."""
-    values = fit.t_c[found.places]
-    reading = _with(fit.t_u[found.places[0]], fit.input_unit, 10)
+    readings, values = fit.t_u[found.places], fit.t_c[found.places]
+    reading = _with(readings.max(), fit.input_unit, 10)
+    if np.ptp(readings):
+        reading = f"{readings.min():.10g} to {reading}"
     between = f"{values.min():.10g} to {_with(values.max(), fit.target_unit, 10)}"
     return (
         f"{fit.input} is {reading} for {len(values)} reference values from {between} "
