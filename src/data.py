@@ -134,7 +134,7 @@ def _read_pairs(settings: DataSettings, path: str, setting: str, n_parameters: i
         said += _left_out("without a number", [meant.lines[row] for row in np.flatnonzero(~kept)])
     values = [column.values[kept] for column in columns.values()]
     readings = meant if kept.all() else meant.only(lambda row: bool(kept[row]))
-    problems += listed(list(_bad_cells(columns, asked, meant, kept)))
+    problems += listed(_bad_cells(columns, asked, meant, kept))
     problems += summaries(readings, values, [*places.values()], settings.where)
     if not settings.missing and not _with_numbers(columns.values(), meant).all():
         problems.append("data.missing=drop leaves out rows without a number")
@@ -194,7 +194,7 @@ def _within(column: Numbers, table: Table, place: int, largest: float) -> Number
         large = np.flatnonzero(np.abs(column.values) > min(largest, np.finfo(float).max))
     cells = {int(row): table.rows[row][place].strip() for row in large}
     faults = {
-        row: Fault("unclear", f"{cell} is too large for this dtype: use dtype=float64")
+        row: Fault("unclear", cell, "is too large for this dtype: use dtype=float64")
         for row, cell in cells.items()
     }
     return replace(column, faults=faults | column.faults)
@@ -211,19 +211,19 @@ def _with_numbers(columns: Collection[Numbers], table: Table) -> npt.NDArray[np.
 
 def _bad_cells(
     columns: Mapping[str, Numbers], asked: Mapping[str, str], table: Table, kept: npt.NDArray[np.bool_]
-) -> Iterator[str]:
-    """What is wrong with the rows that are kept, by their lines."""
-    for row, fault in table.faults.items():
+) -> Iterator[tuple[int, str, Fault]]:
+    """What is wrong with the rows that are kept, by line and column; with a row as such, by no column."""
+    for row, why in table.faults.items():
         if kept[row]:
-            yield f"line {table.lines[row]}: {fault}"
+            yield table.lines[row], "", Fault("text", "", why)
     for key, column in columns.items():
-        faults = {row: fault.text for row, fault in column.faults.items()}
+        faults = column.faults
         if key == "data.sigma":
             cells = {int(row): column.values[row] for row in np.flatnonzero(~is_usable(column.values))}
             faults = {row: _no_uncertainty(value) for row, value in cells.items()} | faults
         for row in sorted(faults):
             if kept[row] and row not in table.faults:
-                yield f"line {table.lines[row]}, column {asked[key].removeprefix('column:')}: {faults[row]}"
+                yield table.lines[row], asked[key].removeprefix("column:"), faults[row]
 
 
 def _with_units(settings: DataSettings, units: Mapping[str, str]) -> DataSettings:
@@ -261,10 +261,10 @@ def _wrong_column(key: str, name: str, table: Table) -> str:
     return f"{key}={name}: no such column; the file has {', '.join(table.names) or 'none'}{hint}"
 
 
-def _no_uncertainty(value: float) -> str:
-    if not value > 0:
-        return f"{value:g} is not greater than 0, as an uncertainty is"
-    return f"{value:g} is out of the range of arithmetic"
+def _no_uncertainty(value: float) -> Fault:
+    is_too_far = value > 0
+    why = "is out of the range of arithmetic" if is_too_far else "is not greater than 0, as an uncertainty is"
+    return Fault("unclear", f"{value:g}", why)
 
 
 def is_usable(sigma: Floats) -> npt.NDArray[np.bool_]:

@@ -37,7 +37,7 @@ from .kinds import at_home
 from .layout import Layout
 from .settings import about
 from .tables import files, table
-from .tables.numbers import listed
+from .tables.numbers import Fault, listed
 from .tables.source import Source
 from .tables.table import Table
 from .terminal import interrupts
@@ -236,14 +236,13 @@ def _numbers(given: Table, places: dict[str, int]) -> tuple[pd.DataFrame, list[s
     import pandas as pd
 
     found, said = given.numbers(list(places.values()))
-    problems = [f"line {given.lines[row]}: {fault}" for row, fault in given.faults.items()]
+    problems = [(given.lines[row], "", Fault("text", "", why)) for row, why in given.faults.items()]
     for name, column in zip(places, found, strict=True):
         faults = {row: fault for row, fault in column.faults.items() if row not in given.faults}
-        told = {row: f"line {given.lines[row]}, column {name}: {fault.text}" for row, fault in faults.items()}
-        problems += [told[row] for row, fault in faults.items() if fault.kind in ("text", "unclear")]
-        said += [
-            f"{told[row]}, and has no answer" for row, fault in faults.items() if fault.kind == "overload"
-        ]
+        told = [(given.lines[row], name, fault) for row, fault in faults.items()]
+        problems += [each for each in told if each[2].kind in ("text", "unclear")]
+        overloads = listed(each for each in told if each[2].kind == "overload")
+        said += [f"{each}, and has no answer" for each in overloads]
         column.values[list(faults)] = np.nan
     if problems:
         raise ConfigError(f"{given.source.name}: {'; '.join(listed(problems))}")

@@ -246,6 +246,24 @@ MORE: dict[str, tuple[str | bytes, Taken | Refused]] = {
     "numbers as Python writes them": (
         ROWS.replace("10", "1_0"), Refused(["line 2, column celsius: '1_0' is not a number"], columns())
     ),
+    "Fortran's exponents": (
+        "volt,celsius\n0.5D+00,1d1\n.01D2,0.20D+02\n15.D-1,3.1D1\n", Taken(columns(), [])
+    ),
+    "Fortran's exponents behind commas": (
+        "volt;celsius\n0,5D+00;10\n1,0D+00;20\n1,5D+00;31\n",
+        Taken(columns(), ["semicolons between cells, decimal commas"]),
+    ),
+    "values with their uncertainties": (
+        "volt,celsius\n0.5,10±1\n1.0,20 ± 1\n1.5,31 +/- 1\n",
+        Refused(
+            ["line 2, column celsius: '10±1' is a number with its uncertainty: give each a column"],
+            columns(missing="drop"),
+        ),
+    ),
+    "uncertainties of the last digits": (
+        "volt,celsius\n0.5,10.0(12)\n1.0,20.0(12)\n1.5,31.0(12)\n",
+        Refused(["'10.0(12)' is a number with its uncertainty"], columns()),
+    ),
     "two units": (
         "volt,celsius\n500 mV,10\n1.0 V,20\n1.5 V,31\n",
         Refused(["line 2, column volt: '500 mV'"], columns(missing="drop")),

@@ -125,8 +125,16 @@ FILES = {
     b"t_u,t_c\n1,2\n1e39,3\n": ["line 3, column t_u", "1e39", "dtype=float64"],
     b't_u,t_c,note\n1,2,"a\nb"\n3,x,"c"\n': ["line 4, column t_c", "'x'"],
     b't_u,t_c\n1,"1,5"\n2.5,3\n': ["line 2, column t_c", "'1,5'"],
-    b"t_u,t_c\nx,2\n3,y\n5,z\n": ["line 2, column t_u", "line 3, column t_c", "line 4, column t_c"],
-    b"t_u,t_c\n" + b"x,y\n" * 50: ["line 2", "and 90 more"],
+    b"t_u,t_c\nx,2\n3,y\n5,z\n": [
+        "line 2, column t_u: 'x'", "line 3, column t_c: 'y' is not a number (so too line 4: 'z')",
+    ],
+    b"t_u,t_c\n" + b"x,y\n" * 50: [
+        "line 2, column t_u: 'x' is not a number (so too line 3: 'x', line 4: 'x' and 47 more)",
+        "line 2, column t_c: 'y' is not a number (so too line 3: 'y', line 4: 'y' and 47 more)",
+    ],
+    b"t_u,t_c\n1,2\n,3\n,4\n5,x\n": [
+        "line 3, column t_u: empty, where a number is needed (so too line 4)", "line 5, column t_c: 'x'",
+    ],
     b"t_u,t_c\n1,2,3\n4,5\n": ["line 2: 3 cells", "header names 2"],
     b't_u,t_c\n1,"2\n': ["line 2", "never closed", "data.quote=none"],
     b"\xff\xfet\x00_\x00u": ["not utf-16"],

@@ -428,7 +428,7 @@ INPUTS = {
         "line 3, column t_u: 'abc'", "line 7, column t_u: 1e400",
     ],
     b"1\n\nabc\n": ["line 3, column t_u: 'abc' is not a number"],
-    b"t_u\n" + b"x\n" * 50: ["line 11", "and 40 more"],
+    b"t_u\n" + b"x\n" * 50: ["line 2, column t_u: 'x'", "(so too line 3: 'x', line 4: 'x' and 47 more)"],
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ SEP = re.compile(r'"?sep=(.)"?[ \t]*\r?\n', re.IGNORECASE)  # the line by which 
 SAMPLE = 200  # lines by which a file is known
 END = "\N{END OF TEXT}"  # a row of its own behind the last: a quote that is never closed takes it in
 
-NUMERIC = re.compile(r"\s*[+\-−]?(\d[\d.,]*|[.,]\d+)([eE][+-]?\d+)?\s*")
+NUMERIC = re.compile(r"\s*[+\-−]?(\d[\d.,]*|[.,]\d+)([eEdD][+-]?\d+)?\s*")
 
 Rows = tuple[list[list[str]], list[int]]  # and the line that each begins on
 

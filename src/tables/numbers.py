@@ -23,29 +23,40 @@ Floats = npt.NDArray[np.float64]
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?"))
 PLAIN_SIGNS = str.maketrans("−\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}", "-   ")
 
-_EXPONENT = r"(?:[eE][+-]?\d+)?"
-PLAIN = re.compile(rf"[+-]?(?:\d+\.?\d*|\.\d+){_EXPONENT}")
-WITH_UNIT = re.compile(
-    r"(?P<number>[+-]?[\d.,]+(?:[eE][+-]?\d+)?) ?(?P<unit>[^\W\d_][^\s\d]*|[°%‰'\"][^\s\d]*)"
-)
+PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_EXPONENT = r"(?:[eEdD][+-]?\d+)?"
+FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d+$)")  # before its exponents
+WITH_UNIT = re.compile(rf"(?P<number>[+-]?[\d.,]+{_EXPONENT}) ?(?P<unit>[^\W\d_][^\s\d]*|[°%‰'\"][^\s\d]*)")
 FORMULA = re.compile(r"=[\w$'(+-]")
+UNCERTAIN = re.compile(r"\d ?(?:±|\+/?-)|\d\(\d+\)")
 BEGINS_AS_NUMBER = re.compile(r"[+-]?[.,]?\d")
 # SCPI's 9.9E37 and 9.91E37 (not a number), 199.999E99 and the like of others, and the largest floats
 OVERLOAD = re.compile(
     r"9\.9+1?e\+37|1\.99+e\+1\d\d|9\.9+e\+(?:9\d|1\d\d)|3\.4(?:0\d+)?e\+38|1\.7976\d*e\+308"
 )
 LEAST_OVERLOAD = 9e37
-MOST_NAMED = 10  # of a file's bad cells; the rest are counted
+MOST_NAMED = 3  # of bad cells of one kind in a column; the rest are counted
 
 Kind = Literal["missing", "overload", "text", "unclear"]  # the last is a number that is not to be left out
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a cell is no number."""
+    """Why a cell is no number: the cell as it is shown, empty where it is, and what is wrong with it."""
 
     kind: Kind
-    text: str
+    cell: str
+    why: str
+
+    @property
+    def text(self) -> str:
+        """Both, in words."""
+        return f"{self.cell} {self.why}".lstrip()
+
+    @property
+    def remedy(self) -> str:
+        """What is to be done, or what is wrong where that is all: faults that share it are told as one."""
+        return self.why.rpartition(": ")[2]
 
 
 @dataclass(frozen=True)
@@ -57,10 +68,23 @@ class Numbers:
     unit: str = ""
 
 
-def listed(problems: list[str]) -> list[str]:
-    """As many as can be read, and a count of the rest."""
-    unnamed = problems[MOST_NAMED:]
-    return [*problems[:MOST_NAMED], *([f"and {len(unnamed)} more"] if unnamed else [])]
+def listed(faults: Iterable[tuple[int, str, Fault]]) -> list[str]:
+    """What is wrong on which line in which column (empty: the whole row), each kind in a column once."""
+    alike: dict[tuple[str, str], list[tuple[int, Fault]]] = {}
+    for line, column, fault in faults:
+        alike.setdefault((column, fault.remedy), []).append((line, fault))
+    return [_told(column, found) for (column, _), found in alike.items()]
+
+
+def _told(column: str, found: Sequence[tuple[int, Fault]]) -> str:
+    """The first of these cells, those that are like it, and a count of the rest."""
+    (line, fault), *others = found
+    told = f"line {line}{f', column {column}' * bool(column)}: {fault.text}"
+    named = [f"line {at}{f': {other.cell}' * bool(other.cell)}" for at, other in others[: MOST_NAMED - 1]]
+    rest = len(found) - MOST_NAMED
+    if rest > 0:
+        named[-1] += f" and {rest:,} more"
+    return f"{told} (so too {', '.join(named)})" if named else told
 
 
 def is_missing(cell: str) -> bool:
@@ -164,7 +188,7 @@ def _overloads(cells: Sequence[str], values: Floats) -> dict[int, Fault]:
     with np.errstate(invalid="ignore"):
         large = np.flatnonzero(np.abs(values) >= LEAST_OVERLOAD).tolist()
     return {
-        row: Fault("overload", f"{cells[row].strip()} is an instrument's overload code, not a reading")
+        row: Fault("overload", cells[row].strip(), "is an instrument's overload code, not a reading")
         for row in large
         if OVERLOAD.fullmatch(repr(float(abs(values[row]))))
     }
@@ -179,14 +203,13 @@ def _unit(cells: Sequence[str]) -> str:
 
 def _read(cell: str, decimal: str, doubts: dict[str, str], source: Source) -> float | Fault:
     if is_missing(cell):
-        text = f"{cell} is not a finite number" if cell else "empty, where a number is needed"
-        return Fault("missing", text)
+        return Fault("missing", cell, "is not a finite number" if cell else "empty, where a number is needed")
     if "\0" in cell:
-        return Fault("text", "NUL bytes, as of a logger that lost power")
+        return Fault("text", "", "NUL bytes, as of a logger that lost power")
     plain = _plain(cell, decimal, source)
     if plain and not _in_doubt(cell, doubts):
         value = float(plain)
-        return value if np.isfinite(value) else Fault("unclear", f"{cell} is not a finite number")
+        return value if np.isfinite(value) else Fault("unclear", cell, "is not a finite number")
     if FORMULA.match(cell):
         raise ConfigError(
             f"{source.name} holds formulas without their values, as {cell[:40]}: "
@@ -194,10 +217,14 @@ def _read(cell: str, decimal: str, doubts: dict[str, str], source: Source) -> fl
         )
     if not BEGINS_AS_NUMBER.match(cell):
         is_infinite = cell.lower().lstrip("+-") in ("inf", "infinity")
-        return Fault(
-            "text", f"{cell} is not a finite number" if is_infinite else f"{cell[:40]!r} is not a number"
-        )
-    return Fault("unclear", _why(cell, decimal, doubts, source))
+        if is_infinite:
+            return Fault("text", cell, "is not a finite number")
+        return Fault("text", _shown(cell), "is not a number")
+    return Fault("unclear", _shown(cell), _why(cell, decimal, doubts, source))
+
+
+def _shown(cell: str) -> str:
+    return repr(cell[:40])
 
 
 def _in_doubt(cell: str, doubts: dict[str, str]) -> str:
@@ -212,18 +239,21 @@ def _plain(cell: str, decimal: str, source: Source) -> str:
             cell = cell.replace(THOUSANDS[source.layout.thousands], "")
     if decimal == ",":
         cell = "" if "." in cell else cell.replace(",", ".")
+    cell = FORTRAN.sub("e", cell)
     return cell if PLAIN.fullmatch(cell) else ""
 
 
 def _why(cell: str, decimal: str, doubts: dict[str, str], source: Source) -> str:
     """What is wrong with what begins as a number."""
     if sign := _in_doubt(cell, doubts):
-        return f"{cell!r} could be {cell.replace(sign, '.')} or {cell.replace(sign, '')}: {doubts[sign]}"
+        return f"could be {cell.replace(sign, '.')} or {cell.replace(sign, '')}: {doubts[sign]}"
     if (grouped := _GROUPED.fullmatch(cell)) and not source.layout.thousands:
         given = source.spelled("thousands", grouped.lastgroup or "")
-        return f"{cell!r} has {grouped.lastgroup}s between thousands: give {given}"
+        return f"has {grouped.lastgroup}s between thousands: give {given}"
     if decimal == "," and "." in cell and PLAIN.fullmatch(cell):
-        return f"{cell!r} has a point, where decimal signs are commas"
+        return "has a point, where decimal signs are commas"
     if _WITH_SIGN[","].fullmatch(cell):
-        return f"{cell!r} has a comma, where decimal signs are points"
-    return f"{cell[:40]!r} is not a number"
+        return "has a comma, where decimal signs are points"
+    if UNCERTAIN.search(cell):
+        return "is a number with its uncertainty: give each a column of its own"
+    return "is not a number"
