@@ -50,6 +50,20 @@ def test_loss_beside(empty_folder: Path, command: Command, client: MlflowClient)
     assert curves["validation_loss"][0].value == pytest.approx(first, rel=1e-12)
 
 
+def test_told(empty_folder: Path, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run on its own and its report say what was held out. Source: numpy, of the line by least squares."""
+    (empty_folder / "new.csv").write_text("t_u,t_c\n50,9\n60,16\n")
+    assert command(*FLAGS, "data.validation=new.csv") == 0
+    pairs = load(thermometer(), 2)
+    line = np.polyfit(pairs.t_u, pairs.t_c, 1)
+    held_out = np.mean((np.polyval(line, [50, 60]) - [9, 16]) ** 2)
+    trained = np.mean((np.polyval(line, pairs.t_u) - pairs.t_c) ** 2)
+    said = f"loss {held_out:.4g} on the observations held out, {trained:.4g} on those trained on"
+    assert f"validation   {said}\n" in capsys.readouterr().out
+    [report] = empty_folder.glob("mlruns/*/*/artifacts/report.html")
+    assert f"<dt>Validation</dt><dd>{said}</dd>" in report.read_text()
+
+
 def test_another_file(empty_folder: Path, command: Command, client: MlflowClient) -> None:
     """The chapter's pairs train, another file's validate; another content of it is another run."""
     del client

@@ -18,7 +18,7 @@ from ..terminal import lines
 from ..terminal.streams import print_data
 from ..tracking.conformity import REASON
 from ..tracking.record import TrackedRun
-from ..tracking.trust import parameters_found, quality, trained_enough
+from ..tracking.trust import held_out, parameters_found, quality, trained_enough
 from .comparison import Comparison
 from .table import EVERYTHING, as_csv, as_records, what_came_of
 
@@ -88,6 +88,8 @@ def print_calibration(run: TrackedRun, ranges: Ranges | None, unit: str = "") ->
         _say("uncertainty", "none: the fit is exact up to rounding, so that its residuals tell nothing")
     if trained := trained_enough(run.metrics, run.outcome == "converged"):
         _say("trained", trained)
+    if validated := held_out(run.metrics):
+        _say("validation", validated)
     if REASON in run.tags:
         _say("tolerance", run.tags[REASON])
     if "loss_gap" in run.metrics:

@@ -104,3 +104,13 @@ def distance(params: Mapping[str, str], metrics: Mapping[str, float]) -> str:
     if "loss_gap" in metrics:
         return f"{metrics['loss_gap']:.3g} above the {best_is(params)}'s"
     return "no single best fit was found"
+
+
+def held_out(metrics: Mapping[str, float]) -> str:
+    """The loss on observations that were held out, beside that of the others; empty where there are none."""
+    if "final_validation_loss" not in metrics or "final_loss" not in metrics:
+        return ""
+    return (
+        f"loss {metrics['final_validation_loss']:.4g} on the observations held out, "
+        f"{metrics['final_loss']:.4g} on those trained on"
+    )

@@ -11,7 +11,7 @@ from ...settings import AboutSettings
 from ...spelling import SIGMA
 from ...tracking.conformity import REASON
 from ...tracking.record import ABOUT, CHANGE
-from ...tracking.trust import distance, parameters_found
+from ...tracking.trust import distance, held_out, parameters_found
 from .. import figures
 from . import _details
 from ._evaluation import COVERAGE, Evaluation
@@ -80,6 +80,7 @@ def _results(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     between = f"{target['min']:.10g} to {with_unit(format(target['max'], '.10g'), unit)}"
     yield "Calibrated range", f"{calibration.input} from {low} to {high}; {calibration.target} from {between}"
     yield "Findings", _findings(evaluation)
+    yield "Validation", held_out(run.metrics)
     yield "Tolerance", run.tags.get(REASON, "")
     yield "Change", run.tags.get(CHANGE, "")
 
