@@ -78,7 +78,7 @@ def test_a_dozen_reasons_at_most(note: Callable[..., str]) -> None:
     lines = [line for line in told.splitlines() if line.startswith(("- #", "- …"))]
     assert len(lines) == 13
     assert re.search(
-        r"times the limit \S+ of (none|scale|zscore|minmax) (linear|quadratic) (mse|huber)", lines[1]
+        r"times the limit \S+ of (none|scale|zscore|minmax) · (linear|quadratic) · (mse|huber)", lines[1]
     )
     assert lines[12].startswith("- … and 4 more reasons, of 8 runs: in the column reason of")
 

@@ -103,7 +103,7 @@ def _beyond(limit: str, runs: Sequence[TrackedRun], names: Sequence[str]) -> str
     rates = _range([f"{min(map(lr, runs)):g}", f"{max(map(lr, runs)):g}"])
     beyond = _range([times(min(ratios)), times(max(ratios))])
     said = [{in_words(name, run.params) for run in runs} for name in names]
-    choices = " ".join(words.pop() for words in said if len(words) == 1).strip()
+    choices = " · ".join(filter(None, (words.pop() for words in said if len(words) == 1)))
     return f"lr {rates} is {beyond} times the limit {limit} of {choices or 'this input'}"
 
 
