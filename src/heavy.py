@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import pipeline as pipeline
+    from .report import answers as answers
     from .report import comparison as comparison
     from .report import evaluation as evaluation
     from .report import exports as exports
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from .tracking import selection as selection
     from .tracking import store as store
 
-REPORT = "comparison evaluation exports forecasts page publish repetitions screen"
+REPORT = "answers comparison evaluation exports forecasts page publish repetitions screen"
 TRACKING = "abandoned best_run predictor ranking reader registry resume selection store"
 ROOMS = (
     {"pipeline": ".pipeline"}

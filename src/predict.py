@@ -27,19 +27,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from . import early, heavy  # noqa: F401  (early is to be imported, that is all)
-from .columns import PREDICTED
 from .config import ConfigError, printable
 from .kinds import at_home
 from .layout import Layout
 from .settings import about
 from .tables import files, table
-from .tables.numbers import Fault, listed
 from .tables.source import Source
-from .tables.table import Table
 from .terminal import interrupts
 from .terminal.command import ArgumentParser, run_command
 from .terminal.streams import print_data
@@ -47,7 +43,6 @@ from .tracking.band import Wanted, wanted
 from .which import HELP, is_model, mistakes, run_of, store_of
 
 if TYPE_CHECKING:
-    import pandas as pd
     from pydantic_core import ErrorDetails
 
     from .tracking.predictor import Predictor
@@ -143,11 +138,11 @@ def predict(options: argparse.Namespace) -> None:
         name, options.layout, "--{} {}".format, (predictor.input, predictor.target), may_be_bare=True
     )
     given = table.read(content, source)
-    names = columns(given, predictor, options.inverse)
-    numbers, said = _numbers(given, names)
+    places = heavy.answers.columns(given, predictor, options.inverse)
+    numbers, said = heavy.answers.numbers(given, places)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        answers = predictions(numbers, predictor, options.wanted)
+        answers = heavy.answers.predictions(numbers, predictor, options.wanted)
     if options.which == "best":
         _say(f"best: {predictor.of}")
     if told := "; ".join(filter(None, [", ".join([*given.said, *said]), *given.doubts])):
@@ -158,8 +153,8 @@ def predict(options: argparse.Namespace) -> None:
         if warning.category is UserWarning:  # the model's own
             _say(f"warning: {warning.message}")
     if "deviation" in answers:
-        _say(_check(answers, options.wanted["coverage"]))
-    print_data(_table(given, names, answers))
+        _say(heavy.answers.deviations(answers, options.wanted["coverage"]))
+    print_data(heavy.answers.as_csv(given, places, answers))
 
 
 def _say(line: str) -> None:
@@ -185,102 +180,6 @@ def choose(which: str, experiment: str | None) -> Predictor:
     run, remark = run_of(store, which)
     predictor = heavy.predictor.of_run(store, run)
     return replace(predictor, of="; ".join(filter(None, [predictor.of, remark])))
-
-
-def columns(given: Table, predictor: Predictor, inverse: bool) -> dict[str, int]:
-    """The columns that are used, and where they are: of readings, of true values, or both, to be checked.
-
-    Raises ConfigError unless it is clear which they are and the computed ones are free.
-    """
-    names = [predictor.target] if inverse else [predictor.input, predictor.target]
-    if given.is_bare:
-        return {names[0]: 0}
-    places = {name: given.places(name) for name in names}
-    known = {name: place for name, place in places.items() if place}
-    if not known:
-        there = ", ".join(given.names) or "none"
-        raise ConfigError(f"{given.source.name}: no column {' or '.join(names)}; there is {there}")
-    if several := [name for name, place in known.items() if len(place) > 1]:
-        raise ConfigError(f"{given.source.name}: {len(known[several[0]])} columns are called {several[0]}")
-    if taken := [column for column in given.names if column in _computed(list(known), predictor)]:
-        raise ConfigError(
-            f"{given.source.name}: {' and '.join(taken)} would be there twice, given and computed from "
-            f"{next(iter(known))}: rename what is given, or leave it out"
-        )
-    return {name: place[0] for name, place in known.items()}
-
-
-def _computed(names: list[str], predictor: Predictor) -> list[str]:
-    """The columns of what is computed from those."""
-    if len(names) == 2:
-        return list(PREDICTED)
-    other = predictor.input if names == [predictor.target] else predictor.target
-    return [other, *(name for name in PREDICTED if name not in ("predicted", "deviation"))]
-
-
-def predictions(numbers: pd.DataFrame, predictor: Predictor, wanted: dict[str, Any]) -> pd.DataFrame:
-    """What is computed for each row (N, columns) from the given columns."""
-    names = [str(name) for name in numbers]
-    found = predictor.predict(numbers[names[:1]], wanted)
-    if len(names) == 2:
-        found = found.rename(columns={predictor.target: "predicted"})
-        found["deviation"] = numbers[predictor.target] - found["predicted"].astype(float)
-    return found.reindex(columns=_computed(names, predictor))  # an older model gives less
-
-
-def _numbers(given: Table, places: dict[str, int]) -> tuple[pd.DataFrame, list[str]]:
-    """The columns (N, names), where a cell that says that there is nothing is not a number; and what to say.
-
-    Raises ConfigError with every cell that is neither, and of what was recognised of how they are written.
-    """
-    import pandas as pd
-
-    found, said = given.numbers(list(places.values()))
-    problems = [(given.lines[row], "", Fault("text", "", why)) for row, why in given.faults.items()]
-    for name, column in zip(places, found, strict=True):
-        faults = {row: fault for row, fault in column.faults.items() if row not in given.faults}
-        told = [(given.lines[row], name, fault) for row, fault in faults.items()]
-        problems += [each for each in told if each[2].kind in ("text", "unclear")]
-        overloads = listed(each for each in told if each[2].kind == "overload")
-        said += [f"{each}, and has no answer" for each in overloads]
-        column.values[list(faults)] = np.nan
-    if problems:
-        raise ConfigError(f"{given.source.name}: {'; '.join(listed(problems))}")
-    return pd.DataFrame({name: column.values for name, column in zip(places, found, strict=True)}), said
-
-
-def _check(answers: pd.DataFrame, coverage: float) -> str:
-    """How far what is predicted is from the given true values, in a line."""
-    checked = answers[answers["deviation"].notna()].drop(columns=["in_range", "remark"]).astype(float)
-    size = checked["deviation"].abs()
-    reach = (checked["upper"] - checked["lower"]) / 2
-    line = f"{len(checked)} row{'s' * (len(checked) != 1)} checked"
-    if len(checked):
-        line += f": the root mean square of the deviations is {(size**2).mean() ** 0.5:.4g}"
-    if reach.notna().any():
-        line += f"; {(size > reach).sum()} of {reach.notna().sum()} outside the {100 * coverage:g} % interval"
-    return line
-
-
-def _table(given: Table, places: dict[str, int], answers: pd.DataFrame) -> str:
-    """The CSV: all columns that are given, as they are, then the answers."""
-    import pandas as pd
-
-    rows = pd.DataFrame(given.rows, columns=range(len(given.names)), dtype=object)
-    joined = pd.concat([rows, answers.map(_text)], axis="columns")
-    header = [*(places if given.is_bare else given.names), *answers]
-    return joined.set_axis(header, axis="columns").to_csv(index=False, lineterminator="\n")
-
-
-def _text(value: object) -> str:
-    """Of a number the shortest text that is this number, as a served model gives it; empty for nothing."""
-    if value is None or value != value:  # nan is not itself
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | np.bool_):
-        return str(value).lower()
-    return repr(float(value)).removesuffix(".0")  # type: ignore[arg-type]
 
 
 def command(argv: list[str] | None = None) -> int:
