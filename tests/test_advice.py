@@ -186,6 +186,14 @@ def test_parameters_that_are_too_many(
         trained(*words, "lr=auto")
 
 
+def test_a_rate_at_the_limit(trained: Callable[..., Result]) -> None:
+    """The limit of a z-scored line is 1, and each step lands as far on the other side; below it descends."""
+    assert str(trained("normalization=zscore", "lr=1").reason) == (
+        "lr 1 is at the limit 1 of this input: use a smaller lr"
+    )
+    assert trained("normalization=zscore", "lr=0.99").outcome == "converged"
+
+
 @pytest.mark.parametrize(
     ("file", "words", "number"),
     [

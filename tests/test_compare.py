@@ -137,6 +137,7 @@ FILTERS = {
     "params.lr = 0.010": ["0.01", "0.01"],
     "params.lr = '1e-3'": ["0.001", "0.001"],
     "lr != 0.01": ["0.001", "0.001"],
+    "lr == 0.01 and normalization=='zscore'": ["0.01"],
     "normalization = 'zscore' AND `lr` >= 0.01": ["0.01"],
     "params.normalization = 'zscore' and params.lr<0.01": ["0.001"],
     "params.normalization LIKE '%score' and lr < 0.01 and metrics.loss > 0": ["0.001"],

@@ -15,7 +15,7 @@ from ..loop import LossCurves, training_loop
 from ..normalization import ADVISED, NORMALIZATIONS, Affine
 from ..settings import Settings
 from ..spelling import overrides
-from .rates import epochs_enough, fastest_rate, limit_in_digits, rounded, times
+from .rates import beyond, epochs_enough, fastest_rate, limit_in_digits, rounded
 from .redundancy import Redundancy
 from .weights import Weights
 from .yardstick import Yardstick, yardstick
@@ -50,7 +50,7 @@ def reason(run: Run, outcome: str, diverged_at: int, began: bool) -> Reason | No
     limit = limit_in_digits(run.limit, lr) if run.limit > 0 else ""
     if began and run.lr_over_limit > 1 and outcome in ("diverged", "stopped"):
         return Reason(
-            f"lr {lr:g} is {times(run.lr_over_limit)} times the limit {limit} of this input",
+            f"lr {lr:g} is {beyond(limit, [run.lr_over_limit])} of this input",
             f"use a smaller lr{f' or normalization={ADVISED}' if lr < run.problem.advised_limit else ''}",
         )
     if outcome != "diverged":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # torch takes two seconds to import
     from torch import Tensor
+
+ROUNDING = 1e-9  # what a limit is known to
 
 
 def limit_in_digits(limit: float, lr: float = math.nan) -> str:
@@ -16,6 +18,8 @@ def limit_in_digits(limit: float, lr: float = math.nan) -> str:
     >>> limit_in_digits(0.000339934), limit_in_digits(0.0329782, 0.0329)
     ('0.000339', '0.03297')
     """
+    if abs(limit - lr) < ROUNDING * limit:
+        lr = math.nan
     for digits in range(3, 16):
         text = f"{rounded(limit, math.floor, digits):.15g}"
         if float(text) != lr:
@@ -54,12 +58,26 @@ def epochs_enough(curvature: Tensor, lr: float, start_gap: float, gap: float) ->
     return math.ceil(math.log(gap / start_gap) / (2 * math.log(factor))) if factor < 1 else math.inf
 
 
-def times(ratio: float) -> str:
-    """A ratio above 1, in two digits at least and as many as tell it from 1.
+def beyond(limit: str, ratios: Iterable[float]) -> str:
+    """How far the rates are above a limit that are so many times as large.
 
-    >>> times(1.0000004), times(1.234), times(29.4), times(1037.2), times(1.1e7)
-    ('1.0000004', '1.2', '29', '1,040', '1.1e+07')
+    >>> beyond("0.0329", [1037.2, 1.0000004, 1.5]), beyond("0.0329", [1.234]), beyond("1", [1 + 4e-16])
+    ('1.0000004 to 1,040 times the limit 0.0329', '1.2 times the limit 0.0329', 'at the limit 1')
     """
+    least, most = min(ratios := list(ratios)), max(ratios)
+    if most < 1 + ROUNDING:
+        return f"at the limit {limit}"
+    return f"{' to '.join(dict.fromkeys(map(_times, (least, most))))} times the limit {limit}"
+
+
+def _times(ratio: float) -> str:
+    """In two digits at least and as many as tell it from 1, but for rounding.
+
+    >>> _times(1 + 4e-16), _times(1.0000004), _times(1.234), _times(29.4), _times(1037.2), _times(1.1e7)
+    ('1', '1.0000004', '1.2', '29', '1,040', '1.1e+07')
+    """
+    if ratio < 1 + ROUNDING:
+        return "1"
     if ratio < 1.1:
         return f"{ratio:.{2 - math.floor(math.log10(ratio - 1))}g}"
     return f"{ratio:.2g}" if not 99 < ratio < 1e6 else f"{float(f'{ratio:.3g}'):,.0f}"

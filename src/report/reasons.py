@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from ..fit.rates import limit_in_digits, times
+from ..fit.rates import beyond, limit_in_digits
 from ..spelling import in_words
 from ..tracking.conformity import REASON
 from ..tracking.model_choice import Candidate
@@ -99,13 +99,8 @@ def _joined(found: dict[str, list[Ranked]], names: Sequence[str]) -> dict[str, l
 
 def _beyond(limit: str, runs: Sequence[TrackedRun], names: Sequence[str]) -> str:
     """The rates and how far they are beyond; `of this input` where there is but one, else its choices."""
-    ratios = [run.metrics["lr_over_limit"] for run in runs]
-    rates = _range([f"{min(map(lr, runs)):g}", f"{max(map(lr, runs)):g}"])
-    beyond = _range([times(min(ratios)), times(max(ratios))])
+    far = beyond(limit, (run.metrics["lr_over_limit"] for run in runs))
+    rates = " to ".join(dict.fromkeys(f"{rate:g}" for rate in (min(map(lr, runs)), max(map(lr, runs)))))
     said = [{in_words(name, run.params) for run in runs} for name in names]
     choices = " · ".join(filter(None, (words.pop() for words in said if len(words) == 1)))
-    return f"lr {rates} is {beyond} times the limit {limit} of {choices or 'this input'}"
-
-
-def _range(ends: Sequence[str]) -> str:
-    return " to ".join(dict.fromkeys(ends))
+    return f"lr {rates} is {far} of {choices or 'this input'}"

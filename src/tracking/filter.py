@@ -20,9 +20,10 @@ from .ranking import value
 from .record import TrackedRun
 
 AND = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\s+(and)\s+""", re.IGNORECASE)
+# == is =, as in Python
 CONDITION = re.compile(
     r"""\s*(?P<param>param(eter)?s?\s*\.\s*)?(?P<key>\w+|`[^`]+`|"[^"]+")
-    \s*(?P<sign><=|>=|!=|=|<|>)\s*(?P<value>'[^']*'|"[^"]*"|[^\s'"=<>]+)\s*""",
+    \s*(=(?==))?(?P<sign><=|>=|!=|=|<|>)\s*(?P<value>'[^']*'|"[^"]*"|[^\s'"=<>]+)\s*""",
     re.VERBOSE,
 )
 SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
