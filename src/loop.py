@@ -139,6 +139,7 @@ def training_loop(
 ) -> Tensor:
     """Train and return the final parameters, in the shape in which they were given.
 
+    `loss_fn` gives each run's own loss, a mean over the last dimension: `mean(dim=-1)`, not `mean()`.
     `params` (K,) or (R, K); `t_u` and `t_c` (N,) or (R, N); `n_epochs` and `learning_rate` one for
     all runs, or (R,); a rate for each parameter is (R, K). Without `curves` it prints the loss every 500
     epochs, as the chapter does. With the square roots of the observations' weights, `root` (N,) or (R, N),
