@@ -193,11 +193,11 @@ def predicted(capfd: Capture, *arguments: str) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(capfd.readouterr().out))
 
 
+@pytest.mark.pictures
 def test_a_loss_below_zero(
     folder: Path, mine: str, command: Command, client: MlflowClient, capfd: Capture
 ) -> None:
     """As a likelihood's logarithm may be: all as under the same loss that is larger by 1."""
-    del folder
     losses = f"loss.function={mine}.peaked,{mine}.peaked_below"
     assert command("-m", losses, "normalization=zscore", "lr=0.5,1,1e4", "epochs=1000", "dtype=float64") == 0
     found: dict[str, list[tuple[str, str]]] = {}
@@ -209,6 +209,11 @@ def test_a_loss_below_zero(
     assert found[f"{mine}.peaked"].count(("converged", "0.000000")) == 2
     assert command(f"loss.function={mine}.peaked_below", "normalization=zscore", "lr=0.5") == 0
     assert "outcome      converged" in capfd.readouterr().out
+    assert (
+        compare.command(["--filter", f"loss = '{mine}.peaked_below'", "--page", str(folder / "below")]) == 0
+    )
+    drawn = {file.name for file in (folder / "below").glob("*.png")}
+    assert drawn == {"fits.png", "graph.png", "loss_gap.png"}, "a logarithmic axis has no place for its curve"
 
 
 def test_a_model_called_like_something_of_ours(

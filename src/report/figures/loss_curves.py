@@ -46,11 +46,13 @@ Path = tuple[Floats, Floats]
 
 
 def draw(comparison: Comparison) -> Figure | None:
-    """The curves of all runs, or of some evenly spaced in the ranking."""
+    """The curves of all runs, or of some evenly spaced in the ranking; None where losses are below 0."""
     runs = comparison.runs
     if not runs:
         return None
     curves = comparison.curves(sample(runs, MOST_CURVES))
+    if any(min(losses, default=0) < 0 for _, losses in curves.values()):
+        return None
     held_out = comparison.curves(runs[:1], "validation_loss") if VALIDATION in runs[0].params else {}
     return loss_curves(runs, curves, loss_unit(comparison), held_out)
 
