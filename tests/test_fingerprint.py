@@ -12,11 +12,14 @@ from src.loop import training_loop
 from src.models import MODELS
 
 MINE = """
+import torch
 from beside import half
 HEIGHT = 2.0
+TABLE = {"first": [1.0, torch.tensor([4.0])], "kinds": {"b", "a"}}
+SHAPES = (abs, lambda x: x)
 
 def scaled(x):
-    return HEIGHT * x
+    return HEIGHT * x * TABLE["first"][1] * len(SHAPES)
 
 def mine(t_u, w, b):
     \"\"\"A line.\"\"\"
@@ -53,11 +56,14 @@ def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         ("half(t_u)) + b", "half(t_u)) - b"),
         ("HEIGHT = 2.0", "HEIGHT = 3.0"),
         ("HEIGHT * x", "x"),
+        ("[1.0,", "[2.0,"),
+        ("tensor([4.0])", "tensor([5.0])"),
+        ('"b", "a"', '"b", "c"'),
         ("x / 2", "x / 3"),
     ],
 )
 def test_an_edited_function_is_another(digest: Callable[..., str], old: str, new: str) -> None:
-    """Its own code, a number or a function that it uses, one in a file beside it."""
+    """Its own code, a number, a table or a function that it uses, one in a file beside it."""
     assert digest(old, new) != digest()
 
 
@@ -68,6 +74,7 @@ def test_an_edited_function_is_another(digest: Callable[..., str], old: str, new
         ("A line.", "Another."),
         ("def scaled", "OTHER = 1\n\ndef scaled"),
         ("w * ", "w   *   "),
+        ('"b", "a"', '"a", "b"'),
     ],
 )
 def test_what_computes_nothing_changes_nothing(digest: Callable[..., str], old: str, new: str) -> None:

@@ -41,8 +41,8 @@ def _collect(thing: Any, found: dict[str, str]) -> None:
     for used, value in _used(tree, vars(module) if module else {}):
         if (inspect.isfunction(value) or inspect.isclass(value)) and _is_of(value, thing):
             _collect(value, found)
-        elif isinstance(value, int | float | str | tuple | frozenset):
-            found[f"{name}: {used}"] = repr(sorted(value) if isinstance(value, frozenset) else value)
+        elif text := _constants(value):
+            found[f"{name}: {used}"] = text
 
 
 def _used(tree: ast.AST, names: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -54,6 +54,20 @@ def _used(tree: ast.AST, names: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             module = names.get(node.value.id)
             if isinstance(module, ModuleType) and hasattr(module, node.attr):
                 yield f"{node.value.id}.{node.attr}", getattr(module, node.attr)
+
+
+def _constants(value: Any) -> str:
+    """The numbers and texts in a value, in tables and tensors, too; what else it holds leaves no trace."""
+    if isinstance(value, int | float | complex | str):
+        return repr(value)
+    if isinstance(value, dict):
+        value = tuple(value.items())
+    if isinstance(value, set | frozenset):
+        return f"[{', '.join(sorted(map(_constants, value)))}]"
+    if isinstance(value, list | tuple):
+        each = ", ".join(map(_constants, value))
+        return f"({each}{',' * (len(value) == 1)})" if isinstance(value, tuple) else f"[{each}]"
+    return repr(value.tolist()) if hasattr(value, "tolist") and not inspect.isclass(value) else ""
 
 
 def _is_of(value: Any, thing: Any) -> bool:
