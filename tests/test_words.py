@@ -51,6 +51,7 @@ def test_advice_can_be_pasted_whatever_the_columns_are_called(
     told = note(*columns, "lr=1e-5", "epochs=5")
     line = next(line[3:-1] for line in told.splitlines() if line.startswith("- `") and "zscore" in line)
     assert command(*shlex.split(line)) == 0
+    assert "'data.path=my file.csv' 'data.input=Volt (V)' " in line, "no more quotes than the shell's"
 
 
 def test_many_reasons_of_one_input_are_told_as_one(note: Callable[..., str]) -> None:

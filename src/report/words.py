@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ MEANING = {
 
 
 MOST_TOLD = 12  # data sets
+NAME_IN_QUOTES = re.compile(r"'(\w+[ (\[][\w ()\[\]./%°<>=!-]*)'")  # as Hydra reads it
 
 
 def note(comparison: Comparison, told: Sequence[str], most_drawn: int) -> str:
@@ -89,9 +91,19 @@ def advice(comparison: Comparison) -> list[str]:
         return []
     fitted = Affine(float(run.params[SHIFT]), float(run.params[SCALE]))
     return [
-        shlex.join(f"{key}={value}" for key, value in given.items())
+        shlex.join(f"{key}={_unquoted(value)}" for key, value in given.items())
         for given in next_tries(comparison.settings, fitted, pairs)
     ]
+
+
+def _unquoted(value: str) -> str:
+    """Without the quotes that the command itself puts on a text.
+
+    >>> _unquoted("'Volt [mV]'"), _unquoted("'1'"), _unquoted("'a, b'"), _unquoted("zscore")
+    ('Volt [mV]', "'1'", "'a, b'", 'zscore')
+    """
+    found = NAME_IN_QUOTES.fullmatch(value)
+    return found[1] if found else value
 
 
 def _counts(runs: Sequence[TrackedRun]) -> str:
