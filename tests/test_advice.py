@@ -100,6 +100,28 @@ def test_what_a_stopped_run_needs(
         assert result.outcome == "converged", (told, rate)
 
 
+FAR = {  # from the start that the project gives: a flow meter's litres, a thermistor's °C
+    "power": (np.array([1.0, 2, 5, 10, 20, 50, 100, 200, 500]), lambda pascal: 3.2 * pascal**0.51),
+    "steinhart_hart": (
+        np.geomspace(500, 40_000, 15),
+        lambda ohm: 1 / (2.6e-3 + 2.0e-4 * np.log(ohm / 4700) + 1e-7 * np.log(ohm) ** 3) - 273.15,
+    ),
+}
+
+
+@pytest.mark.parametrize("model", FAR)
+def test_advice_of_a_far_start(model: str, tmp_path: Path, trained: Callable[..., Result]) -> None:
+    """Where no training from a start will do, one near the best fit does."""
+    t_u, curve = FAR[model]
+    t_c = curve(t_u) * (1 + np.random.default_rng(2).normal(0, 0.003, len(t_u)))
+    pd.DataFrame({"t_u": t_u, "t_c": t_c}).to_csv(tmp_path / "mine.csv", index=False)
+    words = (f"data.path={tmp_path}/mine.csv", f"model={model}", "normalization=none", "lr=auto", "epochs=50")
+    first = trained(*words).run
+    [advised] = next_tries(first.settings, first.input.fitted, first.problem.pairs)
+    assert advised["scaling"] == "jacobian"
+    assert trained(*(f"{key}={value}" for key, value in advised.items())).outcome == "converged"
+
+
 NEAR = ["model.start.a=38", "model.start.b=-42", "model.start.k=0.6"]  # the thermometer's exponential
 NEARER = "try a nearer model.start"
 BEYOND = {

@@ -54,6 +54,22 @@ def test_advice_can_be_pasted_whatever_the_columns_are_called(
     assert "'data.path=my file.csv' 'data.input=Volt (V)' " in line, "no more quotes than the shell's"
 
 
+def test_a_run_on_its_own_says_what_to_try(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that stopped short, or diverged, ends with a command for one that converges, in its experiment."""
+    for lr, outcome in (("1e-4", "stopped"), ("1", "diverged")):
+        assert command("normalization=none", f"lr={lr}", "epochs=30", "tracking.experiment=my gauges") == 0
+        told = capsys.readouterr().out
+        assert f"outcome      {outcome}" in told
+        [advised] = re.findall(r"^try next     python -m src.train (.*)$", told, re.MULTILINE)
+        assert shlex.split(advised)[-1] == "tracking.experiment=my gauges"
+        assert command(*shlex.split(advised)) == 0
+        told = capsys.readouterr().out
+        assert "outcome      converged" in told
+        assert "try next" not in told
+
+
 def test_many_reasons_of_one_input_are_told_as_one(note: Callable[..., str]) -> None:
     """Twelve rates beyond the raw input's limit, two beyond scale's: 0.000339938, 0.0329782 in the seed."""
     told = note("lr=range(0.0055,0.04,0.003)", "normalization=none,scale", "epochs=400")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -106,7 +106,8 @@ def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[st
     """The overrides of runs that converge, where one with these settings did not; the nearest first.
 
     Each is enough from the run's own start: by `epochs_enough` where the loss is quadratic, else because it
-    was tried. In float64 where the run's own dtype cannot get there.
+    was tried; where none is, from a start near the best fit. In float64 where the run's own dtype cannot get
+    there.
     """
     t_u = torch.from_numpy(pairs.t_u)
     kept = {key: value for key, value in overrides(settings).items() if key not in ("lr", "epochs")}
@@ -117,7 +118,8 @@ def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[st
         tries.append((elsewhere | {"normalization": ADVISED}, NORMALIZATIONS[ADVISED](t_u), (None,)))
     start = torch.tensor(model.start_in_order, dtype=torch.float64)
     given = t_u, torch.from_numpy(pairs.t_c), start, settings.scaling, Weights.of(pairs)
-    enough, fewest = [], math.inf
+    enough: list[dict[str, str]] = []
+    fewest = math.inf
     for how, affine, rates in tries:
         found = yardstick(model.chosen, settings.loss.function, affine, *given)
         for lr, epochs, dtype in (_enough(settings, found, start, rate) for rate in rates):
@@ -125,7 +127,27 @@ def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[st
                 fewest = epochs
                 precise = {"dtype": dtype} if dtype != settings.dtype else {}
                 enough.append(how | {"lr": f"{lr:g}", "epochs": f"{epochs:.0f}"} | precise)
-    return enough
+    return enough or list(_from_nearer(settings, fitted, pairs, kept))
+
+
+def _from_nearer(
+    settings: Settings, fitted: Affine, pairs: Pairs, kept: dict[str, str]
+) -> Iterator[dict[str, str]]:
+    """The overrides of a run that starts near the best fit, with parameters scaled by their effect there."""
+    model, t_u, t_c = settings.model, torch.from_numpy(pairs.t_u), torch.from_numpy(pairs.t_c)
+    functions, weights = (model.chosen, settings.loss.function), Weights.of(pairs)
+    start = torch.tensor(model.start_in_order, dtype=torch.float64)
+    found = yardstick(*functions, fitted, t_u, t_c, start, weights=weights)
+    if found.is_quadratic or not found.fit.settled:
+        return
+    near = [f"{value:.3g}" for value in found.trained_params.tolist()]
+    start = torch.tensor([float(value) for value in near], dtype=torch.float64)
+    found = yardstick(*functions, fitted, t_u, t_c, start, "jacobian", weights)
+    lr, epochs, dtype = _enough(settings, found, start, None)
+    if epochs <= MOST_EPOCHS:
+        starts = {f"model.start.{name}": value for name, value in zip(model.parameters, near, strict=True)}
+        precise = {"dtype": dtype} if dtype != settings.dtype else {}
+        yield kept | starts | {"scaling": "jacobian", "lr": f"{lr:g}", "epochs": f"{epochs:.0f}"} | precise
 
 
 def _enough(

@@ -21,6 +21,7 @@ from ..tracking.record import TrackedRun
 from ..tracking.trust import held_out, parameters_found, quality, trained_enough
 from .comparison import Comparison
 from .table import EVERYTHING, as_csv, as_records, what_came_of
+from .words import advice
 
 Style = Literal["calibration", "table", "csv", "json"]
 
@@ -42,6 +43,9 @@ def show(comparison: Comparison, addresses: Mapping[str, str], style: Style, mos
             _print_pages(addresses, comparison.store.how_to_serve)
         case "calibration":
             print_calibration(comparison.runs[0], comparison.ranges, comparison.unit)
+            if comparison.runs[0].outcome in ("stopped", "diverged"):
+                for given in advice(comparison)[-1:]:
+                    lines.say_to_copy("try next", f"{command('train')} {given}")
             _print_pages(addresses, comparison.store.how_to_serve)
 
 

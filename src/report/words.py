@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ..fit.advice import next_tries
 from ..formula import formula
 from ..normalization import Affine
-from ..spelling import SCALE, SHIFT
+from ..spelling import SCALE, SHIFT, shipped_defaults, spelled
 from ..tracking.record import CHANGE, TrackedRun
 from ..tracking.trust import distance, parameters_found, quality
 from .comparison import Comparison
@@ -90,8 +90,11 @@ def advice(comparison: Comparison) -> list[str]:
     if run.outcome == "converged" or not pairs:
         return []
     fitted = Affine(float(run.params[SHIFT]), float(run.params[SCALE]))
+    experiment = comparison.store.experiment_of(run.experiment_id)
+    is_usual = experiment == shipped_defaults()["tracking", "experiment"]
+    filed = {} if is_usual else {"tracking.experiment": spelled(experiment)}
     return [
-        shlex.join(f"{key}={_unquoted(value)}" for key, value in given.items())
+        shlex.join(f"{key}={_unquoted(value)}" for key, value in (given | filed).items())
         for given in next_tries(comparison.settings, fitted, pairs)
     ]
 

@@ -51,6 +51,10 @@ class Store:
     client: MlflowClient
     experiment_id: str
 
+    def experiment_of(self, experiment_id: str) -> str:
+        """What an experiment is called."""
+        return str(self.client.get_experiment(experiment_id).name)
+
     @property
     def experiment_ids(self) -> list[str]:
         """The experiments to look for runs in."""
