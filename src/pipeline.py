@@ -240,7 +240,7 @@ def _end_run(store: Store, run_id: str, register: str | None) -> None:
                 register=register,
                 write_page=partial(page.write, folder=Path(name), only=figures.OF_A_RUN),
             )
-            store.client.log_artifacts(run_id, name)
+            store.keep_files(run_id, Path(name))
     except Exception as error:
         raise PageError(f"the run is on record, but not all of its page: {explain(error)}") from error
 

@@ -213,6 +213,20 @@ def test_the_experiment_says_what_its_latest_sweep_found(
 
 
 @pytest.mark.pictures
+def test_a_run_on_its_own_links_its_files(command: Callable[..., int], client: MlflowClient) -> None:
+    """Below what came of it stand the report and the pictures, each under its address on any server."""
+    assert command("normalization=zscore", "lr=0.1", "epochs=100") == 0
+    [run] = recorded(client)
+    answer, links = run.data.tags["mlflow.note.content"].split("\n\n")
+    assert answer.endswith("Converged.")
+    at = f"#/experiments/1/runs/{run.info.run_id}/artifacts"
+    names = ["report.html", "fits.png", "graph.png", "loss_curves.png", "loss_surface.png"]
+    named = [f"[{name.partition('.')[0].replace('_', ' ')}]({at}/{name}" for name in names]
+    assert [link.partition("?")[0] for link in links.split(" · ")] == named
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= set(names)
+
+
+@pytest.mark.pictures
 def test_a_sweep_in_which_everything_diverged_has_its_page_too(
     command: Callable[..., int], client: MlflowClient
 ) -> None:

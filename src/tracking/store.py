@@ -26,6 +26,7 @@ from ..config import ConfigError, without_passwords
 from ..package import command
 from . import sqlite
 from .experiment import DESCRIPTION
+from .limits import LONGEST_TAG, cut
 from .patience import Patience, away, patience_with, patient
 from .record import NOTE
 
@@ -95,6 +96,19 @@ class Store:
     def run_page(self, run_id: str, file: str = "") -> str:
         """The address of a run's page, or of one of its files there."""
         return self._page(f"{self._runs}/{run_id}{f'/artifacts/{quote(file)}' if file else ''}")
+
+    def keep_files(self, run_id: str, folder: Path) -> None:
+        """Log a run's files, if any, and link them below its description, for any server of this store."""
+        files = sorted(folder.iterdir(), key=lambda path: (path.suffix, path.name))
+        if not files:
+            return
+        self.client.log_artifacts(run_id, str(folder))
+        told = self.client.get_run(run_id).data.tags.get(NOTE, "")
+        links = " · ".join(
+            f"[{path.stem.replace('_', ' ')}]({self.run_page(run_id, path.name).removeprefix(self.root)})"
+            for path in files
+        )
+        self.client.set_tag(run_id, NOTE, cut(f"{told}\n\n{links}", LONGEST_TAG))
 
     def model_page(self, model_id: str) -> str:
         """The address of a logged model's page."""
