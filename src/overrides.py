@@ -85,7 +85,7 @@ def _given_twice(given: Sequence[str]) -> Iterator[str]:
         if len(several) > 1:
             times = "twice" if len(several) == 2 else f"{len(several)} times"
             setting = every_setting().get(key)
-            is_swept = bool(setting.about.param) if setting else (CONF / key).is_dir() and "/" not in key
+            is_swept = bool(setting.about.param) if setting else _is_choice(key)
             swept = f"{key}={','.join(each['value'] for each in several)}"
             can_be = is_swept and not any(_repeated(swept))
             both = f", or sweep over them as -m {shlex.quote(swept)}" if can_be else ""
@@ -131,6 +131,8 @@ def _value_for_hydra(key: str, value: str) -> str:
     types = types_of(key)
     if str in types:
         return _text_for_hydra(key, value, types)
+    if _is_choice(key) and PLAIN.fullmatch(value):
+        return ",".join(_text_for_hydra(key, each, {str}) for each in value.split(","))
     try:
         found = value if re.match(r"hydra\b", key) else expanded(value, whole=int in types)
     except ValueError as error:
@@ -138,6 +140,11 @@ def _value_for_hydra(key: str, value: str) -> str:
     if not PLAIN.fullmatch(found) and not _is_readable(key, found):
         raise ConfigError(f"{key}={value} cannot be read: {_meant(key, value)}")
     return found
+
+
+def _is_choice(key: str) -> bool:
+    """Whether it chooses a file of `conf/`, as `model=quadratic` does: by a name, which is never a number."""
+    return "/" not in key and (CONF / key).is_dir()
 
 
 def _is_readable(key: str, value: str) -> bool:

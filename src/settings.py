@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 from pydantic.fields import FieldInfo
 
 from .choices import Group, LossSettings, ModelSettings, NormalizationSettings
@@ -211,7 +211,8 @@ class Settings(Group):
         ),
     ] = None
     dry: Annotated[
-        bool, About("true or false", decides=False, what="a forecast alone, nothing trained nor recorded")
+        StrictBool,
+        About("true or false", decides=False, what="a forecast alone, nothing trained nor recorded"),
     ] = False
     origin: Origin = Origin()
 
