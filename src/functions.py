@@ -65,12 +65,18 @@ def _imported(path: str) -> Function:
     if not hasattr(module, attribute):
         raise LookupError(f"{path}: {name} has no {attribute}")
     found = getattr(module, attribute)
+    if not _is_function(found):
+        raise LookupError(f"{path} is not a function whose arguments have names: write def {attribute}(...)")
+    return cast(Function, found)
+
+
+def _is_function(found: Any) -> bool:
+    """Whether its arguments have names, and its code is known by one: no class, nor an object of one."""
     try:
         arguments(found)
-        _ = found.__qualname__  # by which its code is known; other callables have none
-    except (TypeError, ValueError, AttributeError) as error:
-        raise LookupError(f"{path} is not a function of an input and parameters by name") from error
-    return cast(Function, found)
+    except (TypeError, ValueError):
+        return False
+    return hasattr(found, "__qualname__") and not inspect.isclass(found)
 
 
 @contextmanager

@@ -103,7 +103,7 @@ BROKEN = {
     "model.function=NAME.in_place model.start.w=1": "changes its input in place",
     "model.function=NAME.not_finite model.start.w=1": "not finite at its start",
     "model.function=NAME.no_parameters": "no parameters besides its input",
-    "model.function=NAME.many": "is not a function of an input and parameters by name",
+    "model.function=NAME.many": "is not a function whose arguments have names: write def many(...)",
     "model.function=NAME.detached model.start.w=1": "is not differentiable",
     "model.function=NAME.number model.start.w=1": "torch.where for if, torch.exp for math.exp",
     "model.function=NAME.branching model.start.w=1": "it is of tensors: use torch.where for if",
@@ -152,6 +152,7 @@ BROKEN = {
     "normalization.function=NAME.huge": "gives the shift 0 and the scale nan",
     "normalization.function=NAME.drawn": ".drawn is random: no run of it could be repeated",
     "normalization.function=NAME.lost": ".lost fails: AttributeError: 'Tensor' object has no",
+    "loss.function=torch.nn.MSELoss": "is not a function whose arguments have names: write def MSELoss(...)",
     "loss.function=NAME.pinned": "loss.tau is missing: give a finite number",
 }
 

@@ -74,8 +74,8 @@ def test_what_is_no_function_is_refused_in_one_line(mine: Path) -> None:
         f"{broken.stem}.f": f"{broken.stem} cannot be imported: ValueError: what a mess",
         f"{leaves.stem}.f": f"{leaves.stem} cannot be imported: SystemExit: bye",
         f"{mine.stem}.growht": f"{mine.stem} has no growht",
-        f"{mine.stem}.NUMBER": f"{mine.stem}.NUMBER is not a function of an input",
-        "time.time": "time.time is not a function of an input",
+        f"{mine.stem}.NUMBER": f"{mine.stem}.NUMBER is not a function whose arguments have names",
+        "time.time": "time.time is not a function whose arguments have names",
         ".": "cannot be imported",
     }  # fmt: skip
     for name, words in refused.items():
