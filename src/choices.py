@@ -142,11 +142,14 @@ class ModelSettings(FunctionSettings):
     name: one_of(MODELS, "model", place=5, problem=True, what="the curve")  # type: ignore[valid-type]
     start: Annotated[dict[str, Finite], About("one finite number for each parameter of the model")]
     physical: Annotated[
-        bool, About("true for a model in physical units, which takes the input as it is", decides=False)
+        bool,
+        About(
+            "in a model's YAML: true for one in physical units, that takes the input as it is", decides=False
+        ),
     ] = False
     through_origin: Annotated[
         bool,
-        About("true for a model that is 0 where its input is, which takes no shifted one", decides=False),
+        About("in a model's YAML: true for one that is 0 where its input is, not shifted", decides=False),
     ] = False
 
     @property

@@ -85,4 +85,7 @@ def steinhart_hart(t_u: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     return kelvin - 273.15
 
 
+steinhart_hart.unit = "°C"  # type: ignore[attr-defined]
+
+
 MODELS: dict[str, Model] = public(__name__)

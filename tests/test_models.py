@@ -63,3 +63,29 @@ def test_no_shift_through_the_origin(
     )
     assert command("model=proportional", "lr=auto", "epochs=50") == 0
     assert "parameters   w = 0.232 ± 0.031 (standard uncertainties)" in capfd.readouterr().out
+
+
+THERMISTOR = (
+    "data.path=mine.csv",
+    "data.input=ohm",
+    "model=steinhart_hart",
+    "normalization=none",
+    "lr=1e-20",
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "unit"), [("kelvin", ""), ("T [K]", ""), ("T", "K"), ("T_F", ""), ("T", "°F")]
+)
+@pytest.mark.usefixtures("folder")
+def test_a_model_in_celsius_takes_no_kelvin(
+    target: str, unit: str, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be fitted nearly as well, by other constants than a thermistor's."""
+    Path("mine.csv").write_text(
+        f"ohm,{target}\n" + f",{unit}\n" * bool(unit) + "33000,273\n10000,298\n3600,323\n"
+    )
+    assert command(*THERMISTOR, f"data.target={target}") == 2
+    scale = unit or target.strip("[]T _")
+    assert f"gives °C, and {target} is in {scale}: give a column in °C" in capsys.readouterr().err
+    assert command(*THERMISTOR, f"data.target={target}", "data.target_unit=°C", "epochs=1") == 0

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .plan import Run
 
 MOST_TRIED = 50_000  # epochs, a second or two
+NEAR = range(3, 10)  # digits of the best fit, as few as will do, to start from
 MOST_EPOCHS = 10**7  # advice to wait for longer is none
 WORTH_IT = 0.7  # of the epochs that the run at hand needs: what saves less is not worth a word
 
@@ -140,14 +141,17 @@ def _from_nearer(
     found = yardstick(*functions, fitted, t_u, t_c, start, weights=weights)
     if found.is_quadratic or not found.fit.settled:
         return
-    near = [f"{value:.3g}" for value in found.trained_params.tolist()]
-    start = torch.tensor([float(value) for value in near], dtype=torch.float64)
-    found = yardstick(*functions, fitted, t_u, t_c, start, "jacobian", weights)
-    lr, epochs, dtype = _enough(settings, found, start, None)
-    if epochs <= MOST_EPOCHS:
-        starts = {f"model.start.{name}": value for name, value in zip(model.parameters, near, strict=True)}
-        precise = {"dtype": dtype} if dtype != settings.dtype else {}
-        yield kept | starts | {"scaling": "jacobian", "lr": f"{lr:g}", "epochs": f"{epochs:.0f}"} | precise
+    for digits in NEAR:
+        near = [f"{value:.{digits}g}" for value in found.trained_params.tolist()]
+        start = torch.tensor([float(value) for value in near], dtype=torch.float64)
+        there = yardstick(*functions, fitted, t_u, t_c, start, "jacobian", weights)
+        lr, epochs, dtype = _enough(settings, there, start, None)
+        if epochs <= MOST_EPOCHS:
+            names = [f"model.start.{name}" for name in model.parameters]
+            how = {"scaling": "jacobian", "lr": f"{lr:g}", "epochs": f"{epochs:.0f}"}
+            precise = {"dtype": dtype} if dtype != settings.dtype else {}
+            yield kept | dict(zip(names, near, strict=True)) | how | precise
+            return
 
 
 def _enough(

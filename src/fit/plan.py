@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -36,6 +37,7 @@ from .weights import Weights
 from .yardstick import Yardstick, yardstick
 
 T = TypeVar("T")
+OTHER_SCALE = re.compile(r"(?:.*[\[(/_ ])?(°?[kf]|kelvin|fahrenheit)[\])]?", re.IGNORECASE)  # than °C
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,7 @@ def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> In
     model, choice = settings.model, settings.normalization
     if model.physical and choice.name != "none":
         raise ConfigError(f"model={model.name} takes its input as it is: give normalization=none")
+    _require_unit(problem, settings)
     fitted = try_normalization(choice.function, choice.name, problem.t_u)
     if model.through_origin and fitted.shift:
         raise ConfigError(
@@ -251,6 +254,16 @@ def _input(problem: Problem, settings: Settings, metrics: Collection[str]) -> In
     if not is_known or found.limit in (0, math.inf):
         raise _out_of_range(fitted, settings, problem.t_u)
     return Input(problem, fitted, t_un, found)
+
+
+def _require_unit(problem: Problem, settings: Settings) -> None:
+    """Raises ConfigError where the target is said to be in K or °F, and the model gives °C."""
+    unit, data = getattr(problem.model, "unit", ""), problem.pairs.settings
+    if unit == "°C" and (other := OTHER_SCALE.fullmatch(data.target_unit or data.target)):
+        raise ConfigError(
+            f"model={settings.model.name} gives °C, and {data.target} is in {other[1]}: give a column in °C, "
+            "or data.target_unit=°C where it is"
+        )
 
 
 def _yardstick(problem: Problem, fitted: Affine, start: Tensor, scaling: str) -> Yardstick:

@@ -26,7 +26,9 @@ MEANING = {
 
 
 MOST_TOLD = 12  # data sets
-NAME_IN_QUOTES = re.compile(r"'(\w+[ (\[][\w ()\[\]./%°<>=!-]*)'")  # as Hydra reads it
+NAME_IN_QUOTES = re.compile(
+    r"'((?=.*(?:[ (\[%]|[^\0-\x7f]))[\w°][\w ()\[\]./%°<>=!-]*)'"
+)  # as Hydra reads it
 
 
 def note(comparison: Comparison, told: Sequence[str], most_drawn: int) -> str:
@@ -102,8 +104,8 @@ def advice(comparison: Comparison) -> list[str]:
 def _unquoted(value: str) -> str:
     """Without the quotes that the command itself puts on a text.
 
-    >>> _unquoted("'Volt [mV]'"), _unquoted("'1'"), _unquoted("'a, b'"), _unquoted("zscore")
-    ('Volt [mV]', "'1'", "'a, b'", 'zscore')
+    >>> _unquoted("'Volt [mV]'"), _unquoted("'°C'"), _unquoted("'1'"), _unquoted("'a, b'")
+    ('Volt [mV]', '°C', "'1'", "'a, b'")
     """
     found = NAME_IN_QUOTES.fullmatch(value)
     return found[1] if found else value
