@@ -219,6 +219,18 @@ def test_noisy_replicates_are_no_saturation() -> None:
             ]
 
 
+@pytest.mark.parametrize(
+    ("model", "points", "each"),
+    [("linear", 2, 4), ("linear", 3, 3), ("linear", 3, 5), ("linear", 5, 10), ("quadratic", 3, 4)],
+)
+def test_noisy_replicates_at_set_points(model: str, points: int, each: int) -> None:
+    """Their order is noise, and a cubic that turns level at each of a few is no better curve: hardly told."""
+    rng = np.random.default_rng(1)
+    true = np.repeat(np.linspace(0, 10, points), each)
+    readings = 0.5 + 0.4 * true + rng.normal(0, 0.002, (300, len(true)))
+    assert sum(bool(findings(fitted(model, each, true))) for each in readings) <= 3
+
+
 def test_typing_error_among_replicates() -> None:
     """One value of three at the largest reading is a typing error, not the end of the range."""
     fit = rounded("linear", np.repeat([0.0, 5, 10, 15, 20], 3), 0.2, 1, 5)

@@ -107,14 +107,30 @@ def test_runs_of_signs(name: str) -> None:
 
 
 def test_pure_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Norris' replicates, with a single degree of freedom, are too few to be asked; asked, they are right."""
+    """Norris' exact replicates, of one degree of freedom, are too few to be asked; asked, they are right."""
     fit, expected = fit_of("norris, linear"), TESTED["norris, linear"]["lack of fit"]["replicates"]
+    monkeypatch.setattr("src.diagnostics.lack_of_fit.NEAR", 0.0)
     assert replicates(fit) is None
     monkeypatch.setattr("src.diagnostics.lack_of_fit.PURE", 1)
     found = replicates(fit)
     assert agrees(found, expected)
     assert found
     assert found.ratio * fit.scale == pytest.approx(float(expected["pure_error_sd"]), rel=1e-8)
+
+
+def test_pure_error_of_noisy_replicates() -> None:
+    """Norris' readings lie at ten set points, but for noise. Source: numpy, by these."""
+    fit = fit_of("norris, linear")
+    found = replicates(fit)
+    point = np.rint(fit.t_u / 111).astype(int)
+    residuals = fit.t_c - np.polyval(np.polyfit(fit.t_u, fit.t_c, 1), fit.t_u)
+    pure = sum(
+        ((residuals[point == each] - residuals[point == each].mean()) ** 2).sum() for each in set(point)
+    )
+    df = len(set(point)) - 2, fit.n - len(set(point))
+    assert found
+    assert found.df == df
+    assert found.statistic == pytest.approx((residuals @ residuals - pure) / df[0] / (pure / df[1]), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in TESTED if "outlier" in TESTED[name]])

@@ -43,7 +43,9 @@ def _asked(fit: Fitted) -> Iterator[Asked]:
     yield Asked("two off, or swapped", PAIRED, two.p if two else None, f"{fit.k + 3} observations")
     for count, name in ((1, "next power"), (2, "next two powers")):
         found = powers(fit, count)
-        yield Asked(name, LEVEL, found.p if found else None, f"{fit.k + count + 1} observations")
+        yield Asked(
+            name, LEVEL, found.p if found else None, f"{fit.k + count} set points, and one reading more"
+        )
     bent = logarithm(fit)
     yield Asked("logarithm", LEVEL, bent.p if bent else None, "readings above 0, over a factor of 2")
     apart = replicates(fit)

@@ -17,6 +17,7 @@ from .fitted import Fitted, Floats, Ints
 
 WITHIN = 1e-10  # of its length, a column across the tangents is rounding: it is within them
 HELD = 1e-13  # far from 0 powers are nearly those of lower ones, but not that nearly
+NEAR = 0.1  # of the next larger gap between readings: a smaller one is noise
 SPAN = 2.0  # readings' largest over smallest, from which a logarithm is no straight line
 PURE = 3  # degrees of freedom of pure error, from which it is known well enough
 
@@ -48,14 +49,16 @@ class Runs(NamedTuple):
 def added(fit: Fitted, columns: Floats) -> LackOfFit | None:
     """The test of `columns` (N, q) as more terms of the model, made orthogonal to the tangents.
 
-    None where N - K - q < 1, or the tangents hold one of them already.
+    None where N - K - q < 1, there are fewer set points than terms, or the tangents hold one of them.
     Source: extra sum of squares; Draper and Smith, Applied Regression Analysis (1998), 6.1.
     """
     q = columns.shape[1]
     free = fit.free - q
+    if free < 1 or _levels(fit)[1] < fit.k + q:  # it could turn level at each set point
+        return None
     whitened = fit.weights[:, None] * columns
     basis, r = np.linalg.qr(fit.across(whitened / np.linalg.norm(whitened, axis=0)))
-    if free < 1 or np.abs(r.diagonal()).min() < WITHIN:
+    if np.abs(r.diagonal()).min() < WITHIN:
         return None
     along = basis.T @ fit.residuals
     left = fit.residuals - basis @ along
@@ -146,9 +149,19 @@ def _choose(n: int, k: Ints) -> Floats:
 
 
 def _levels(fit: Fitted) -> tuple[Ints, int]:
-    """Which of the m different readings each observation (N,) has, and m."""
-    different, level = np.unique(fit.t_u, return_inverse=True)
-    return level, len(different)
+    """Which of the m different readings, but for noise, each observation (N,) has, and m."""
+    order = np.argsort(fit.t_u)
+    gaps = np.diff(fit.t_u[order])
+    level = np.empty(fit.n, dtype=np.int64)
+    level[order] = np.append(0, np.cumsum(gaps > _noise(gaps)))
+    return level, int(level.max()) + 1
+
+
+def _noise(gaps: Floats) -> float:
+    """The largest of the gaps between readings that is within a set point, not between two of them."""
+    falling = np.sort(gaps)[::-1]
+    within = np.flatnonzero(falling[1:] < NEAR * falling[:-1])
+    return float(falling[within[0] + 1]) if len(within) else 0.0
 
 
 def _means(fit: Fitted, level: Ints, m: int) -> Floats:

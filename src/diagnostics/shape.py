@@ -48,6 +48,8 @@ def repeated_ends(fit: Fitted) -> Iterator[Saturation]:
         return
     rest = fit.without(aside)
     variance = max(rest.variance(rest.squares, rest.free), float(fit.floors.mean()))
+    if not variance:  # all others are 0
+        return
     misses = fit.weights * (fit.t_c - fit.best_by(~aside)[0])
     for end in repeated:
         p = _spread(misses[end], fit.weights[end], variance, rest.free)
