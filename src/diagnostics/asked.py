@@ -44,10 +44,12 @@ def _asked(fit: Fitted) -> Iterator[Asked]:
     for count, name in ((1, "next power"), (2, "next two powers")):
         found = powers(fit, count)
         yield Asked(
-            name, LEVEL, found.p if found else None, f"{fit.k + count} set points, and one reading more"
+            name, LEVEL, found.p if found else None, f"{fit.k + count + 1} readings, {fit.k + count} apart"
         )
     bent = logarithm(fit)
     yield Asked("logarithm", LEVEL, bent.p if bent else None, "readings above 0, over a factor of 2")
     apart = replicates(fit)
-    yield Asked("scatter of replicates", LEVEL, apart.p if apart else None, "3 repeated readings")
+    yield Asked(
+        "scatter of replicates", LEVEL, apart.p if apart else None, f"{fit.k + 1} set points, 3 repeats"
+    )
     yield Asked("runs of signs", LEVEL, runs(fit, beyond=fit.rounding).p, "")
