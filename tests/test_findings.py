@@ -10,6 +10,7 @@ import torch
 from simulations._sets import fitted
 from src.diagnostics.findings import Finding, findings
 from src.diagnostics.fitted import Bools, Fitted, Floats
+from src.diagnostics.shape import repeated_ends
 from src.fit.best_fit import best_fit
 from src.fit.point import Point
 from src.losses import mse
@@ -229,6 +230,13 @@ def test_noisy_replicates_at_set_points(model: str, points: int, each: int) -> N
     true = np.repeat(np.linspace(0, 10, points), each)
     readings = 0.5 + 0.4 * true + rng.normal(0, 0.002, (300, len(true)))
     assert sum(bool(findings(fitted(model, each, true))) for each in readings) <= 3
+
+
+def test_low_readings_are_no_saturation() -> None:
+    """Two that lie near each other beside the others rise there as their reference values do."""
+    readings = np.array([1.0, 20, 400, 800, 1200, 1600, 2000])
+    off = np.array([0.5, -0.5, 0.0, 0.3, -0.2, 0.1, -0.1])
+    assert not [*repeated_ends(fitted("linear", readings, 3 * readings + off))]
 
 
 def test_typing_error_among_replicates() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from simulations._sets import fitted
 from src.diagnostics.fitted import Fitted
 from src.diagnostics.influence import columns
 from src.diagnostics.lack_of_fit import LackOfFit, logarithm, powers, replicates, runs
@@ -107,9 +108,8 @@ def test_runs_of_signs(name: str) -> None:
 
 
 def test_pure_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Norris' exact replicates, of one degree of freedom, are too few to be asked; asked, they are right."""
+    """Norris' replicates, with a single degree of freedom, are too few to be asked; asked, they are right."""
     fit, expected = fit_of("norris, linear"), TESTED["norris, linear"]["lack of fit"]["replicates"]
-    monkeypatch.setattr("src.diagnostics.lack_of_fit.NEAR", 0.0)
     assert replicates(fit) is None
     monkeypatch.setattr("src.diagnostics.lack_of_fit.PURE", 1)
     found = replicates(fit)
@@ -118,19 +118,21 @@ def test_pure_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.ratio * fit.scale == pytest.approx(float(expected["pure_error_sd"]), rel=1e-8)
 
 
-def test_pure_error_of_noisy_replicates() -> None:
-    """Norris' readings lie at ten set points, but for noise. Source: numpy, by these."""
-    fit = fit_of("norris, linear")
+def test_pure_error_of_noisy_readings() -> None:
+    """Of four readings at each of five reference values, by numpy; decades of readings are no replicates."""
+    rng = np.random.default_rng(2)
+    true = np.repeat([0.0, 5, 10, 15, 20], 4)
+    fit = fitted("linear", true + rng.normal(0, 0.01, 20), true)
+    line = np.polyfit(fit.t_u, true, 1)
+    residuals = true - np.polyval(line, fit.t_u)
+    pure = sum(((each - each.mean()) ** 2).sum() for each in residuals.reshape(5, 4))
     found = replicates(fit)
-    point = np.rint(fit.t_u / 111).astype(int)
-    residuals = fit.t_c - np.polyval(np.polyfit(fit.t_u, fit.t_c, 1), fit.t_u)
-    pure = sum(
-        ((residuals[point == each] - residuals[point == each].mean()) ** 2).sum() for each in set(point)
-    )
-    df = len(set(point)) - 2, fit.n - len(set(point))
     assert found
-    assert found.df == df
-    assert found.statistic == pytest.approx((residuals @ residuals - pure) / df[0] / (pure / df[1]), rel=1e-6)
+    assert found.df == (3, 15)
+    assert found.statistic == pytest.approx((residuals @ residuals - pure) / 3 / (pure / 15), rel=1e-6)
+    decades = 20.0 ** np.arange(8)
+    assert replicates(fitted("linear", decades, 2 * decades)) is None
+    assert powers(fitted("linear", decades, 2 * decades + rng.normal(0, 1, 8)), 1) is not None
 
 
 @pytest.mark.parametrize("name", [name for name in TESTED if "outlier" in TESTED[name]])

@@ -149,11 +149,19 @@ def _choose(n: int, k: Ints) -> Floats:
 
 
 def _levels(fit: Fitted) -> tuple[Ints, int]:
-    """Which of the m different readings, but for noise, each observation (N,) has, and m."""
-    order = np.argsort(fit.t_u)
-    gaps = np.diff(fit.t_u[order])
+    """Which of the m set points each observation (N,) is at, and m.
+
+    A set point is one reading, or the noise of one: readings near each other that all have one reference
+    value. Decades lie as near, but have values of their own.
+    """
+    order = np.argsort(fit.t_u, kind="stable")
+    gaps, t_c = np.diff(fit.t_u[order]), fit.t_c[order]
+    is_next = gaps > 0
+    for near in np.split(np.arange(fit.n), np.flatnonzero(gaps > _noise(gaps)) + 1):
+        if np.ptp(t_c[near]) == 0:
+            is_next[near[:-1]] = False
     level = np.empty(fit.n, dtype=np.int64)
-    level[order] = np.append(0, np.cumsum(gaps > _noise(gaps)))
+    level[order] = np.append(0, np.cumsum(is_next))
     return level, int(level.max()) + 1
 
 

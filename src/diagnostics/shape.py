@@ -62,10 +62,15 @@ def _end(fit: Fitted, extreme: float) -> Bools:
     ordered = np.sort(far)
     for place in np.flatnonzero(ordered[:-1] < NEAR * np.diff(ordered))[::-1]:
         end: Bools = far <= ordered[place]
-        if _distinct(fit.t_u[~end], ordered[place]) >= fit.k:
+        if _distinct(fit.t_u[~end], ordered[place]) >= fit.k and _is_level(fit, end):
             return end
     alone: Bools = far == 0
     return alone
+
+
+def _is_level(fit: Fitted, end: Bools) -> bool:
+    """Whether the readings differ by less than the reference values do: decades of both go on rising."""
+    return bool(np.ptp(fit.predictions[end]) <= NEAR * np.ptp(fit.t_c[end]))
 
 
 def _distinct(readings: Floats, noise: float) -> int:
