@@ -156,12 +156,12 @@ def _levels(fit: Fitted) -> tuple[Ints, int]:
     """
     order = np.argsort(fit.t_u, kind="stable")
     gaps, t_c = np.diff(fit.t_u[order]), fit.t_c[order]
-    is_next = gaps > 0
-    for near in np.split(np.arange(fit.n), np.flatnonzero(gaps > _noise(gaps)) + 1):
-        if np.ptp(t_c[near]) == 0:
-            is_next[near[:-1]] = False
+    is_far = np.append(True, gaps > _noise(gaps))  # from the one before
+    first = np.flatnonzero(is_far)
+    has_one_value = np.maximum.reduceat(t_c, first) == np.minimum.reduceat(t_c, first)
+    is_noise = ~is_far & has_one_value[np.cumsum(is_far) - 1]
     level = np.empty(fit.n, dtype=np.int64)
-    level[order] = np.append(0, np.cumsum(is_next))
+    level[order] = np.append(0, np.cumsum((gaps > 0) & ~is_noise[1:]))
     return level, int(level.max()) + 1
 
 
