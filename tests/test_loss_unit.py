@@ -25,11 +25,14 @@ from src.tracking.store import existing
         ("loss=mse,mae", ""),  # of both no one unit
         ("loss.function=own.cubic", "°C³"),
         ("loss.function=own.relative", ""),
+        ("loss.function=own.weighed", "°C²"),  # by a number for each reading
     ],
 )
 def test_unit(loss: str, unit: str, command: Callable[..., int]) -> None:
     Path("own.py").write_text(
         "def cubic(t_p, t_c): return ((t_p - t_c).abs() ** 3).mean(dim=-1)\n"
+        "import torch\n"
+        "def weighed(t_p, t_c): return (torch.arange(1, 12) * (t_p - t_c) ** 2).mean(dim=-1)\n"
         "def relative(t_p, t_c): return (((t_p - t_c) / t_c) ** 2).mean(dim=-1)\n"
     )
     assert command("-m", loss, "lr=1e-4", "epochs=2", "data.target_unit=°C") == 0

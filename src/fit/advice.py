@@ -110,44 +110,43 @@ def next_tries(settings: Settings, fitted: Affine, pairs: Pairs) -> list[dict[st
     was tried; where none is, from a start near the best fit. In float64 where the run's own dtype cannot get
     there.
     """
-    t_u = torch.from_numpy(pairs.t_u)
+    model, start = settings.model, torch.tensor(settings.model.start_in_order, dtype=torch.float64)
+    t_u, t_c = torch.from_numpy(pairs.t_u), torch.from_numpy(pairs.t_c)
+
+    def under(affine: Affine) -> Yardstick:
+        functions, weights = (model.chosen, settings.loss.function), Weights.of(pairs)
+        return yardstick(*functions, affine, t_u, t_c, start, settings.scaling, weights)
+
     kept = {key: value for key, value in overrides(settings).items() if key not in ("lr", "epochs")}
     elsewhere = {key: value for key, value in kept.items() if not key.startswith("normalization")}
-    tries: list[tuple[dict[str, str], Affine, Sequence[float | None]]] = [(kept, fitted, (settings.lr, None))]
-    model = settings.model
+    own = under(fitted)
+    tries: list[tuple[dict[str, str], Yardstick, Sequence[float | None]]] = [(kept, own, (settings.lr, None))]
     if settings.normalization.name != ADVISED and not (model.physical or model.through_origin):
-        tries.append((elsewhere | {"normalization": ADVISED}, NORMALIZATIONS[ADVISED](t_u), (None,)))
-    start = torch.tensor(model.start_in_order, dtype=torch.float64)
-    given = t_u, torch.from_numpy(pairs.t_c), start, settings.scaling, Weights.of(pairs)
+        advised = under(NORMALIZATIONS[ADVISED](t_u))
+        tries.append((elsewhere | {"normalization": ADVISED}, advised, (None,)))
     enough: list[dict[str, str]] = []
     fewest = math.inf
-    for how, affine, rates in tries:
-        found = yardstick(model.chosen, settings.loss.function, affine, *given)
+    for how, found, rates in tries:
         for lr, epochs, dtype in (_enough(settings, found, start, rate) for rate in rates):
             if epochs <= min(MOST_EPOCHS, WORTH_IT * fewest):
                 fewest = epochs
                 precise = {"dtype": dtype} if dtype != settings.dtype else {}
                 enough.append(how | {"lr": f"{lr:g}", "epochs": f"{epochs:.0f}"} | precise)
-    return enough or list(_from_nearer(settings, fitted, pairs, kept))
+    return enough or list(_from_nearer(settings, own, kept))
 
 
-def _from_nearer(
-    settings: Settings, fitted: Affine, pairs: Pairs, kept: dict[str, str]
-) -> Iterator[dict[str, str]]:
+def _from_nearer(settings: Settings, found: Yardstick, kept: dict[str, str]) -> Iterator[dict[str, str]]:
     """The overrides of a run that starts near the best fit, with parameters scaled by their effect there."""
-    model, t_u, t_c = settings.model, torch.from_numpy(pairs.t_u), torch.from_numpy(pairs.t_c)
-    functions, weights = (model.chosen, settings.loss.function), Weights.of(pairs)
-    start = torch.tensor(model.start_in_order, dtype=torch.float64)
-    found = yardstick(*functions, fitted, t_u, t_c, start, weights=weights)
     if found.is_quadratic or not found.fit.settled:
         return
+    about = found.model, found.loss, found.fitted, found.t_u, found.t_c
     for digits in NEAR:
         near = [f"{value:.{digits}g}" for value in found.trained_params.tolist()]
         start = torch.tensor([float(value) for value in near], dtype=torch.float64)
-        there = yardstick(*functions, fitted, t_u, t_c, start, "jacobian", weights)
+        there = yardstick(*about, start, "jacobian", found.weights)
         lr, epochs, dtype = _enough(settings, there, start, None)
         if epochs <= MOST_EPOCHS:
-            names = [f"model.start.{name}" for name in model.parameters]
+            names = [f"model.start.{name}" for name in settings.model.parameters]
             how = {"scaling": "jacobian", "lr": f"{lr:g}", "epochs": f"{epochs:.0f}"}
             precise = {"dtype": dtype} if dtype != settings.dtype else {}
             yield kept | dict(zip(names, near, strict=True)) | how | precise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..functions import Floats
 from ..losses import Loss
 from .comparison import Comparison
 
@@ -12,9 +13,10 @@ POWERS = {1: "", 2: "²", 3: "³", 4: "⁴"}
 
 def loss_unit(comparison: Comparison) -> str:
     """Of a comparison's losses; empty where the target has none, or the losses have no one such unit."""
-    if not comparison.unit or len({run.loss_function for run in comparison.runs}) > 1:
+    pairs = comparison.pairs
+    if pairs is None or not comparison.unit or len({run.loss_function for run in comparison.runs}) > 1:
         return ""
-    return to_the(degree(comparison.settings.loss.function), comparison.unit)
+    return to_the(degree(comparison.settings.loss.function, pairs.t_c), comparison.unit)
 
 
 def to_the(power: int | None, unit: str) -> str:
@@ -29,16 +31,15 @@ def to_the(power: int | None, unit: str) -> str:
     return (f"({unit})" if is_compound else unit) + POWERS[power]
 
 
-def degree(loss: Loss) -> int | None:
-    """The power of a scale by which a loss grows with predictions and targets: 2 for squares.
+def degree(loss: Loss, t_c: Floats) -> int | None:
+    """The power of a scale by which a loss grows with predictions and targets (N,): 2 for squares.
 
     None for what does not grow so, as Huber's, half the square on one side of `delta`, or log cosh.
     """
     import torch
 
-    predicted = torch.tensor([0.2, 0.7, 5.0, -3.1], dtype=torch.float64)
-    targets = torch.tensor([1.3, -0.4, 2.9, -2.2], dtype=torch.float64)
-    below, one, above = (float(loss(scale * predicted, scale * targets)) for scale in (1e-3, 1.0, 1e3))
+    targets = torch.from_numpy(t_c)  # a loss may be of so many, and of such as these alone
+    below, one, above = (float(loss(scale * 1.1 * targets, scale * targets)) for scale in (1e-3, 1.0, 1e3))
     if not 0 < one < math.inf or not 0 < above < math.inf:
         return None
     power = round(math.log10(above / one) / 3)
